@@ -1,0 +1,121 @@
+//! What machine code must know of the interpreter it runs in: offsets, addresses, conventions.
+//!
+//! The engine fills this from the CPython crate; nothing here knows Python.
+
+use stoop_ir::Class;
+
+/// Where a memory word that compiled code reads lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// At an absolute address.
+    Absolute(u64),
+    /// At an offset from the thread state.
+    ThreadState(i32),
+    /// At an offset from the interpreter's frame.
+    Frame(i32),
+}
+
+/// A condition checked at safe points: `(*place & mask) == expected`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Watch {
+    /// The word.
+    pub place: Place,
+    /// Its size in bytes: 1, 4 or 8.
+    pub width: u8,
+    /// Bits that count.
+    pub mask: u64,
+    /// What they must be.
+    pub expected: Expected,
+}
+
+/// The right-hand side of a [`Watch`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expected {
+    /// A constant.
+    Const(u64),
+    /// The 64-bit word at this absolute address.
+    Memory(u64),
+}
+
+/// Where inline attribute values live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InlineValues {
+    /// CPython 3.12: the word at `offset` (negative) from the object holds `pointer | 1` to the values array
+    /// (low bit clear: a dict, or NULL).
+    TaggedPointer {
+        /// Byte offset of the word from the object.
+        offset: i32,
+        /// Byte offset of the first value within what the untagged pointer points at.
+        first: i32,
+    },
+    /// CPython 3.13: the values follow the object at its type's basic size.
+    AfterObject {
+        /// Byte offset of `tp_basicsize` in the type.
+        basicsize: i32,
+        /// Byte offset of the first value from the start of the values header.
+        first: i32,
+        /// Byte offset of the "valid" byte from the start of the values header.
+        valid: i32,
+    },
+}
+
+/// Layouts and addresses.
+#[derive(Clone, Debug)]
+pub struct Abi {
+    /// `ob_refcnt` (the low 32 bits; negative as i32 means immortal).
+    pub ob_refcnt: i32,
+    /// `ob_type`.
+    pub ob_type: i32,
+    /// `tp_version_tag` in a type (32 bits).
+    pub tp_version_tag: i32,
+    /// Size of variable-sized objects (list, tuple): `ob_size`.
+    pub ob_size: i32,
+    /// `long_value.lv_tag`: low 3 bits sign (0 positive, 1 zero, 2 negative), the rest the digit count.
+    pub long_tag: i32,
+    /// First 30-bit digit.
+    pub long_digits: i32,
+    /// `ob_fval`.
+    pub float_value: i32,
+    /// `ob_item` of a list (pointer to items).
+    pub list_items: i32,
+    /// First item of a tuple.
+    pub tuple_items: i32,
+    /// `length` of a str.
+    pub str_length: i32,
+    /// `start`, `step`, `len` (three longs) of a range iterator.
+    pub range_iter: [i32; 3],
+    /// `it_index`, `it_seq` of a list iterator.
+    pub list_iter: [i32; 2],
+    /// `it_index`, `it_seq` of a tuple iterator.
+    pub tuple_iter: [i32; 2],
+    /// `ob_ref` of a cell.
+    pub cell_ref: i32,
+    /// `func_closure` and `func_code` of a function.
+    pub func_closure: i32,
+    /// `func_code` of a function.
+    pub func_code: i32,
+    /// Inline attribute values.
+    pub inline_values: InlineValues,
+    /// `localsplus` in the frame.
+    pub frame_locals: i32,
+    /// The saved instruction pointer in the frame.
+    pub frame_instr: i32,
+    /// `f_globals` in the frame.
+    pub frame_globals: i32,
+    /// `f_locals` in the frame.
+    pub frame_f_locals: i32,
+    /// `f_funcobj` in the frame.
+    pub frame_function: i32,
+    /// `frame_obj` in the frame.
+    pub frame_object: i32,
+    /// The eval breaker and the bits that ask for attention.
+    pub eval_breaker: Watch,
+    /// Addresses of the exact built-in types.
+    pub class_types: Vec<(Class, u64)>,
+    /// Address of `True`.
+    pub true_object: u64,
+    /// Address of `False`.
+    pub false_object: u64,
+    /// The cached small ints: address of the int 0, bytes between neighbours, smallest, largest.
+    pub small_ints: (u64, i32, i64, i64),
+}

@@ -1,0 +1,4 @@
+//! From IR to machine code with Cranelift. Knows the IR and an ABI description, no Python.
+
+pub mod abi;
+pub mod runtime;

@@ -1,0 +1,183 @@
+//! The table of runtime helpers: functions of the engine that compiled code calls.
+//!
+//! One row a helper: name and machine signature. Implementations live in the engine, which hands this
+//! crate their addresses. Conventions:
+//!
+//! - `R` results: a new reference, NULL with an exception set on error (`IterNext`: 0 at the end, 1 on error).
+//! - `I` results: 32-bit; negative with an exception set on error, else 0/1.
+//! - `L` results: 64-bit; -1 with an exception set on error.
+//! - Reference operands are borrowed unless the row's comment says "steals".
+//! - Operands that are variadic come as pointer to an array, then count.
+//! - `P` is a raw pointer (frame, thread state, array, slot), `R` a reference.
+
+/// A machine-level parameter or result type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum M {
+    /// No result.
+    V,
+    /// A reference to a Python object, or NULL.
+    R,
+    /// A raw pointer.
+    P,
+    /// A 32-bit integer.
+    I,
+    /// A 64-bit integer.
+    L,
+    /// A double.
+    D,
+}
+
+macro_rules! helpers {
+    ($($(#[$doc:meta])* $name:ident ($($p:ident)*) -> $r:ident;)*) => {
+        /// A runtime helper.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Helper { $($(#[$doc])* $name,)* }
+        impl Helper {
+            /// Every helper, in table order.
+            pub const ALL: &'static [Helper] = &[$(Helper::$name),*];
+            /// Parameter types.
+            pub fn params(self) -> &'static [M] { match self { $(Helper::$name => &[$(M::$p),*],)* } }
+            /// Result type.
+            pub fn result(self) -> M { match self { $(Helper::$name => M::$r,)* } }
+            /// The name.
+            pub fn name(self) -> &'static str { match self { $(Helper::$name => stringify!($name),)* } }
+        }
+    };
+}
+
+helpers! {
+    /// (tstate, frame, values, record, exit index) Leave: rebuild the frame from the exit buffer and go on in
+    /// the interpreter. The result is what compiled code must return at once.
+    SideExit(P P P P I) -> R;
+    /// (tstate, frame, values, record, exit index) As SideExit, but with an exception set at the state's instruction.
+    RaiseExit(P P P P I) -> R;
+    /// (tstate, frame) Serve the eval breaker: 0 go on, 1 leave (the interpreter must serve it), -1 exception set.
+    Poll(P P) -> I;
+    /// (slot, value) Make a frame slot hold this int, reusing its box where uniquely owned.
+    SyncInt(P L) -> V;
+    /// (slot, value) Make a frame slot hold this float, reusing its box where uniquely owned.
+    SyncFloat(P D) -> V;
+    /// (slot, reference) Make a frame slot hold this object (takes its own reference), dropping the former value.
+    SyncRef(P R) -> V;
+    /// (object) Destroy an object whose reference count has reached zero.
+    Dealloc(R) -> V;
+    /// Box an int.
+    BoxInt(L) -> R;
+    /// Box a float.
+    BoxFloat(D) -> R;
+    /// (int object, out) Unbox a non-compact int into *out: 1 if it fits 64 bits, else 0.
+    UnboxInt(R P) -> I;
+    /// (base, exponent, out) 1 and *out, or 0 on overflow or a negative exponent.
+    IntPow(L L P) -> I;
+    /// Python's float floor division; the divisor is not zero.
+    FloatFloorDiv(D D) -> D;
+    /// Python's float remainder; the divisor is not zero.
+    FloatMod(D D) -> D;
+    /// (base, exponent, out) 1 and *out, or 0 where Python raises or yields a complex.
+    FloatPow(D D P) -> I;
+    /// (list, position, value) In-place reuse failed: box, swap, drop the former item.
+    ListSetFloat(R L D) -> V;
+    /// (list, position, value) The same for ints.
+    ListSetInt(R L L) -> V;
+    /// (list, item) Append; steals item on success. 0 or -1.
+    ListAppend(R R) -> I;
+    /// (slot in the object, value) In-place reuse failed: box, swap, drop the former value.
+    SlotSetFloat(P D) -> V;
+    /// (slot in the object, value) The same for ints.
+    SlotSetInt(P L) -> V;
+    /// (start, stop, step) A fresh range iterator; NULL without exception when it can't be made here.
+    NewRangeIter(L L L) -> R;
+    /// (op, a, b) op is BinOp's table position.
+    PyBinary(I R R) -> R;
+    /// (op, a, b)
+    PyInplace(I R R) -> R;
+    /// (op, a) op is UnOp's table position.
+    PyUnary(I R) -> R;
+    /// (op, a, b) op is CmpOp's table position, which is Py_LT … Py_GE.
+    PyCompare(I R R) -> R;
+    /// (op, a, b)
+    PyCompareBool(I R R) -> I;
+    /// Truth.
+    PyToBool(R) -> I;
+    /// (item, container)
+    PyContains(R R) -> I;
+    /// (container, key)
+    PyGetItem(R R) -> R;
+    /// (container, key, value)
+    PySetItem(R R R) -> I;
+    /// (container, key)
+    PyDelItem(R R) -> I;
+    /// (container, start, stop)
+    PyGetSlice(R R R) -> R;
+    /// (container, start, stop, value)
+    PySetSlice(R R R R) -> I;
+    /// (object, name object)
+    PyLoadAttr(R R) -> R;
+    /// (object, name object) see the op.
+    PyLoadMethod(R R P) -> R;
+    /// (object, name object, value)
+    PyStoreAttr(R R R) -> I;
+    /// (object, name object)
+    PyDelAttr(R R) -> I;
+    /// (frame, name object)
+    PyLoadGlobal(P R) -> R;
+    /// (frame, name object, value)
+    PyStoreGlobal(P R R) -> I;
+    /// (frame, name object)
+    PyDelGlobal(P R) -> I;
+    /// (frame, name object)
+    PyLoadName(P R) -> R;
+    /// (frame, name object, value)
+    PyStoreName(P R R) -> I;
+    /// (callable, arguments with one free place before, count, keyword names or NULL). Where self was NULL,
+    /// the array starts at the first real argument.
+    PyCall(R P L R) -> R;
+    /// (callable, tuple, dict or NULL)
+    PyCallEx(R R R) -> R;
+    /// iter(obj)
+    PyGetIter(R) -> R;
+    /// 0 at the end, 1 on error.
+    PyIterNext(R) -> R;
+    /// (sequence, count) A fresh tuple of exactly count items.
+    PyUnpack(R L) -> R;
+    /// (value, spec or NULL)
+    PyFormat(R R) -> R;
+    /// (kind 1 str, 2 repr, 3 ascii; value)
+    PyConvert(I R) -> R;
+    /// (frame, name object, level, fromlist)
+    PyImport(P R R R) -> R;
+    /// (module, name object)
+    PyImportFrom(R R) -> R;
+    /// (array, count) steals the items.
+    BuildTuple(P L) -> R;
+    /// (array, count) steals the items.
+    BuildList(P L) -> R;
+    /// (array of key, value …, count of both together)
+    BuildMap(P L) -> R;
+    /// (array, count)
+    BuildSet(P L) -> R;
+    /// (array, count)
+    BuildString(P L) -> R;
+    /// (array of 2 or 3, count)
+    BuildSlice(P L) -> R;
+    /// (content or NULL)
+    MakeCell(R) -> R;
+    /// (frame, code)
+    MakeFunction(P R) -> R;
+    /// (function, which 1/2/4/8, value) steals value.
+    SetFunctionAttr(R I R) -> V;
+    /// (list, iterable)
+    PyListExtend(R R) -> I;
+    /// (set, item)
+    PySetAdd(R R) -> I;
+    /// (set, iterable)
+    PySetUpdate(R R) -> I;
+    /// (dict, key, value)
+    PyMapAdd(R R R) -> I;
+    /// (dict, mapping)
+    PyDictUpdate(R R) -> I;
+    /// (list)
+    PyListToTuple(R) -> R;
+    /// len(obj); -1 on error.
+    PyLen(R) -> L;
+}

@@ -1,0 +1,18 @@
+//! The intermediate representation of Stoop: SSA over blocks with parameters, entities in arenas,
+//! one declarative op table, frame states for side exits, a text form, a verifier and a reference interpreter.
+//!
+//! The crate knows no Python and has no unsafe code.
+#![forbid(unsafe_code)]
+
+mod table;
+
+pub mod func;
+pub mod ops;
+pub mod types;
+
+pub use func::{
+    Block, BlockData, Const, ConstData, Def, FrameState, Function, Hint, Imm, Inst, InstData, Name, StackEntry, State, Target,
+    Value, ValueData,
+};
+pub use ops::{Arity, BinOp, CmpOp, Flags, Mem, Op, OpInfo, Ret, UnOp};
+pub use types::{Class, Type};

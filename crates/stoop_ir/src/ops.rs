@@ -1,0 +1,394 @@
+//! The table of operations: one row an operation.
+//!
+//! Enum, printed name, arity, result, effects and reference behaviour all derive from [`ops!`].
+//! A new operation touches this table, its lowering, its rule in the reference interpreter, and a test.
+
+use crate::table::text_enum;
+
+/// How many operands an operation takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arity {
+    /// Exactly this many.
+    N(u8),
+    /// Any number (calls, displays).
+    Any,
+}
+
+/// What an operation yields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ret {
+    /// Nothing.
+    Void,
+    /// An unboxed integer.
+    I64,
+    /// An unboxed double.
+    F64,
+    /// An unboxed truth value.
+    I1,
+    /// A new reference, owned by the code that follows. Never NULL unless the result's type is `MaybeNull`.
+    New,
+    /// A reference owned by something else (a local's slot, a container, the constant table).
+    Borrowed,
+}
+
+/// A set of abstract memory regions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mem(pub u16);
+
+impl Mem {
+    /// No memory.
+    pub const NONE: Mem = Mem(0);
+    /// The interpreter frame's slots.
+    pub const FRAME: Mem = Mem(1);
+    /// Lists: items and sizes.
+    pub const LIST: Mem = Mem(2);
+    /// Dictionaries and sets.
+    pub const DICT: Mem = Mem(4);
+    /// Instance attributes and slots.
+    pub const ATTR: Mem = Mem(8);
+    /// Cells.
+    pub const CELL: Mem = Mem(16);
+    /// Iterators' positions.
+    pub const ITER: Mem = Mem(32);
+    /// Values of float and int boxes (written only by in-place reuse of a unique box).
+    pub const BOX: Mem = Mem(64);
+    /// Reference counts.
+    pub const REFS: Mem = Mem(128);
+    /// Everything: what an operation that runs Python code may read and write.
+    pub const ALL: Mem = Mem(0xffff);
+
+    /// The union.
+    pub const fn or(self, other: Mem) -> Mem {
+        Mem(self.0 | other.0)
+    }
+    /// Whether the two sets share a region.
+    pub const fn meets(self, other: Mem) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// Properties of an operation beside its memory effects.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// None.
+    pub const NONE: Flags = Flags(0);
+    /// May leave by a side exit; carries the frame state to resume at.
+    pub const EXIT: Flags = Flags(1);
+    /// May raise; carries the frame state of its instruction.
+    pub const RAISE: Flags = Flags(2);
+    /// May run Python code (implies reading and writing all memory).
+    pub const PY: Flags = Flags(4);
+    /// Ends a block.
+    pub const TERM: Flags = Flags(8);
+    /// May neither be removed when unused nor duplicated, whatever its effects say.
+    pub const PINNED: Flags = Flags(16);
+
+    /// The union.
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+    /// Whether all of `other` is in here.
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+const PYF: Flags = Flags::PY.or(Flags::RAISE);
+const G: Flags = Flags::EXIT;
+const N: Flags = Flags::NONE;
+const NO: Mem = Mem::NONE;
+const ALL: Mem = Mem::ALL;
+const REFS: Mem = Mem::REFS;
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct OpInfo {
+    /// The printed name.
+    pub text: &'static str,
+    /// The number of operands.
+    pub arity: Arity,
+    /// The result.
+    pub ret: Ret,
+    /// Memory that is read.
+    pub reads: Mem,
+    /// Memory that is written.
+    pub writes: Mem,
+    /// Other properties.
+    pub flags: Flags,
+    /// Bit i set: operand i's reference is taken over by the operation. `0xff`: all operands'.
+    pub steals: u8,
+    /// One line on what it does.
+    pub doc: &'static str,
+}
+
+macro_rules! ops {
+    ($($variant:ident $text:literal $arity:expr => $ret:ident, $reads:expr, $writes:expr, $flags:expr, $steals:literal, $doc:literal;)*) => {
+        text_enum! {
+            /// An operation of the IR. See [`Op::info`].
+            pub enum Op { $(#[doc = $doc] $variant = $text,)* }
+        }
+        static INFO: &[OpInfo] = &[$(OpInfo {
+            text: $text, arity: $arity, ret: Ret::$ret, reads: $reads, writes: $writes,
+            flags: $flags, steals: $steals, doc: $doc,
+        }),*];
+    };
+}
+
+const fn n(k: u8) -> Arity {
+    Arity::N(k)
+}
+
+ops! {
+    // --- constants and entry values ------------------------------------------------------------
+    ConstObj "const.obj" n(0) => Borrowed, NO, NO, N, 0, "A constant object (imm: const); the compiled code keeps it alive.";
+    ConstInt "const.int" n(0) => I64, NO, NO, N, 0, "An integer (imm: int).";
+    ConstFloat "const.float" n(0) => F64, NO, NO, N, 0, "A double (imm: float).";
+    ConstBool "const.bool" n(0) => I1, NO, NO, N, 0, "A truth value (imm: int 0 or 1).";
+    ConstNull "const.null" n(0) => Borrowed, NO, NO, N, 0, "The interpreter's NULL stack entry.";
+    EntryLocal "entry.local" n(0) => Borrowed, Mem::FRAME, NO, Flags::PINNED, 0, "What local slot (imm: index) holds at entry; the slot owns it; NULL when unbound.";
+    EntryStack "entry.stack" n(0) => New, Mem::FRAME, NO, Flags::PINNED, 0, "What stack slot (imm: index) holds at a loop entry; ownership moves to compiled code.";
+    FrameGlobals "frame.globals" n(0) => Borrowed, NO, NO, N, 0, "The frame's globals dict.";
+    FrameLocals "frame.locals" n(0) => Borrowed, NO, NO, N, 0, "The frame's f_locals mapping (module and class bodies); NULL in functions.";
+    FrameFunction "frame.function" n(0) => Borrowed, NO, NO, N, 0, "The frame's function object (for its closure).";
+
+    // --- frame slots, references, safe points -----------------------------------------------------
+    StoreLocal "store.local" n(2) => Void, NO, Mem::FRAME.or(REFS), Flags::PINNED, 1, "(new, old) Put new into local slot (imm: index), taking its reference, and drop old, the slot's former value. Type of new may be null (del).";
+    IncRef "incref" n(1) => Void, NO, REFS, Flags::PINNED, 0, "Take a reference.";
+    DecRef "decref" n(1) => Void, NO, REFS, Flags::PINNED, 1, "Drop a reference; the last one destroys the object.";
+    Check "check" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After something that may have run Python: leave (state: after the instruction) if an assumption fell, a tool is watching, or somebody holds the frame.";
+    CheckValid "check.valid" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After a drop that may have run a finaliser: leave if an assumption fell.";
+    Poll "poll" n(0) => Void, ALL, ALL, G.or(PYF).or(Flags::PINNED), 0, "At a back edge: serve the eval breaker (GIL requests, signals, pending calls), leaving if it needs the interpreter.";
+
+    // --- guards: leave by `state` unless the condition holds -----------------------------------
+    GuardClass "guard.class" n(1) => Borrowed, NO, NO, G, 0, "Exact built-in class (result type); the result is the same reference, better typed.";
+    GuardVersion "guard.version" n(1) => Borrowed, NO, NO, G, 0, "The object's type has this version tag (result type heap:N).";
+    GuardIs "guard.is" n(2) => Void, NO, NO, G, 0, "Both references are the same object.";
+    GuardNotNull "guard.notnull" n(1) => Borrowed, NO, NO, G, 0, "Not NULL: the result is the same reference as obj.";
+    GuardTrue "guard.true" n(1) => Void, NO, NO, G, 0, "The truth value is true.";
+    GuardFalse "guard.false" n(1) => Void, NO, NO, G, 0, "The truth value is false.";
+    GuardFuncVersion "guard.funcversion" n(1) => Void, NO, NO, G, 0, "The function's code object is (imm: const); the operand is an exact function.";
+
+    // --- boxes ------------------------------------------------------------------------------------
+    BoxInt "box.int" n(1) => New, NO, NO, N, 0, "A Python int.";
+    BoxFloat "box.float" n(1) => New, NO, NO, N, 0, "A Python float.";
+    BoxBool "box.bool" n(1) => Borrowed, NO, NO, N, 0, "True or False (immortal).";
+    UnboxInt "unbox.int" n(1) => I64, NO, NO, G, 0, "The value of an exact int; leaves if it does not fit 64 bits.";
+    UnboxFloat "unbox.float" n(1) => F64, Mem::BOX, NO, N, 0, "The value of an exact float.";
+    UnboxBool "unbox.bool" n(1) => I1, NO, NO, N, 0, "The value of an exact bool.";
+
+    // --- unboxed integers ---------------------------------------------------------------------------
+    IntAdd "int.add" n(2) => I64, NO, NO, G, 0, "Sum; leaves on overflow.";
+    IntSub "int.sub" n(2) => I64, NO, NO, G, 0, "Difference; leaves on overflow.";
+    IntMul "int.mul" n(2) => I64, NO, NO, G, 0, "Product; leaves on overflow.";
+    IntFloorDiv "int.floordiv" n(2) => I64, NO, NO, G, 0, "Floor quotient; leaves on a zero divisor or overflow.";
+    IntMod "int.mod" n(2) => I64, NO, NO, G, 0, "Remainder with the divisor's sign; leaves on a zero divisor.";
+    IntAnd "int.and" n(2) => I64, NO, NO, N, 0, "Bitwise and.";
+    IntOr "int.or" n(2) => I64, NO, NO, N, 0, "Bitwise or.";
+    IntXor "int.xor" n(2) => I64, NO, NO, N, 0, "Bitwise exclusive or.";
+    IntShl "int.shl" n(2) => I64, NO, NO, G, 0, "Left shift; leaves when bits are lost or the count is negative or over 63.";
+    IntShr "int.shr" n(2) => I64, NO, NO, G, 0, "Arithmetic right shift (counts over 63 act as 63); leaves when the count is negative.";
+    IntPow "int.pow" n(2) => I64, NO, NO, G, 0, "Power; leaves on overflow or a negative exponent.";
+    IntNeg "int.neg" n(1) => I64, NO, NO, G, 0, "Negation; leaves on overflow.";
+    IntNot "int.not" n(1) => I64, NO, NO, N, 0, "Bitwise complement.";
+    IntAbs "int.abs" n(1) => I64, NO, NO, G, 0, "Magnitude; leaves on overflow.";
+    IntCmp "int.cmp" n(2) => I1, NO, NO, N, 0, "Signed comparison (imm: cmp).";
+    IntToFloat "int.tofloat" n(1) => F64, NO, NO, N, 0, "Nearest double, ties to even.";
+    IntToFloatExact "int.tofloat.exact" n(1) => F64, NO, NO, G, 0, "The same value as a double; leaves beyond 2**53.";
+    IntToBool "int.tobool" n(1) => I1, NO, NO, N, 0, "Not zero.";
+
+    // --- unboxed floats -----------------------------------------------------------------------------
+    FloatAdd "float.add" n(2) => F64, NO, NO, N, 0, "Sum.";
+    FloatSub "float.sub" n(2) => F64, NO, NO, N, 0, "Difference.";
+    FloatMul "float.mul" n(2) => F64, NO, NO, N, 0, "Product.";
+    FloatDiv "float.div" n(2) => F64, NO, NO, G, 0, "Quotient; leaves on a zero divisor.";
+    FloatFloorDiv "float.floordiv" n(2) => F64, NO, NO, G, 0, "Python's floor quotient; leaves on a zero divisor.";
+    FloatMod "float.mod" n(2) => F64, NO, NO, G, 0, "Python's remainder; leaves on a zero divisor.";
+    FloatPow "float.pow" n(2) => F64, NO, NO, G, 0, "Power with libm's bits; leaves where Python raises or yields a complex.";
+    FloatNeg "float.neg" n(1) => F64, NO, NO, N, 0, "Negation.";
+    FloatAbs "float.abs" n(1) => F64, NO, NO, N, 0, "Magnitude.";
+    FloatSqrt "float.sqrt" n(1) => F64, NO, NO, G, 0, "Square root; leaves below zero.";
+    FloatCmp "float.cmp" n(2) => I1, NO, NO, N, 0, "Ordered comparison, IEEE rules (imm: cmp).";
+    FloatToInt "float.toint" n(1) => I64, NO, NO, G, 0, "Truncation; leaves when not finite or beyond 64 bits.";
+    FloatToBool "float.tobool" n(1) => I1, NO, NO, N, 0, "Not zero.";
+
+    // --- truth values -------------------------------------------------------------------------------
+    BoolNot "bool.not" n(1) => I1, NO, NO, N, 0, "Logical not.";
+    BoolToInt "bool.toint" n(1) => I64, NO, NO, N, 0, "0 or 1.";
+    ObjIs "obj.is" n(2) => I1, NO, NO, N, 0, "Identity of references (either may be NULL).";
+    IsNull "obj.isnull" n(1) => I1, NO, NO, N, 0, "Whether the reference is NULL.";
+    RefCast "ref.cast" n(1) => Borrowed, NO, NO, N, 0, "The same reference at another type that is known to hold.";
+
+    // --- lists, tuples, iterators: direct memory ----------------------------------------------------
+    ListLen "list.len" n(1) => I64, Mem::LIST, NO, N, 0, "Size of an exact list.";
+    TupleLen "tuple.len" n(1) => I64, NO, NO, N, 0, "Size of an exact tuple.";
+    StrLen "str.len" n(1) => I64, NO, NO, N, 0, "Length of an exact str in code points.";
+    Index "index" n(2) => I64, NO, NO, G, 0, "(i, len) The position i stands for (negative from the end); leaves when out of range.";
+    ListItem "list.item" n(2) => Borrowed, Mem::LIST, NO, N, 0, "(list, position) The item; the list owns it. Position is in range.";
+    TupleItem "tuple.item" n(2) => Borrowed, NO, NO, N, 0, "(tuple, position) The item; the tuple owns it. Position is in range.";
+    ListSwap "list.swap" n(3) => New, NO, Mem::LIST, Flags::PINNED, 4, "(list, position, new) Put new in, taking its reference; yields the former item.";
+    ListSetFloat "list.setfloat" n(3) => Void, Mem::LIST, Mem::LIST.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(list, position, f64) Store a float: overwrite a uniquely owned float box, else box, swap and drop the former item.";
+    ListSetInt "list.setint" n(3) => Void, Mem::LIST, Mem::LIST.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(list, position, i64) Store an int the same way.";
+    ListAppend "list.append" n(2) => Void, Mem::LIST, Mem::LIST, Flags::PINNED.or(Flags::RAISE), 2, "(list, new) Append, taking new's reference.";
+    RangeIterLen "rangeiter.len" n(1) => I64, Mem::ITER, NO, N, 0, "Values left.";
+    RangeIterNext "rangeiter.next" n(1) => I64, Mem::ITER, Mem::ITER, Flags::PINNED, 0, "The next value; at least one is left. Advances the iterator.";
+    ListIterNext "listiter.next" n(1) => Borrowed, Mem::ITER.or(Mem::LIST), Mem::ITER, Flags::PINNED, 0, "The next item (the list owns it) or NULL at the end; advances, and at the end detaches the list.";
+    TupleIterNext "tupleiter.next" n(1) => Borrowed, Mem::ITER, Mem::ITER, Flags::PINNED, 0, "The next item (the tuple owns it) or NULL at the end.";
+    NewRangeIter "rangeiter.new" n(3) => New, NO, NO, G, 0, "(start, stop, step) A fresh range iterator over unboxed bounds; leaves when step is 0 or the length overflows.";
+
+    // --- attributes, cells: direct memory -----------------------------------------------------------
+    LoadField "field.load" n(1) => Borrowed, Mem::ATTR, NO, G, 0, "Inline attribute value (imm: index); leaves if the object has a materialised dict or the value is NULL.";
+    SwapField "field.swap" n(2) => New, Mem::ATTR, Mem::ATTR, G.or(Flags::PINNED), 2, "(obj, new) Put new into inline value (imm: index), taking its reference; yields the former value (MaybeNull); leaves if the values are not inline or the slot is NULL.";
+    SetFieldFloat "field.setfloat" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), G.or(Flags::PINNED), 0, "(obj, f64) Store a float into inline value (imm: index), overwriting a uniquely owned float box where there is one.";
+    SetFieldInt "field.setint" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), G.or(Flags::PINNED), 0, "(obj, i64) Store an int the same way.";
+    LoadSlot "slot.load" n(1) => Borrowed, Mem::ATTR, NO, G, 0, "The __slots__ member at byte offset (imm: int); leaves if unset.";
+    SwapSlot "slot.swap" n(2) => New, Mem::ATTR, Mem::ATTR, Flags::PINNED, 2, "(obj, new) Put new into the member at byte offset (imm: int); yields the former value (MaybeNull).";
+    LoadCell "cell.load" n(1) => Borrowed, Mem::CELL, NO, G, 0, "A cell's content; leaves if empty.";
+    SwapCell "cell.swap" n(2) => New, Mem::CELL, Mem::CELL, Flags::PINNED, 2, "(cell, new) Put new in, taking its reference; yields the former content (MaybeNull).";
+    ClosureCell "closure.cell" n(0) => Borrowed, NO, NO, N, 0, "The cell (imm: index) of the frame's function's closure.";
+
+    // --- anything: through the object's own protocols (may run Python, may raise) -------------------
+    PyBinary "py.binary" n(2) => New, ALL, ALL, PYF, 0, "a OP b (imm: binop).";
+    PyInplace "py.inplace" n(2) => New, ALL, ALL, PYF, 0, "a OP= b (imm: binop).";
+    PyUnary "py.unary" n(1) => New, ALL, ALL, PYF, 0, "OP a (imm: unop).";
+    PyCompare "py.compare" n(2) => New, ALL, ALL, PYF, 0, "a OP b (imm: cmp).";
+    PyCompareBool "py.compare.bool" n(2) => I1, ALL, ALL, PYF, 0, "Truth of a OP b (imm: cmp).";
+    PyToBool "py.tobool" n(1) => I1, ALL, ALL, PYF, 0, "Truth of an object.";
+    PyContains "py.contains" n(2) => I1, ALL, ALL, PYF, 0, "(item, container) item in container.";
+    PyGetItem "py.getitem" n(2) => New, ALL, ALL, PYF, 0, "(container, key) container[key].";
+    PySetItem "py.setitem" n(3) => Void, ALL, ALL, PYF, 0, "(container, key, value) container[key] = value.";
+    PyDelItem "py.delitem" n(2) => Void, ALL, ALL, PYF, 0, "(container, key) del container[key].";
+    PyGetSlice "py.getslice" n(3) => New, ALL, ALL, PYF, 0, "(container, start, stop) container[start:stop].";
+    PySetSlice "py.setslice" n(4) => Void, ALL, ALL, PYF, 0, "(container, start, stop, value) container[start:stop] = value.";
+    PyLoadAttr "py.loadattr" n(1) => New, ALL, ALL, PYF, 0, "obj.name (imm: name).";
+    PyLoadMethod "py.loadmethod" n(1) => New, ALL, ALL, PYF, 0, "The unbound method if obj.name (imm: name) is one found on the type, else the bound attribute; see PyMethodSelf.";
+    PyMethodSelf "py.methodself" n(2) => Borrowed, NO, NO, N, 0, "(method, obj) obj if the preceding PyLoadMethod found an unbound method, else NULL.";
+    PyStoreAttr "py.storeattr" n(2) => Void, ALL, ALL, PYF, 0, "(obj, value) obj.name = value (imm: name).";
+    PyDelAttr "py.delattr" n(1) => Void, ALL, ALL, PYF, 0, "del obj.name (imm: name).";
+    PyLoadGlobal "py.loadglobal" n(0) => New, ALL, ALL, PYF, 0, "The global or builtin of that name (imm: name).";
+    PyStoreGlobal "py.storeglobal" n(1) => Void, ALL, ALL, PYF, 0, "Set a global (imm: name).";
+    PyDelGlobal "py.delglobal" n(0) => Void, ALL, ALL, PYF, 0, "Delete a global (imm: name).";
+    PyLoadName "py.loadname" n(0) => New, ALL, ALL, PYF, 0, "f_locals, then globals, then builtins (imm: name).";
+    PyStoreName "py.storename" n(1) => Void, ALL, ALL, PYF, 0, "Set in f_locals (imm: name).";
+    PyCall "py.call" Arity::Any => New, ALL, ALL, PYF, 0, "(callable, self_or_null, args…) Call through vectorcall; imm: const holds the tuple of keyword names, if any.";
+    PyCallEx "py.callex" n(3) => New, ALL, ALL, PYF, 0, "(callable, tuple, dict_or_null) callable(*tuple, **dict).";
+    PyGetIter "py.getiter" n(1) => New, ALL, ALL, PYF, 0, "iter(obj).";
+    PyIterNext "py.iternext" n(1) => New, ALL, ALL, PYF, 0, "next(it), or NULL when exhausted (result maybe).";
+    PyUnpack "py.unpack" n(1) => New, ALL, ALL, PYF, 0, "A fresh tuple of exactly (imm: int) items; raises Python's ValueError/TypeError otherwise.";
+    PyFormat "py.format" n(2) => New, ALL, ALL, PYF, 0, "(value, spec_or_null) format(value, spec).";
+    PyConvert "py.convert" n(1) => New, ALL, ALL, PYF, 0, "str(), repr() or ascii() (imm: int 1, 2, 3).";
+    PyImport "py.import" n(2) => New, ALL, ALL, PYF, 0, "(level, fromlist) Import (imm: name).";
+    PyImportFrom "py.importfrom" n(1) => New, ALL, ALL, PYF, 0, "from module import (imm: name).";
+    BuildTuple "build.tuple" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A tuple of the operands, taking their references.";
+    BuildList "build.list" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A list of the operands, taking their references.";
+    BuildMap "build.map" Arity::Any => New, ALL, ALL, PYF, 0, "A dict of key, value, key, value …";
+    BuildSet "build.set" Arity::Any => New, ALL, ALL, PYF, 0, "A set of the operands.";
+    BuildString "build.string" Arity::Any => New, NO, NO, Flags::RAISE, 0, "Concatenation of exact strings.";
+    BuildSlice "build.slice" Arity::Any => New, NO, NO, Flags::RAISE, 0, "(start, stop[, step]) A slice.";
+    MakeCell "build.cell" n(1) => New, NO, NO, Flags::RAISE, 0, "(content, may be NULL) A new cell.";
+    MakeFunction "build.function" n(1) => New, NO, NO, Flags::RAISE, 0, "(code) A function over the frame's globals.";
+    SetFunctionAttr "function.setattr" n(2) => Void, NO, NO, Flags::PINNED, 2, "(function, value) Set defaults, kwdefaults, annotations or closure (imm: int 1, 2, 4, 8) of a fresh function.";
+    PyListExtend "py.listextend" n(2) => Void, ALL, ALL, PYF, 0, "(list, iterable) Extend a list.";
+    PySetAdd "py.setadd" n(2) => Void, ALL, ALL, PYF, 0, "(set, item) Add.";
+    PySetUpdate "py.setupdate" n(2) => Void, ALL, ALL, PYF, 0, "(set, iterable) Update.";
+    PyMapAdd "py.mapadd" n(3) => Void, ALL, ALL, PYF, 0, "(dict, key, value) Set an item.";
+    PyDictUpdate "py.dictupdate" n(2) => Void, ALL, ALL, PYF, 0, "(dict, mapping) Update; raises TypeError when not a mapping.";
+    PyListToTuple "list.totuple" n(1) => New, Mem::LIST, NO, Flags::RAISE, 0, "A tuple of a list's items.";
+    PyLen "py.len" n(1) => I64, ALL, ALL, PYF, 0, "len(obj).";
+
+    // --- control ------------------------------------------------------------------------------------
+    Jump "jump" n(0) => Void, NO, NO, Flags::TERM, 0, "Go on at the target.";
+    Branch "branch" n(1) => Void, NO, NO, Flags::TERM, 0, "First target if the truth value is true, else the second.";
+    Return "return" n(1) => Void, Mem::FRAME, Mem::FRAME, Flags::TERM, 1, "Leave the function with this result, giving its reference away.";
+    Exit "exit" n(0) => Void, ALL, ALL, G.or(Flags::TERM), 0, "Always go on in the interpreter at the state (imm: name tells why).";
+}
+
+impl Op {
+    /// The operation's row.
+    pub fn info(self) -> &'static OpInfo {
+        &INFO[self as usize]
+    }
+    /// Whether the operation has a property.
+    pub fn is(self, f: Flags) -> bool {
+        self.info().flags.has(f)
+    }
+    /// Whether the operation must carry a frame state.
+    pub fn needs_state(self) -> bool {
+        self.is(Flags::EXIT) || self.is(Flags::RAISE)
+    }
+    /// Whether operand `i`'s reference is taken over.
+    pub fn steals(self, i: usize) -> bool {
+        let s = self.info().steals;
+        s == 0xff || (i < 8 && s & (1 << i) != 0)
+    }
+    /// Whether an unused result makes the operation removable.
+    pub fn is_removable(self) -> bool {
+        let i = self.info();
+        i.writes == Mem::NONE && !i.flags.has(Flags::PINNED) && !i.flags.has(Flags::TERM) && !i.flags.has(Flags::PY)
+    }
+}
+
+text_enum! {
+    /// A binary operator.
+    pub enum BinOp {
+        /// `+`
+        Add = "add",
+        /// `-`
+        Sub = "sub",
+        /// `*`
+        Mul = "mul",
+        /// `/`
+        TrueDiv = "truediv",
+        /// `//`
+        FloorDiv = "floordiv",
+        /// `%`
+        Mod = "mod",
+        /// `**`
+        Pow = "pow",
+        /// `&`
+        And = "and",
+        /// `|`
+        Or = "or",
+        /// `^`
+        Xor = "xor",
+        /// `<<`
+        Shl = "shl",
+        /// `>>`
+        Shr = "shr",
+        /// `@`
+        MatMul = "matmul",
+    }
+}
+
+text_enum! {
+    /// A unary operator.
+    pub enum UnOp {
+        /// `-`
+        Neg = "neg",
+        /// `+`
+        Pos = "pos",
+        /// `~`
+        Invert = "invert",
+        /// `not`
+        Not = "not",
+    }
+}
+
+text_enum! {
+    /// A comparison, in the order of CPython's `Py_LT` … `Py_GE`.
+    pub enum CmpOp {
+        /// `<`
+        Lt = "lt",
+        /// `<=`
+        Le = "le",
+        /// `==`
+        Eq = "eq",
+        /// `!=`
+        Ne = "ne",
+        /// `>`
+        Gt = "gt",
+        /// `>=`
+        Ge = "ge",
+    }
+}

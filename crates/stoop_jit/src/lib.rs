@@ -1,0 +1,1 @@
+//! Stoop: stoop_jit.
