@@ -2,3 +2,6 @@
 
 pub mod abi;
 pub mod runtime;
+pub mod unit;
+
+pub use unit::{Compiled, Error, ExitDesc, ExitFrame, ExitKind, Recipe, Request};

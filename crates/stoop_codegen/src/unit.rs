@@ -1,0 +1,152 @@
+//! What goes into a compilation and what comes out: requests, compiled code, exits and their recipes.
+
+use crate::abi::{Abi, Watch};
+use crate::runtime::Helper;
+use stoop_ir::{Function, Imm, Inst, Name, Op, State};
+
+/// One function to compile.
+pub struct Request<'a> {
+    /// The function.
+    pub func: &'a Function,
+    /// The interpreter it will run in.
+    pub abi: &'a Abi,
+    /// Addresses of the runtime helpers.
+    pub helpers: &'a dyn Fn(Helper) -> u64,
+    /// An opaque pointer handed to the exit helpers.
+    pub record: u64,
+    /// What `Check` compares, besides `valid`.
+    pub watches: &'a [Watch],
+    /// What `CheckValid` (and `Check`) compares: every assumption of this function still stands.
+    pub valid: Watch,
+    /// The value to store as the frame's saved instruction pointer: (code index, code unit).
+    pub unit_address: &'a dyn Fn(u32, u32) -> u64,
+    /// The interned str object of a name.
+    pub name_address: &'a dyn Fn(Name) -> u64,
+    /// `tp_basicsize` of the type with this version tag, if known: saves two loads at each inline attribute.
+    pub basicsize: &'a dyn Fn(u32) -> Option<i32>,
+    /// Whether to spend time on better code.
+    pub optimise: bool,
+    /// Whether to keep Cranelift's IR and the disassembly as text.
+    pub want_text: bool,
+}
+
+/// Machine code and what the engine must know to place it and to serve its exits.
+///
+/// The code holds absolute addresses only and may be copied anywhere.
+#[derive(Clone, Debug, Default)]
+pub struct Compiled {
+    /// The code, entry first, followed by its floating-point constants.
+    pub bytes: Vec<u8>,
+    /// How many of the bytes are instructions.
+    pub code_size: usize,
+    /// Bytes of machine stack an activation takes, without the return address.
+    pub stack_size: u32,
+    /// The exits, by the index handed to the exit helpers.
+    pub exits: Vec<ExitDesc>,
+    /// (code offset, code unit), ascending: from this offset on, code belongs to that unit of code object 0.
+    pub unit_map: Vec<(u32, u32)>,
+    /// Cranelift's IR as lowered (with `want_text`).
+    pub clif: Option<String>,
+    /// The disassembly (with `want_text`).
+    pub asm: Option<String>,
+}
+
+/// Which helper an exit calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExitKind {
+    /// `SideExit`: go on in the interpreter.
+    Leave,
+    /// `RaiseExit`: an exception is set.
+    Raise,
+}
+
+/// How an exit finds the object of a local slot or stack entry. `usize` is an index into the exit buffer.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Recipe {
+    /// Box the 64-bit integer in the buffer.
+    Int(usize),
+    /// Box the double whose bits are in the buffer.
+    Float(usize),
+    /// True if the buffer's entry is not zero, else False.
+    Bool(usize),
+    /// The reference in the buffer, which the exit takes over.
+    Owned(usize),
+    /// The reference in the buffer (or NULL); the exit takes one of its own.
+    Borrowed(usize),
+    /// NULL.
+    Null,
+    /// The object at this address; the exit takes a reference of its own.
+    Const(u64),
+    /// Box this integer.
+    ConstInt(i64),
+    /// Box the double with these bits.
+    ConstFloat(u64),
+    /// True or False.
+    ConstBool(bool),
+}
+
+/// One exit of a compiled function.
+#[derive(Clone, Debug)]
+pub struct ExitDesc {
+    /// Which helper it calls.
+    pub kind: ExitKind,
+    /// The operation that leaves.
+    pub op: Op,
+    /// Its instruction.
+    pub inst: Inst,
+    /// Its immediate operand (`Exit`'s reason, a guard's constant).
+    pub imm: Imm,
+    /// The guarded object, for guards of references: what was met instead. Borrowed.
+    pub met: Option<Recipe>,
+    /// The frame state.
+    pub state: State,
+    /// The innermost frame's code object, as in [`stoop_ir::FrameState::code`].
+    pub code: u32,
+    /// Where its interpreter goes on, in code units.
+    pub unit: u32,
+    /// Local slots to write, with their new values; slots not listed already hold what they should.
+    pub locals: Vec<(u32, Recipe)>,
+    /// The operand stack, bottom first.
+    pub stack: Vec<Recipe>,
+    /// Callers of an inlined innermost frame, innermost first; the last one is the real frame. Empty when
+    /// nothing is inlined. Frames but the real one have every local listed.
+    pub parents: Vec<ExitFrame>,
+}
+
+/// A caller's frame of an exit inside inlined code.
+#[derive(Clone, Debug)]
+pub struct ExitFrame {
+    /// The frame state.
+    pub state: State,
+    /// The code object, as in [`stoop_ir::FrameState::code`].
+    pub code: u32,
+    /// The call's position, in code units.
+    pub unit: u32,
+    /// As in [`ExitDesc::locals`].
+    pub locals: Vec<(u32, Recipe)>,
+    /// As in [`ExitDesc::stack`].
+    pub stack: Vec<Recipe>,
+}
+
+/// Why a function was not compiled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// The IR is right, but its lowering does not exist.
+    Unsupported(String),
+    /// The IR breaks its own rules: a bug in the front end or a pass.
+    Malformed(String),
+    /// Cranelift refused.
+    Backend(String),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Unsupported(s) => write!(f, "cannot be lowered: {s}"),
+            Error::Malformed(s) => write!(f, "malformed IR: {s}"),
+            Error::Backend(s) => write!(f, "code generator: {s}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
