@@ -168,6 +168,7 @@ ops! {
     GuardNotNull "guard.notnull" n(1) => Borrowed, NO, NO, G, 0, "Not NULL: the result is the same reference as obj.";
     GuardTrue "guard.true" n(1) => Void, NO, NO, G, 0, "The truth value is true.";
     GuardFalse "guard.false" n(1) => Void, NO, NO, G, 0, "The truth value is false.";
+    GuardKeys "guard.keys" n(1) => Void, Mem::ATTR, NO, G, 0, "The object's type has shared attribute keys of this version (imm: int), and the object's attributes are inline: it shadows no method.";
     GuardFuncVersion "guard.funcversion" n(1) => Void, NO, NO, G, 0, "The function's code object is (imm: const); the operand is an exact function.";
 
     // --- boxes ------------------------------------------------------------------------------------

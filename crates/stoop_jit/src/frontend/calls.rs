@@ -1,0 +1,172 @@
+//! Calls: the callable's place on the stack, well-known builtins, methods.
+
+use stoop_cpython::opcodes::{Feedback, Instr, Opcode};
+use stoop_ir::{Class, Imm, Op, Type, Value};
+
+use super::builder::{BuildError, Builder, Item};
+
+/// Callable, self or NULL, arguments: as popped from the stack.
+struct Popped {
+    callable: Item,
+    receiver: Item,
+    args: Vec<Item>,
+}
+
+fn pop_call(b: &mut Builder<'_>, n: usize) -> Popped {
+    let args = b.pop_n(n);
+    let (upper, lower) = (b.pop(), b.pop());
+    // 3.12 pushes NULL below a callable, 3.13 above it; a method lies below its self in both.
+    let (callable, receiver) =
+        if b.code.quirks.null_below_callable && b.is_null(lower) { (upper, lower) } else { (lower, upper) };
+    Popped { callable, receiver, args }
+}
+
+/// What a constant callable is called, when it is a well-known builtin.
+fn callee_name(b: &Builder<'_>, v: Value) -> Option<String> {
+    let d = b.f.inst(b.f.def_inst(v)?);
+    match (d.op, d.imm) {
+        (Op::ConstObj, Imm::Const(c)) => Some(b.f.consts[c.index()].text.clone()),
+        _ => None,
+    }
+}
+
+pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), BuildError> {
+    let st = b.state(i.unit);
+    let p = pop_call(b, i.arg as usize);
+    let name = callee_name(b, p.callable.value);
+    let plain = i.kw_names.is_none() && b.is_null(p.receiver) && !b.env.is_generic(i.unit);
+    match name.as_deref() {
+        Some("builtins.len") if plain && p.args.len() == 1 => {
+            let n = b.op(Op::PyLen, &[p.args[0].value], Imm::None, Type::I64, Some(st));
+            if let Feedback::Int = i.feedback {
+                // No class is told by this feedback.
+            }
+            b.ran_python = true;
+            let v = b.op(Op::BoxInt, &[n], Imm::None, Type::Exact(Class::Int), None);
+            finish(b, p, v);
+        }
+        Some("builtins.range")
+            if plain
+                && (1..=3).contains(&p.args.len())
+                && b.code.instrs.get(k + 1).is_some_and(|n| n.op == Opcode::GetIter)
+                && !b.blocks.by_unit.contains_key(&i.next) =>
+        {
+            range_iterator(b, p, st);
+        }
+        Some("list.append") if i.kw_names.is_none() && p.args.len() == 1 && !b.is_null(p.receiver) => {
+            let v = b.own(p.args[0]);
+            b.void(Op::ListAppend, &[p.receiver.value, v], Imm::None, Some(st));
+            b.drop_item(p.receiver);
+            let none = b.env.none();
+            let none = b.known(none);
+            b.push_const(none);
+        }
+        _ => {
+            let names = i.kw_names.map(|c| b.env.constant(c));
+            generic_call(b, p, names, st);
+        }
+    }
+    Ok(())
+}
+
+/// `range(…)` that is iterated at once: the iterator, without the range. GET_ITER then finds an iterator.
+fn range_iterator(b: &mut Builder<'_>, p: Popped, st: stoop_ir::State) {
+    let ints: Vec<Value> = p
+        .args
+        .iter()
+        .map(|x| {
+            let g = b.op(Op::GuardClass, &[x.value], Imm::None, Type::Exact(Class::Int), Some(st));
+            b.op(Op::UnboxInt, &[g], Imm::None, Type::I64, Some(st))
+        })
+        .collect();
+    let (start, stop, step) = match ints[..] {
+        [stop] => (b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None), stop, b.op(Op::ConstInt, &[], Imm::Int(1), Type::I64, None)),
+        [start, stop] => (start, stop, b.op(Op::ConstInt, &[], Imm::Int(1), Type::I64, None)),
+        _ => (ints[0], ints[1], ints[2]),
+    };
+    let v = b.op(Op::NewRangeIter, &[start, stop, step], Imm::None, Type::Exact(Class::RangeIter), Some(st));
+    finish(b, p, v);
+}
+
+/// Drops what the call consumed and pushes its result.
+fn finish(b: &mut Builder<'_>, p: Popped, result: Value) {
+    b.drop_item(p.callable);
+    b.drop_item(p.receiver);
+    for x in p.args {
+        b.drop_item(x);
+    }
+    b.push_owned(result);
+}
+
+fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st: stoop_ir::State) {
+    let mut args = vec![p.callable.value, p.receiver.value];
+    args.extend(p.args.iter().map(|x| x.value));
+    let imm = match names {
+        Some(n) => Imm::Const(b.f.add_const(stoop_ir::ConstData { address: n.address, text: n.text, class: n.class })),
+        None => Imm::None,
+    };
+    let v = b.op(Op::PyCall, &args, imm, Type::Obj, Some(st));
+    b.ran_python = true;
+    finish(b, p, v);
+}
+
+/// CALL_KW (3.13): the keyword names are a constant tuple on top of the stack.
+pub(super) fn call_with_names(b: &mut Builder<'_>, i: &Instr, names: Item) -> Result<(), BuildError> {
+    b.stack.push(names);
+    let st = b.state(i.unit);
+    b.pop();
+    let p = pop_call(b, i.arg as usize);
+    let constant = b.f.def_inst(names.value).and_then(|d| match (b.f.inst(d).op, b.f.inst(d).imm) {
+        (Op::ConstObj, Imm::Const(c)) => Some(c),
+        _ => None,
+    });
+    let Some(c) = constant else { return Err(BuildError::BadFlow) };
+    let mut args = vec![p.callable.value, p.receiver.value];
+    args.extend(p.args.iter().map(|x| x.value));
+    let v = b.op(Op::PyCall, &args, Imm::Const(c), Type::Obj, Some(st));
+    b.ran_python = true;
+    finish(b, p, v);
+    Ok(())
+}
+
+pub(super) fn call_ex(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let kwargs = if i.arg & 1 != 0 { b.pop() } else { b.null() };
+    let args = b.pop();
+    let (upper, lower) = (b.pop(), b.pop());
+    let (callable, null) = if b.code.quirks.null_below_callable { (upper, lower) } else { (lower, upper) };
+    let v = b.op(Op::PyCallEx, &[callable.value, args.value, kwargs.value], Imm::None, Type::Obj, Some(st));
+    b.ran_python = true;
+    for x in [callable, null, args, kwargs] {
+        b.drop_item(x);
+    }
+    b.push_owned(v);
+}
+
+/// A method found on the type by the interpreter: pushed without making a bound method. Whether it was done.
+pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
+    if b.env.is_generic(i.unit) {
+        return false;
+    }
+    let obj = b.peek(0);
+    let (descr, version, keys) = match i.feedback {
+        Feedback::MethodNoDict { type_version, descr } => (descr, type_version, None),
+        Feedback::MethodWithValues { type_version, keys_version, descr } => (descr, type_version, Some(keys_version)),
+        _ => return false,
+    };
+    let k = b.env.describe(descr as u64);
+    let st = b.state(i.unit);
+    let g = if k.text == "list.append" {
+        b.op(Op::GuardClass, &[obj.value], Imm::None, Type::Exact(Class::List), Some(st))
+    } else {
+        b.op(Op::GuardVersion, &[obj.value], Imm::None, Type::Heap(version), Some(st))
+    };
+    if let Some(keys) = keys {
+        b.void(Op::GuardKeys, &[g], Imm::Int(keys.into()), Some(st));
+    }
+    let x = b.pop();
+    let m = b.known(k);
+    b.push_const(m);
+    b.stack.push(Item { value: g, ..x });
+    true
+}

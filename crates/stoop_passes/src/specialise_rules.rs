@@ -1,0 +1,243 @@
+//! The rules of `specialise`: which typed form an operation takes, given operand types and feedback.
+//!
+//! One function, used by inference and by rewriting alike, so that both always agree.
+
+use stoop_ir::{BinOp, Class, CmpOp, Flags, Function, Hint, Imm, InstData, Op, Type, Value};
+
+/// The typed form of an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// As it is.
+    Generic,
+    /// As it is, but the result is an exact instance of this class.
+    ResultClass(Class),
+    /// As it is; the result is of the last operand's type.
+    Same,
+    /// Both ints.
+    IntBin(BinOp),
+    /// True division of ints.
+    IntTrueDiv,
+    /// Floats, or a float and an int.
+    FloatBin(BinOp),
+    /// Both ints.
+    IntCmp(CmpOp),
+    /// Floats, or a float and an int.
+    FloatCmp(CmpOp),
+    /// `-int`
+    IntNeg,
+    /// `abs(int)`
+    IntAbs,
+    /// `-float`
+    FloatNeg,
+    /// `abs(float)`
+    FloatAbs,
+    /// `math.sqrt`
+    FloatSqrt,
+    /// `float(int or float)`
+    ToFloat,
+    /// `int(float)`
+    FloatToInt,
+    /// `int(int or bool)`
+    BoolToInt,
+    /// Truth of an instance of the class.
+    Truth(Class),
+    /// `list[int]`
+    ListGet,
+    /// `tuple[int]`
+    TupleGet,
+    /// `list[int] = value`
+    ListSet,
+    /// `len(instance of the class)`
+    Len(Class),
+    /// Unpack an exact list or tuple.
+    Unpack(Class),
+    /// Next of a range iterator.
+    RangeNext,
+    /// Next of a list or tuple iterator.
+    SeqNext(Class),
+    /// Inline attribute value: type version, index.
+    LoadField(u32, u32),
+    /// The same, written.
+    StoreField(u32, u32),
+    /// `__slots__` member: type version, byte offset.
+    LoadSlot(u32, u32),
+    /// The same, written.
+    StoreSlot(u32, u32),
+}
+
+/// The class of operand `k`: inferred, else what the feedback says.
+fn class_of(types: &[Option<Type>], d: &InstData, k: usize) -> Option<Class> {
+    match types.get(d.args[k].index()).copied().flatten() {
+        Some(t) if t.class().is_some() => t.class(),
+        Some(Type::Heap(_)) => None,
+        _ => match (d.hint, k) {
+            (Hint::Class(c), _) | (Hint::Classes(c, _), 0) | (Hint::Classes(_, c), 1) => Some(c),
+            _ => None,
+        },
+    }
+}
+
+/// The rule that applies to an operation.
+pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
+    if !d.op.is(Flags::PY) || d.hint == Hint::Generic && !d.args.iter().all(|a| known(types, *a)) {
+        return Rule::Generic;
+    }
+    let class = |k| class_of(types, d, k);
+    match d.op {
+        Op::PyBinary | Op::PyInplace => {
+            let Imm::Bin(op) = d.imm else { return Rule::Generic };
+            binary(op, class(0), class(1), d.hint)
+        }
+        Op::PyCompare | Op::PyCompareBool => {
+            let Imm::Cmp(op) = d.imm else { return Rule::Generic };
+            compare(op, class(0), class(1), d.hint)
+        }
+        Op::PyUnary => {
+            let Imm::Un(op) = d.imm else { return Rule::Generic };
+            crate::specialise::unary_rule(op, class(0))
+        }
+        Op::PyToBool => match class(0) {
+            Some(
+                c @ (Class::Bool | Class::Int | Class::Float | Class::NoneType | Class::List | Class::Tuple | Class::Str),
+            ) => Rule::Truth(c),
+            _ => Rule::Generic,
+        },
+        Op::PyGetItem => match (class(0), class(1)) {
+            (Some(Class::List), Some(Class::Int)) => Rule::ListGet,
+            (Some(Class::Tuple), Some(Class::Int)) => Rule::TupleGet,
+            (Some(Class::Str), Some(Class::Int)) => Rule::ResultClass(Class::Str),
+            _ => Rule::Generic,
+        },
+        Op::PySetItem => match (class(0), class(1)) {
+            (Some(Class::List), Some(Class::Int)) => Rule::ListSet,
+            _ => Rule::Generic,
+        },
+        Op::PyLen => match class(0) {
+            Some(c @ (Class::List | Class::Tuple | Class::Str)) => Rule::Len(c),
+            _ => Rule::Generic,
+        },
+        Op::PyUnpack => match class(0) {
+            Some(c @ (Class::List | Class::Tuple)) => Rule::Unpack(c),
+            _ => Rule::Generic,
+        },
+        Op::PyIterNext => match class(0) {
+            Some(Class::RangeIter) => Rule::RangeNext,
+            Some(c @ (Class::ListIter | Class::TupleIter)) => Rule::SeqNext(c),
+            _ => Rule::Generic,
+        },
+        Op::PyGetIter => match known_class(types, d.args[0]) {
+            Some(Class::List) => Rule::ResultClass(Class::ListIter),
+            Some(Class::Tuple) => Rule::ResultClass(Class::TupleIter),
+            Some(Class::Range) => Rule::ResultClass(Class::RangeIter),
+            Some(Class::ListIter | Class::TupleIter | Class::RangeIter) => Rule::Same,
+            _ => Rule::Generic,
+        },
+        Op::PyGetSlice => match known_class(types, d.args[0]) {
+            Some(c @ (Class::List | Class::Str | Class::Tuple)) => Rule::ResultClass(c),
+            _ => Rule::Generic,
+        },
+        Op::PyLoadAttr => match d.hint {
+            Hint::Field(v, i) => Rule::LoadField(v, i),
+            Hint::Slot(v, o) => Rule::LoadSlot(v, o),
+            _ => Rule::Generic,
+        },
+        Op::PyStoreAttr => match d.hint {
+            Hint::Field(v, i) => Rule::StoreField(v, i),
+            Hint::Slot(v, o) => Rule::StoreSlot(v, o),
+            _ => Rule::Generic,
+        },
+        Op::PyCall => call(f, types, d),
+        Op::BuildMap => Rule::ResultClass(Class::Dict),
+        Op::BuildSet => Rule::ResultClass(Class::Set),
+        Op::PyFormat | Op::PyConvert => Rule::Generic,
+        _ => Rule::Generic,
+    }
+}
+
+fn known(types: &[Option<Type>], v: Value) -> bool {
+    known_class(types, v).is_some()
+}
+
+fn known_class(types: &[Option<Type>], v: Value) -> Option<Class> {
+    types.get(v.index()).copied().flatten().and_then(Type::class)
+}
+
+fn is_int(c: Class) -> bool {
+    matches!(c, Class::Int | Class::Bool)
+}
+
+fn float_can(op: BinOp) -> bool {
+    matches!(
+        op,
+        BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::TrueDiv | BinOp::FloorDiv | BinOp::Mod | BinOp::Pow
+    )
+}
+
+fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
+    use Class::{Float, Int, List, Str, Tuple};
+    match (a, b) {
+        (Some(Class::Bool), Some(Class::Bool)) if matches!(op, BinOp::And | BinOp::Or | BinOp::Xor) => {
+            Rule::ResultClass(Class::Bool)
+        }
+        (Some(x), Some(y)) if is_int(x) && is_int(y) => match op {
+            BinOp::TrueDiv => Rule::IntTrueDiv,
+            BinOp::MatMul => Rule::Generic,
+            _ => Rule::IntBin(op),
+        },
+        (Some(Float), Some(y)) if (is_int(y) || y == Float) && float_can(op) => Rule::FloatBin(op),
+        (Some(x), Some(Float)) if is_int(x) && float_can(op) => Rule::FloatBin(op),
+        // The interpreter does not specialise mixed operands: beside a number, an unknown one is most often a float.
+        (Some(Float | Int), None) | (None, Some(Float | Int)) if hint == Hint::None && mixed_can(op, a, b) => {
+            Rule::FloatBin(op)
+        }
+        (Some(Str), Some(Str)) if op == BinOp::Add => Rule::ResultClass(Str),
+        (Some(List), Some(List)) if op == BinOp::Add => Rule::ResultClass(List),
+        (Some(Tuple), Some(Tuple)) if op == BinOp::Add => Rule::ResultClass(Tuple),
+        (Some(c @ (List | Str | Tuple)), Some(Int)) if op == BinOp::Mul => Rule::ResultClass(c),
+        _ => Rule::Generic,
+    }
+}
+
+/// Whether guessing a float beside a known number makes sense: never for an int on the right of `*` (sequences
+/// repeat), nor where a known float alone decides nothing.
+fn mixed_can(op: BinOp, a: Option<Class>, b: Option<Class>) -> bool {
+    let float_known = a == Some(Class::Float) || b == Some(Class::Float);
+    float_can(op) && (float_known || matches!(op, BinOp::Sub | BinOp::TrueDiv | BinOp::Pow))
+}
+
+fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
+    use Class::Float;
+    match (a, b) {
+        (Some(x), Some(y)) if is_int(x) && is_int(y) => Rule::IntCmp(op),
+        (Some(Float), Some(y)) if is_int(y) || y == Float => Rule::FloatCmp(op),
+        (Some(x), Some(Float)) if is_int(x) => Rule::FloatCmp(op),
+        (Some(Float), None) | (None, Some(Float)) if hint == Hint::None && !matches!(op, CmpOp::Eq | CmpOp::Ne) => {
+            Rule::FloatCmp(op)
+        }
+        (Some(Class::Str), Some(Class::Str)) => Rule::ResultClass(Class::Bool),
+        _ => Rule::Generic,
+    }
+}
+
+/// Calls of builtins whose meaning is known. The front end names a constant so only when it is that very object.
+fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
+    if d.args.len() != 3 || !matches!(d.imm, Imm::None) || f.ty(d.args[1]) != Type::Null {
+        return Rule::Generic;
+    }
+    let Some(i) = f.def_inst(d.args[0]) else { return Rule::Generic };
+    let Imm::Const(c) = f.inst(i).imm else { return Rule::Generic };
+    let arg = known_class(types, d.args[2]);
+    match (f.consts[c.index()].text.as_str(), arg) {
+        ("builtins.abs", Some(Class::Int)) => Rule::IntAbs,
+        ("builtins.abs", Some(Class::Float)) => Rule::FloatAbs,
+        ("math.sqrt", Some(Class::Float | Class::Int)) => Rule::FloatSqrt,
+        ("builtins.float", Some(Class::Float | Class::Int | Class::Bool)) => Rule::ToFloat,
+        ("builtins.int", Some(Class::Float)) => Rule::FloatToInt,
+        ("builtins.int", Some(Class::Int | Class::Bool)) => Rule::BoolToInt,
+        ("builtins.list", _) => Rule::ResultClass(Class::List),
+        ("builtins.tuple", _) => Rule::ResultClass(Class::Tuple),
+        ("builtins.range", Some(Class::Int)) => Rule::ResultClass(Class::Range),
+        ("builtins.str", _) => Rule::Generic,
+        _ => Rule::Generic,
+    }
+}
