@@ -1,1 +1,16 @@
-//! Stoop: stoop_cpython.
+//! CPython's insides, known in one place.
+//!
+//! The only crate with raw layouts and version conditions. [`check::check`] comes first: it picks the
+//! [`layout::Layout`] of the running interpreter after probing that it holds. Everything else reads through it.
+//!
+//! # Safety
+//! Unless a function says otherwise it needs the GIL, live objects, and a successful check.
+
+pub mod capi;
+pub mod decode;
+pub mod feedback;
+pub mod layout;
+pub mod objects;
+pub mod opcodes;
+mod v3_12;
+mod v3_13;

@@ -1,0 +1,161 @@
+//! Built-in objects read in place: no Python code runs, no exception is set.
+
+use crate::capi::Obj;
+use crate::layout::{self, flags, read};
+
+/// The items of a tuple.
+///
+/// # Safety
+/// A live tuple that outlives the slice.
+pub unsafe fn tuple_slice<'a>(tuple: Obj) -> &'a [Obj] {
+    let l = layout::get();
+    // SAFETY: a tuple holds `ob_size` items at `tuple_items`.
+    unsafe {
+        let len: isize = read(tuple, l.ob_size);
+        std::slice::from_raw_parts(
+            tuple.cast::<u8>().offset(l.tuple_items as isize).cast(),
+            len.max(0) as usize,
+        )
+    }
+}
+
+/// The items of a list.
+///
+/// # Safety
+/// A live list that outlives the slice and does not change meanwhile.
+pub unsafe fn list_slice<'a>(list: Obj) -> &'a [Obj] {
+    let l = layout::get();
+    // SAFETY: a list holds `ob_size` items behind `ob_item`, which is NULL only when empty.
+    unsafe {
+        let len: isize = read(list, l.ob_size);
+        let items: *const Obj = read(list, l.list_items);
+        if items.is_null() {
+            &[]
+        } else {
+            std::slice::from_raw_parts(items, len.max(0) as usize)
+        }
+    }
+}
+
+/// The bytes of a bytes object.
+///
+/// # Safety
+/// A live bytes object that outlives the slice.
+pub unsafe fn bytes_slice<'a>(bytes: Obj) -> &'a [u8] {
+    let l = layout::get();
+    // SAFETY: a bytes object holds `ob_size` bytes at `bytes_data`.
+    unsafe {
+        let len: isize = read(bytes, l.ob_size);
+        std::slice::from_raw_parts(
+            bytes.cast::<u8>().offset(l.bytes_data as isize),
+            len.max(0) as usize,
+        )
+    }
+}
+
+/// The text of a str; lone surrogates become replacement characters.
+///
+/// # Safety
+/// A live compact str (all that code objects hold are).
+pub unsafe fn str_text(s: Obj) -> String {
+    let l = layout::get();
+    // SAFETY: a compact str holds `length` characters of `kind` bytes right behind its head.
+    unsafe {
+        let len = read::<isize, _>(s, l.str_length).max(0) as usize;
+        let state: u32 = read(s, l.str_state);
+        let ascii = state & l.str_state_ascii as u32 != 0;
+        let data = s.cast::<u8>().offset(if ascii {
+            l.str_ascii_data
+        } else {
+            l.str_compact_data
+        } as isize);
+        let char_at = |c: u32| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER);
+        match state >> l.str_state_kind_shift & 7 {
+            1 => std::slice::from_raw_parts(data, len)
+                .iter()
+                .map(|&b| char::from(b))
+                .collect(),
+            2 => (0..len)
+                .map(|i| char_at(u32::from(data.cast::<u16>().add(i).read())))
+                .collect(),
+            4 => (0..len)
+                .map(|i| char_at(data.cast::<u32>().add(i).read()))
+                .collect(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// The value of an int, if it fits.
+///
+/// # Safety
+/// A live int (or subclass).
+pub unsafe fn int_value(o: Obj) -> Option<i64> {
+    let l = layout::get();
+    // SAFETY: an int holds its tag and `tag >> 3` digits of 30 bits.
+    unsafe {
+        let tag: usize = read(o, l.long_tag);
+        let count = tag >> 3;
+        if count > 3 {
+            return None;
+        }
+        let mut value = 0i128;
+        for i in (0..count).rev() {
+            value = value << 30 | i128::from(read::<u32, _>(o, l.long_digits + 4 * i as i32));
+        }
+        if tag & 3 == 2 {
+            value = -value;
+        }
+        i64::try_from(value).ok()
+    }
+}
+
+/// The value of a float.
+///
+/// # Safety
+/// A live float (or subclass).
+pub unsafe fn float_value(o: Obj) -> f64 {
+    // SAFETY: the caller's float.
+    unsafe { read(o, layout::get().float_value) }
+}
+
+/// A type's flags (see [`flags`]).
+///
+/// # Safety
+/// A live type.
+pub unsafe fn type_flags(ty: Obj) -> u64 {
+    // SAFETY: the caller's type.
+    unsafe { read(ty, layout::get().tp_flags) }
+}
+
+/// A type's version tag; 0: none.
+///
+/// # Safety
+/// A live type.
+pub unsafe fn type_version(ty: Obj) -> u32 {
+    // SAFETY: the caller's type.
+    unsafe { read(ty, layout::get().tp_version_tag) }
+}
+
+/// A type's name (`tp_name`, dotted for static types).
+///
+/// # Safety
+/// A live type.
+pub unsafe fn type_name(ty: Obj) -> String {
+    // SAFETY: `tp_name` is a C string.
+    unsafe {
+        let name: *const std::ffi::c_char = read(ty, layout::get().tp_name);
+        std::ffi::CStr::from_ptr(name)
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+/// Whether an object is a type.
+///
+/// # Safety
+/// A live object.
+pub unsafe fn is_type(o: Obj) -> bool {
+    // SAFETY: the caller's object has a type.
+    unsafe { type_flags((*o).ob_type) & flags::TYPE != 0 }
+}

@@ -1,0 +1,4 @@
+//! CPython 3.12.
+
+pub mod layout;
+pub mod opcodes;
