@@ -25,7 +25,10 @@ def _functions(functions):
         for region in function.regions
     ]
     if not rows:
-        return ["Nothing was compiled: no code ran hot for long enough, or none of it could be.", ""]
+        return [
+            "Nothing was compiled: no code was hot for long enough, or none of it could be.",
+            "",
+        ]
     head = ("compiled", "region", "entries", "ms", "bytes", "state")
     return [*_columns([head, *rows], right={2, 3, 4}), ""]
 
@@ -86,11 +89,9 @@ def _count(number, noun):
 def _size(number):
     for unit in ("bytes", "KiB", "MiB"):
         if number < 1024:
-            break
+            return f"{number} bytes" if unit == "bytes" else f"{number:.1f} {unit}"
         number /= 1024
-    else:
-        unit = "GiB"
-    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+    return f"{number:.1f} GiB"
 
 
 def _columns(rows, right):
