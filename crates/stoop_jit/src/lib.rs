@@ -1,1 +1,3 @@
 //! Stoop: stoop_jit.
+
+pub mod helpers;

@@ -1,0 +1,268 @@
+//! Iteration, displays, and the updates that displays and comprehensions make.
+//!
+//! # Safety
+//! Every helper here borrows live objects (unless its row in the table says "steals") and needs the GIL.
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
+
+use std::ptr::null_mut;
+
+use stoop_cpython::capi::{self, Obj, decref, new_ref, type_of};
+use stoop_cpython::layout::{self, read, write};
+use stoop_cpython::type_ptr;
+
+use super::boxes::drop_all;
+use super::{contained, ffi};
+
+/// The error result of [`iter_next`]: no object lives at address 1.
+const ITER_ERROR: Obj = 1 as Obj;
+
+/// The next value; NULL at the end, 1 on error. A StopIteration that arrives as an exception is the end too.
+pub unsafe extern "C" fn iter_next(iter: Obj) -> Obj {
+    type IterNext = unsafe extern "C" fn(Obj) -> Obj;
+    // SAFETY: what `iter()` returned has `tp_iternext`, which its type keeps for good.
+    unsafe {
+        let next: IterNext = read(type_of(iter), layout::get().tp_iternext);
+        let value = next(iter);
+        if !value.is_null() || capi::PyErr_Occurred().is_null() {
+            return value;
+        }
+        if capi::PyErr_ExceptionMatches(capi::PyExc_StopIteration) == 0 {
+            return ITER_ERROR;
+        }
+        capi::PyErr_Clear();
+        null_mut()
+    }
+}
+
+/// Whether `iter()` of an object fails for want of any iteration protocol.
+unsafe fn is_not_iterable(o: Obj) -> bool {
+    // SAFETY: a live object's type.
+    unsafe { read::<usize, _>(type_of(o), layout::get().tp_iter) == 0 && capi::PySequence_Check(o) == 0 }
+}
+
+/// Raises a TypeError whose message ends with (or contains, at `%.200s`) the name of an object's type.
+unsafe fn type_error(format: &std::ffi::CStr, o: Obj) {
+    // SAFETY: the format has one `%.200s`, which `tp_name`, a C string, fills.
+    unsafe {
+        let name: *const std::ffi::c_char = read(type_of(o), layout::get().tp_name);
+        capi::PyErr_Format(capi::PyExc_TypeError, format.as_ptr(), name);
+    }
+}
+
+/// A tuple of exactly `count` items of a sequence.
+pub unsafe extern "C" fn unpack(sequence: Obj, count: i64) -> Obj {
+    // SAFETY: the caller's object; the GIL is held.
+    unsafe {
+        let ty = type_of(sequence);
+        if ty == type_ptr!(PyTuple_Type) && size(sequence) == count as isize {
+            // Tuples never change, so the sequence itself will do.
+            return new_ref(sequence);
+        }
+        if ty == type_ptr!(PyList_Type) && size(sequence) == count as isize {
+            return capi::PyList_AsTuple(sequence);
+        }
+        contained(null_mut(), || unpack_iterable(sequence, count as usize))
+    }
+}
+
+unsafe fn unpack_iterable(iterable: Obj, count: usize) -> Obj {
+    // SAFETY: the caller's object; items are owned by `items` until the tuple takes them.
+    unsafe {
+        let iter = capi::PyObject_GetIter(iterable);
+        if iter.is_null() {
+            if capi::PyErr_ExceptionMatches(capi::PyExc_TypeError) != 0 && is_not_iterable(iterable) {
+                type_error(c"cannot unpack non-iterable %.200s object", iterable);
+            }
+            return iter;
+        }
+        let mut items = Vec::with_capacity(count);
+        let complete = take_exactly(iter, count, &mut items);
+        let tuple = if complete {
+            // The iterator goes first, as in the interpreter, where the items are on the stack by now.
+            decref(iter);
+            build_tuple(items.as_ptr(), count as i64)
+        } else {
+            null_mut()
+        };
+        if tuple.is_null() {
+            drop_all(&items);
+            if !complete {
+                decref(iter);
+            }
+        }
+        tuple
+    }
+}
+
+/// Takes `count` items and makes sure that there is no other; else an exception is set.
+unsafe fn take_exactly(iter: Obj, count: usize, items: &mut Vec<Obj>) -> bool {
+    // SAFETY: an iterator; every item is handed to `items`.
+    unsafe {
+        while items.len() < count {
+            let item = capi::PyIter_Next(iter);
+            if item.is_null() {
+                if capi::PyErr_Occurred().is_null() {
+                    capi::PyErr_Format(
+                        capi::PyExc_ValueError,
+                        c"not enough values to unpack (expected %zd, got %zd)".as_ptr(),
+                        count,
+                        items.len(),
+                    );
+                }
+                return false;
+            }
+            items.push(item);
+        }
+        let surplus = capi::PyIter_Next(iter);
+        if surplus.is_null() {
+            return capi::PyErr_Occurred().is_null();
+        }
+        decref(surplus);
+        capi::PyErr_Format(
+            capi::PyExc_ValueError,
+            c"too many values to unpack (expected %zd)".as_ptr(),
+            count,
+        );
+        false
+    }
+}
+
+/// The size of a variable-sized object.
+unsafe fn size(o: Obj) -> isize {
+    // SAFETY: the caller's variable-sized object.
+    unsafe { read(o, layout::get().ob_size) }
+}
+
+/// A tuple; takes the items' references on success.
+pub unsafe extern "C" fn build_tuple(items: *const Obj, count: i64) -> Obj {
+    // SAFETY: a fresh tuple has room for `count` items.
+    unsafe {
+        let tuple = capi::PyTuple_New(count as isize);
+        if !tuple.is_null() {
+            let first = tuple.byte_offset(layout::get().tuple_items as isize).cast::<Obj>();
+            first.copy_from_nonoverlapping(items, count as usize);
+        }
+        tuple
+    }
+}
+
+/// A list; takes the items' references on success.
+pub unsafe extern "C" fn build_list(items: *const Obj, count: i64) -> Obj {
+    // SAFETY: a fresh list has room for `count` items.
+    unsafe {
+        let list = capi::PyList_New(count as isize);
+        if !list.is_null() && count > 0 {
+            let first: *mut Obj = read(list, layout::get().list_items);
+            first.copy_from_nonoverlapping(items, count as usize);
+        }
+        list
+    }
+}
+
+/// A dict of key, value, key, value …
+pub unsafe extern "C" fn build_map(items: *const Obj, count: i64) -> Obj {
+    // SAFETY: `count` readable objects, in pairs.
+    unsafe {
+        let dict = capi::PyDict_New();
+        if dict.is_null() {
+            return dict;
+        }
+        for pair in 0..count as usize / 2 {
+            let (key, value) = (*items.add(2 * pair), *items.add(2 * pair + 1));
+            if capi::PyDict_SetItem(dict, key, value) < 0 {
+                decref(dict);
+                return null_mut();
+            }
+        }
+        dict
+    }
+}
+
+/// A set.
+pub unsafe extern "C" fn build_set(items: *const Obj, count: i64) -> Obj {
+    // SAFETY: `count` readable objects.
+    unsafe {
+        let set = capi::PySet_New(null_mut());
+        if set.is_null() {
+            return set;
+        }
+        for i in 0..count as usize {
+            if capi::PySet_Add(set, *items.add(i)) < 0 {
+                decref(set);
+                return null_mut();
+            }
+        }
+        set
+    }
+}
+
+/// The concatenation of exact strings.
+pub unsafe extern "C" fn build_string(items: *const Obj, count: i64) -> Obj {
+    // SAFETY: `count` readable strings; the empty string is the separator.
+    unsafe {
+        let empty = ffi::PyUnicode_New(0, 0);
+        if empty.is_null() {
+            return empty;
+        }
+        let joined = ffi::_PyUnicode_JoinArray(empty, items, count as isize);
+        decref(empty);
+        joined
+    }
+}
+
+/// A slice of 2 or 3 parts.
+pub unsafe extern "C" fn build_slice(parts: *const Obj, count: i64) -> Obj {
+    // SAFETY: `count` readable objects.
+    unsafe {
+        let step = if count == 3 { *parts.add(2) } else { null_mut() };
+        capi::PySlice_New(*parts, *parts.add(1), step)
+    }
+}
+
+/// Appends to an exact list; takes the item's reference on success.
+pub unsafe extern "C" fn list_append(list: Obj, item: Obj) -> i32 {
+    let layout = layout::get();
+    // SAFETY: an exact list whose allocation is at least its size.
+    unsafe {
+        let count = size(list);
+        if count < read::<isize, _>(list, layout.list_allocated) {
+            read::<*mut Obj, _>(list, layout.list_items).offset(count).write(item);
+            write(list, layout.ob_size, count + 1);
+            return 0;
+        }
+        let result = capi::PyList_Append(list, item);
+        if result == 0 {
+            decref(item);
+        }
+        result
+    }
+}
+
+/// Extends a list, in the words of `[*iterable]`.
+pub unsafe extern "C" fn list_extend(list: Obj, iterable: Obj) -> i32 {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let none = ffi::_PyList_Extend(list, iterable);
+        if !none.is_null() {
+            decref(none);
+            return 0;
+        }
+        if capi::PyErr_ExceptionMatches(capi::PyExc_TypeError) != 0 && is_not_iterable(iterable) {
+            capi::PyErr_Clear();
+            type_error(c"Value after * must be an iterable, not %.200s", iterable);
+        }
+        -1
+    }
+}
+
+/// Updates a dict, in the words of `{**mapping}`.
+pub unsafe extern "C" fn dict_update(dict: Obj, mapping: Obj) -> i32 {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let result = capi::PyDict_Update(dict, mapping);
+        if result < 0 && capi::PyErr_ExceptionMatches(capi::PyExc_AttributeError) != 0 {
+            type_error(c"'%.200s' object is not a mapping", mapping);
+        }
+        result
+    }
+}

@@ -1,0 +1,22 @@
+//! Functions of the C API that only helpers need; both 3.12 and 3.13 export them.
+
+use std::ffi::c_int;
+
+use stoop_cpython::capi::Obj;
+
+unsafe extern "C" {
+    /// Joins strings; borrows all.
+    pub fn _PyUnicode_JoinArray(separator: Obj, items: *const Obj, count: isize) -> Obj;
+    /// `list.extend`: `None`, or NULL with an exception.
+    pub fn _PyList_Extend(list: Obj, iterable: Obj) -> Obj;
+    /// An uninitialised object of a type without items and without garbage collection.
+    pub fn _PyObject_New(ty: Obj) -> Obj;
+    /// The name of a callable for messages: `"f()"`.
+    pub fn _PyObject_FunctionStr(callable: Obj) -> Obj;
+    /// Takes a dict; steals nothing.
+    pub fn PyFunction_SetAnnotations(function: Obj, annotations: Obj) -> c_int;
+    /// A fresh module.
+    pub fn PyModule_NewObject(name: Obj) -> Obj;
+    /// A fresh string, all of whose characters are at most `max_char`.
+    pub fn PyUnicode_New(length: isize, max_char: u32) -> Obj;
+}

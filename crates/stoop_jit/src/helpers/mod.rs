@@ -1,0 +1,113 @@
+//! Functions that compiled code calls: one a row of [`Helper`]'s table.
+//!
+//! Conventions (who owns what, how failure shows) stand in the table. Where a row is exactly a function of
+//! the C API, its address is handed out as it is; the others live in one file a topic:
+//!
+//! - [`numbers`]: arithmetic on unboxed values, without Python;
+//! - [`boxes`]: boxing, and writing unboxed values into slots that hold boxes;
+//! - [`operators`]: operators, slices, formatting;
+//! - [`names`]: attributes, globals, imports;
+//! - [`calls`]: calls and functions;
+//! - [`containers`]: iteration, displays, updates.
+//!
+//! A Rust panic in a helper aborts the process (`extern "C"` sees to that); helpers with code that could
+//! panic run in [`contained`], which makes it a `SystemError` instead.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use stoop_codegen::runtime::Helper;
+use stoop_cpython::capi;
+
+pub mod boxes;
+pub mod calls;
+pub mod containers;
+mod ffi;
+pub mod names;
+pub mod numbers;
+pub mod operators;
+
+/// The address of a helper; `None` for the rows that the engine itself implements.
+pub fn address(helper: Helper) -> Option<u64> {
+    let address = match helper {
+        Helper::SideExit | Helper::RaiseExit | Helper::Poll => return None,
+        Helper::SyncInt => boxes::sync_int as *const () as usize,
+        Helper::SyncFloat => boxes::sync_float as *const () as usize,
+        Helper::SyncRef => boxes::sync_ref as *const () as usize,
+        Helper::Dealloc => capi::_Py_Dealloc as *const () as usize,
+        Helper::BoxInt => capi::PyLong_FromLongLong as *const () as usize,
+        Helper::BoxFloat => capi::PyFloat_FromDouble as *const () as usize,
+        Helper::UnboxInt => boxes::unbox_int as *const () as usize,
+        Helper::IntPow => numbers::int_pow as *const () as usize,
+        Helper::FloatFloorDiv => numbers::float_floor_div as *const () as usize,
+        Helper::FloatMod => numbers::float_mod as *const () as usize,
+        Helper::FloatPow => numbers::float_pow as *const () as usize,
+        Helper::ListSetFloat => boxes::list_set_float as *const () as usize,
+        Helper::ListSetInt => boxes::list_set_int as *const () as usize,
+        Helper::ListAppend => containers::list_append as *const () as usize,
+        Helper::SlotSetFloat => boxes::slot_set_float as *const () as usize,
+        Helper::SlotSetInt => boxes::slot_set_int as *const () as usize,
+        Helper::NewRangeIter => boxes::new_range_iter as *const () as usize,
+        Helper::PyBinary => operators::binary as *const () as usize,
+        Helper::PyInplace => operators::inplace as *const () as usize,
+        Helper::PyUnary => operators::unary as *const () as usize,
+        Helper::PyCompare => operators::compare as *const () as usize,
+        Helper::PyCompareBool => operators::compare_bool as *const () as usize,
+        Helper::PyToBool => capi::PyObject_IsTrue as *const () as usize,
+        Helper::PyContains => operators::contains as *const () as usize,
+        Helper::PyGetItem => capi::PyObject_GetItem as *const () as usize,
+        Helper::PySetItem => capi::PyObject_SetItem as *const () as usize,
+        Helper::PyDelItem => capi::PyObject_DelItem as *const () as usize,
+        Helper::PyGetSlice => operators::get_slice as *const () as usize,
+        Helper::PySetSlice => operators::set_slice as *const () as usize,
+        Helper::PyLoadAttr => capi::PyObject_GetAttr as *const () as usize,
+        Helper::PyLoadMethod => names::load_method as *const () as usize,
+        Helper::PyStoreAttr => capi::PyObject_SetAttr as *const () as usize,
+        Helper::PyDelAttr => names::del_attr as *const () as usize,
+        Helper::PyLoadGlobal => names::load_global as *const () as usize,
+        Helper::PyStoreGlobal => names::store_global as *const () as usize,
+        Helper::PyDelGlobal => names::del_global as *const () as usize,
+        Helper::PyLoadName => names::load_name as *const () as usize,
+        Helper::PyStoreName => names::store_name as *const () as usize,
+        Helper::PyCall => calls::call as *const () as usize,
+        Helper::PyCallEx => calls::call_ex as *const () as usize,
+        Helper::PyGetIter => capi::PyObject_GetIter as *const () as usize,
+        Helper::PyIterNext => containers::iter_next as *const () as usize,
+        Helper::PyUnpack => containers::unpack as *const () as usize,
+        Helper::PyFormat => operators::format as *const () as usize,
+        Helper::PyConvert => operators::convert as *const () as usize,
+        Helper::PyImport => names::import as *const () as usize,
+        Helper::PyImportFrom => names::import_from as *const () as usize,
+        Helper::BuildTuple => containers::build_tuple as *const () as usize,
+        Helper::BuildList => containers::build_list as *const () as usize,
+        Helper::BuildMap => containers::build_map as *const () as usize,
+        Helper::BuildSet => containers::build_set as *const () as usize,
+        Helper::BuildString => containers::build_string as *const () as usize,
+        Helper::BuildSlice => containers::build_slice as *const () as usize,
+        Helper::MakeCell => capi::PyCell_New as *const () as usize,
+        Helper::MakeFunction => calls::make_function as *const () as usize,
+        Helper::SetFunctionAttr => calls::set_function_attr as *const () as usize,
+        Helper::PyListExtend => containers::list_extend as *const () as usize,
+        Helper::PySetAdd => capi::PySet_Add as *const () as usize,
+        Helper::PySetUpdate => capi::_PySet_Update as *const () as usize,
+        Helper::PyMapAdd => capi::PyDict_SetItem as *const () as usize,
+        Helper::PyDictUpdate => containers::dict_update as *const () as usize,
+        Helper::PyListToTuple => capi::PyList_AsTuple as *const () as usize,
+        Helper::PyLen => capi::PyObject_Size as *const () as usize,
+    };
+    Some(address as u64)
+}
+
+/// Runs a helper's body; a panic becomes a `SystemError` and the failure value.
+///
+/// # Safety
+/// The GIL is held.
+unsafe fn contained<T>(failure: T, body: impl FnOnce() -> T) -> T {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(value) => value,
+        Err(_) => {
+            // SAFETY: the GIL is held (caller's duty); the text is a C string.
+            unsafe { capi::PyErr_SetString(capi::PyExc_SystemError, c"Stoop: a runtime helper panicked".as_ptr()) };
+            failure
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Operators on any objects, slices, formatting.
+//!
+//! # Safety
+//! Every helper here borrows live objects and needs the GIL; any Python code may run.
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
+
+use std::ptr::null_mut;
+
+use stoop_cpython::capi::{self, Obj, decref, new_ref};
+use stoop_cpython::type_ptr;
+use stoop_ir::ops::{BinOp, UnOp};
+
+/// `a OP b`; `op` is [`BinOp`]'s position.
+pub unsafe extern "C" fn binary(op: i32, a: Obj, b: Obj) -> Obj {
+    let Some(&op) = BinOp::ALL.get(op as usize) else { return unknown() };
+    // SAFETY: the caller's objects.
+    unsafe {
+        match op {
+            BinOp::Add => capi::PyNumber_Add(a, b),
+            BinOp::Sub => capi::PyNumber_Subtract(a, b),
+            BinOp::Mul => capi::PyNumber_Multiply(a, b),
+            BinOp::TrueDiv => capi::PyNumber_TrueDivide(a, b),
+            BinOp::FloorDiv => capi::PyNumber_FloorDivide(a, b),
+            BinOp::Mod => capi::PyNumber_Remainder(a, b),
+            BinOp::Pow => capi::PyNumber_Power(a, b, capi::none()),
+            BinOp::And => capi::PyNumber_And(a, b),
+            BinOp::Or => capi::PyNumber_Or(a, b),
+            BinOp::Xor => capi::PyNumber_Xor(a, b),
+            BinOp::Shl => capi::PyNumber_Lshift(a, b),
+            BinOp::Shr => capi::PyNumber_Rshift(a, b),
+            BinOp::MatMul => capi::PyNumber_MatrixMultiply(a, b),
+        }
+    }
+}
+
+/// `a OP= b`; `op` is [`BinOp`]'s position.
+pub unsafe extern "C" fn inplace(op: i32, a: Obj, b: Obj) -> Obj {
+    let Some(&op) = BinOp::ALL.get(op as usize) else { return unknown() };
+    // SAFETY: the caller's objects.
+    unsafe {
+        match op {
+            BinOp::Add => capi::PyNumber_InPlaceAdd(a, b),
+            BinOp::Sub => capi::PyNumber_InPlaceSubtract(a, b),
+            BinOp::Mul => capi::PyNumber_InPlaceMultiply(a, b),
+            BinOp::TrueDiv => capi::PyNumber_InPlaceTrueDivide(a, b),
+            BinOp::FloorDiv => capi::PyNumber_InPlaceFloorDivide(a, b),
+            BinOp::Mod => capi::PyNumber_InPlaceRemainder(a, b),
+            BinOp::Pow => capi::PyNumber_InPlacePower(a, b, capi::none()),
+            BinOp::And => capi::PyNumber_InPlaceAnd(a, b),
+            BinOp::Or => capi::PyNumber_InPlaceOr(a, b),
+            BinOp::Xor => capi::PyNumber_InPlaceXor(a, b),
+            BinOp::Shl => capi::PyNumber_InPlaceLshift(a, b),
+            BinOp::Shr => capi::PyNumber_InPlaceRshift(a, b),
+            BinOp::MatMul => capi::PyNumber_InPlaceMatrixMultiply(a, b),
+        }
+    }
+}
+
+/// `OP a`; `op` is [`UnOp`]'s position.
+pub unsafe extern "C" fn unary(op: i32, a: Obj) -> Obj {
+    let Some(&op) = UnOp::ALL.get(op as usize) else { return unknown() };
+    // SAFETY: the caller's object.
+    unsafe {
+        match op {
+            UnOp::Neg => capi::PyNumber_Negative(a),
+            UnOp::Pos => capi::PyNumber_Positive(a),
+            UnOp::Invert => capi::PyNumber_Invert(a),
+            UnOp::Not => match capi::PyObject_IsTrue(a) {
+                0 => new_ref(capi::py_true()),
+                1.. => new_ref(capi::py_false()),
+                _ => null_mut(),
+            },
+        }
+    }
+}
+
+/// An operator number outside its table: always a bug in the lowering.
+fn unknown() -> Obj {
+    // SAFETY: the GIL is held by every helper's caller.
+    unsafe { capi::PyErr_SetString(capi::PyExc_SystemError, c"Stoop: unknown operator number".as_ptr()) };
+    null_mut()
+}
+
+/// `a OP b`; `op` is `Py_LT` … `Py_GE`.
+pub unsafe extern "C" fn compare(op: i32, a: Obj, b: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    unsafe { capi::PyObject_RichCompare(a, b, op) }
+}
+
+/// The truth of `a OP b`. Unlike `PyObject_RichCompareBool`, asks the objects even when both are the same.
+pub unsafe extern "C" fn compare_bool(op: i32, a: Obj, b: Obj) -> i32 {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let result = capi::PyObject_RichCompare(a, b, op);
+        if result == capi::py_true() {
+            return 1;
+        }
+        if result == capi::py_false() {
+            return 0;
+        }
+        if result.is_null() {
+            return -1;
+        }
+        let truth = capi::PyObject_IsTrue(result);
+        decref(result);
+        truth
+    }
+}
+
+/// `item in container`.
+pub unsafe extern "C" fn contains(item: Obj, container: Obj) -> i32 {
+    // SAFETY: the caller's objects.
+    unsafe { capi::PySequence_Contains(container, item) }
+}
+
+/// `container[start:stop]`.
+pub unsafe extern "C" fn get_slice(container: Obj, start: Obj, stop: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let slice = capi::PySlice_New(start, stop, null_mut());
+        if slice.is_null() {
+            return slice;
+        }
+        let result = capi::PyObject_GetItem(container, slice);
+        decref(slice);
+        result
+    }
+}
+
+/// `container[start:stop] = value`.
+pub unsafe extern "C" fn set_slice(container: Obj, start: Obj, stop: Obj, value: Obj) -> i32 {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let slice = capi::PySlice_New(start, stop, null_mut());
+        if slice.is_null() {
+            return -1;
+        }
+        let result = capi::PyObject_SetItem(container, slice, value);
+        decref(slice);
+        result
+    }
+}
+
+/// `format(value, spec)`; an exact str without a spec is its own text.
+pub unsafe extern "C" fn format(value: Obj, spec: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    unsafe {
+        if spec.is_null() && capi::type_of(value) == type_ptr!(PyUnicode_Type) {
+            return new_ref(value);
+        }
+        capi::PyObject_Format(value, spec)
+    }
+}
+
+/// `str(value)`, `repr(value)` or `ascii(value)`: kind 1, 2, 3.
+pub unsafe extern "C" fn convert(kind: i32, value: Obj) -> Obj {
+    // SAFETY: the caller's object.
+    unsafe {
+        match kind {
+            1 => capi::PyObject_Str(value),
+            2 => capi::PyObject_Repr(value),
+            3 => capi::PyObject_ASCII(value),
+            _ => unknown(),
+        }
+    }
+}
