@@ -70,14 +70,8 @@ def test_a_warning_ignored_is_silent():
 
 def test_an_engine_that_cannot_load_warns_and_the_program_runs(tmp_path):
     # A package that fails as the extension module does under a Python it refuses.
-    package = tmp_path / "stoop"
-    package.mkdir()
-    (package / "__init__.py").write_text("raise ImportError('Stoop does not support this Python')\n")
-    import stoop
-
-    startup = Path(stoop.__file__).with_name("_startup.py")
-    program = f"import runpy; runpy.run_path({str(startup)!r}); print('ran')"
-    status, output, errors = run(["-c", program], PYTHONPATH=str(tmp_path))
+    (tmp_path / "stoop.py").write_text("raise ImportError('Stoop does not support this Python')\n")
+    status, output, errors = run(["-c", "print('ran')"], STOOP="1", PYTHONPATH=str(tmp_path))
     assert (status, output) == (0, "ran\n")
     expected = "Stoop is off, the program runs interpreted: Stoop does not support this Python"
     assert errors == f"stoop:0: RuntimeWarning: {expected}\n"

@@ -1,7 +1,8 @@
 """Switches the engine on while the interpreter starts; imported by `stoop.pth`.
 
 Runs before the program: it may not fail, print on success, or leave more behind
-in the process than the modules `stoop`, `stoop._stoop` and this one.
+in the process than the modules `stoop`, `stoop._stoop` and this one. It lies
+outside the package, because importing `stoop` is what may fail.
 """
 
 import sys
