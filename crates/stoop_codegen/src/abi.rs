@@ -68,6 +68,10 @@ pub struct Abi {
     pub ob_type: i32,
     /// `tp_version_tag` in a type (32 bits).
     pub tp_version_tag: i32,
+    /// `ht_cached_keys` in a heap type: the keys its instances share.
+    pub heap_keys: i32,
+    /// `dk_version` in such keys (32 bits).
+    pub keys_version: i32,
     /// Size of variable-sized objects (list, tuple): `ob_size`.
     pub ob_size: i32,
     /// `long_value.lv_tag`: low 3 bits sign (0 positive, 1 zero, 2 negative), the rest the digit count.

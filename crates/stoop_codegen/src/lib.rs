@@ -1,7 +1,10 @@
 //! From IR to machine code with Cranelift. Knows the IR and an ABI description, no Python.
 
 pub mod abi;
+pub mod cranelift;
+pub mod disas;
 pub mod runtime;
 pub mod unit;
 
+pub use cranelift::compile;
 pub use unit::{Compiled, Error, ExitDesc, ExitFrame, ExitKind, Recipe, Request};

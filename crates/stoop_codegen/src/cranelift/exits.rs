@@ -1,0 +1,322 @@
+//! Leaving compiled code, and keeping the frame presentable while Python code looks.
+
+use super::lower::{Lower, machine_type};
+use super::slots::{self, Root};
+use crate::abi::{Expected, Place, Watch};
+use crate::runtime::Helper;
+use crate::unit::{Error, ExitDesc, ExitFrame, ExitKind, Recipe};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{self, InstBuilder, SourceLoc, Value as CV, types};
+use stoop_ir::{InstData, Op, State, Type, Value};
+
+/// An exit whose block is still to be filled.
+pub(crate) struct Pending {
+    block: ir::Block,
+    exit: usize,
+    /// What goes into the exit buffer, by index.
+    values: Vec<CV>,
+    location: SourceLoc,
+}
+
+/// The block all exits of one kind end in; its parameter is the exit's index.
+pub(crate) type Tail = ir::Block;
+
+impl Lower<'_> {
+    /// The present instruction's side exit.
+    pub(crate) fn leave_block(&mut self) -> Result<ir::Block, Error> {
+        if let Some(b) = self.leave {
+            return Ok(b);
+        }
+        let block = self.new_exit(ExitKind::Leave)?;
+        self.leave = Some(block);
+        Ok(block)
+    }
+
+    /// The present instruction's exit with an exception.
+    pub(crate) fn raise_block(&mut self) -> Result<ir::Block, Error> {
+        if let Some(b) = self.raise {
+            return Ok(b);
+        }
+        let block = self.new_exit(ExitKind::Raise)?;
+        self.raise = Some(block);
+        Ok(block)
+    }
+
+    fn new_exit(&mut self, kind: ExitKind) -> Result<ir::Block, Error> {
+        let f = self.f;
+        let data = f.inst(self.inst);
+        let state = data.state.ok_or_else(|| self.malformed("leaves without a frame state"))?;
+        let mut values = Vec::new();
+        let met = match data.op {
+            Op::GuardClass | Op::GuardVersion | Op::GuardIs | Op::GuardNotNull | Op::GuardFuncVersion => {
+                Some(self.recipe(data.args[0], false, &mut values)?)
+            }
+            _ => None,
+        };
+        let dirty = slots::dirty(f, &self.roots, &self.facts, state);
+        let mut frames = Vec::new();
+        let mut at = Some(state);
+        while let Some(s) = at {
+            let row = &f.states[s.index()];
+            let listed: Vec<(u32, Value)> = match row.parent {
+                None => dirty.clone(),
+                Some(_) => row.locals.iter().enumerate().filter_map(|(k, v)| Some((k as u32, (*v)?))).collect(),
+            };
+            frames.push(self.exit_frame(s, &listed, &mut values)?);
+            at = row.parent;
+        }
+        let inner = frames.remove(0);
+        let block = self.cold_block();
+        self.exit_need = self.exit_need.max(values.len() as u32);
+        self.pending.push(Pending { block, exit: self.exits.len(), values, location: self.b.srcloc() });
+        self.exits.push(ExitDesc {
+            kind,
+            op: data.op,
+            inst: self.inst,
+            imm: data.imm,
+            met,
+            state,
+            code: inner.code,
+            unit: inner.unit,
+            locals: inner.locals,
+            stack: inner.stack,
+            parents: frames,
+        });
+        Ok(block)
+    }
+
+    fn exit_frame(&mut self, s: State, locals: &[(u32, Value)], values: &mut Vec<CV>) -> Result<ExitFrame, Error> {
+        let row = &self.f.states[s.index()];
+        let locals = locals.iter().map(|(k, v)| Ok((*k, self.recipe(*v, false, values)?))).collect::<Result<_, Error>>()?;
+        let stack = row.stack.iter().map(|e| self.recipe(e.value, e.owned, values)).collect::<Result<_, Error>>()?;
+        Ok(ExitFrame { state: s, code: row.code, unit: row.unit, locals, stack })
+    }
+
+    /// How an exit gets at a value; what it needs of the machine's state goes into `values`.
+    fn recipe(&mut self, v: Value, owned: bool, values: &mut Vec<CV>) -> Result<Recipe, Error> {
+        let mut place = |l: &Self| -> Result<usize, Error> {
+            let cv = l.v(v)?;
+            Ok(values.iter().position(|x| *x == cv).unwrap_or_else(|| {
+                values.push(cv);
+                values.len() - 1
+            }))
+        };
+        let ty = self.f.ty(v);
+        let root = if ty.is_ref() { self.roots.reference(v) } else { self.roots.value(v) };
+        Ok(match (ty, root) {
+            (Type::Null, _) | (_, Root::Null) => Recipe::Null,
+            (Type::I64, Root::Int(i)) => Recipe::ConstInt(i),
+            (Type::F64, Root::Float(bits)) => Recipe::ConstFloat(bits),
+            (Type::I1, Root::Bool(b)) => Recipe::ConstBool(b),
+            (Type::I64 | Type::F64 | Type::I1, Root::Object(a)) => Recipe::Const(a),
+            (Type::I64, _) => Recipe::Int(place(self)?),
+            (Type::F64, _) => Recipe::Float(place(self)?),
+            (Type::I1, _) => Recipe::Bool(place(self)?),
+            (_, Root::Object(a)) if !owned => Recipe::Const(a),
+            (Type::Void | Type::MaybeNull | Type::Obj | Type::Exact(_) | Type::Heap(_), _) => {
+                let i = place(self)?;
+                if owned { Recipe::Owned(i) } else { Recipe::Borrowed(i) }
+            }
+        })
+    }
+
+    /// Fills the exits' blocks, after everything else.
+    pub(crate) fn emit_exits(&mut self) {
+        for p in std::mem::take(&mut self.pending) {
+            self.b.switch_to_block(p.block);
+            self.b.set_srcloc(p.location);
+            for (i, &v) in p.values.iter().enumerate() {
+                let wide = if self.b.func.dfg.value_type(v) == machine_type(Type::I1) {
+                    self.b.ins().uextend(types::I64, v)
+                } else {
+                    v
+                };
+                self.b.ins().stack_store(types::I64, wide, self.exit_buffer, 8 * i as i32);
+            }
+            let index = self.i32const(p.exit as i32);
+            let tail = self.tail(self.exits[p.exit].kind);
+            self.jump(tail, &[index]);
+        }
+        self.b.set_srcloc(SourceLoc::default());
+        for (kind, helper) in [(ExitKind::Leave, Helper::SideExit), (ExitKind::Raise, Helper::RaiseExit)] {
+            let Some(tail) = self.tails[kind as usize] else { continue };
+            self.b.switch_to_block(tail);
+            let index = self.b.block_params(tail)[0];
+            let buffer = self.stack_address(self.exit_buffer, 0);
+            let record = self.address(self.req.record);
+            let result = self.helper(helper, &[self.tstate, self.frame, buffer, record, index]);
+            self.b.ins().return_(result.as_slice());
+        }
+    }
+
+    fn tail(&mut self, kind: ExitKind) -> Tail {
+        if let Some(t) = self.tails[kind as usize] {
+            return t;
+        }
+        let t = self.cold_block();
+        self.b.append_block_param(t, types::I32);
+        self.tails[kind as usize] = Some(t);
+        t
+    }
+
+    // --- the frame as others see it -----------------------------------------------------------------
+
+    /// Stores where the interpreter's frame stands: tracebacks and `sys._getframe` read it.
+    pub(crate) fn store_position(&mut self, data: &InstData) -> Result<(), Error> {
+        let state = data.state.ok_or_else(|| self.malformed("needs a frame state"))?;
+        let state = &self.f.states[slots::real_state(self.f, state).index()];
+        let address = (self.req.unit_address)(state.code, state.unit);
+        let address = self.address(address);
+        self.store(address, self.frame, self.req.abi.frame_instr);
+        Ok(())
+    }
+
+    /// Writes the locals that are out of date to their slots, before Python code may look at them.
+    pub(crate) fn sync(&mut self, data: &InstData) -> Result<(), Error> {
+        let state = data.state.ok_or_else(|| self.malformed("needs a frame state"))?;
+        if self.f.states[state.index()].parent.is_some() {
+            return Err(self.unsupported("Python code may run inside an inlined function"));
+        }
+        let mut dirty = slots::dirty(self.f, &self.roots, &self.facts, state);
+        // References first: a slot's box may be what another local is to hold, and writing a number
+        // reuses the box. With two of them, each may lose its last owner to the other's write.
+        dirty.sort_by_key(|(_, v)| !self.f.ty(*v).is_ref());
+        let objects: Vec<(CV, Type)> = dirty
+            .iter()
+            .filter(|(_, v)| self.f.ty(*v).is_ref() && matches!(self.roots.reference(*v), Root::Value(_)))
+            .map(|(_, v)| Ok((self.v(*v)?, self.f.ty(*v))))
+            .collect::<Result<_, Error>>()?;
+        let hold = objects.len() > 1;
+        if hold {
+            for (cv, ty) in &objects {
+                self.inc_ref_of(*cv, *ty)?;
+            }
+        }
+        for (k, v) in dirty {
+            self.sync_slot(k, v)?;
+        }
+        if hold {
+            for (cv, ty) in &objects {
+                self.dec_ref_of(*cv, *ty)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_slot(&mut self, k: u32, v: Value) -> Result<(), Error> {
+        let value = self.v(v)?;
+        let slot = self.add_imm(self.frame, i64::from(self.slot_offset(k)));
+        match self.f.ty(v) {
+            Type::I64 => self.helper(Helper::SyncInt, &[slot, value]),
+            Type::F64 => self.helper(Helper::SyncFloat, &[slot, value]),
+            Type::I1 => {
+                let object = self.box_bool(value);
+                self.helper(Helper::SyncRef, &[slot, object])
+            }
+            Type::Void | Type::Null | Type::MaybeNull | Type::Obj | Type::Exact(_) | Type::Heap(_) => {
+                self.helper(Helper::SyncRef, &[slot, value])
+            }
+        };
+        Ok(())
+    }
+
+    // --- safe points --------------------------------------------------------------------------------
+
+    /// Leaves unless the assumptions (and, with `all`, every other watched word) stand.
+    pub(crate) fn check(&mut self, all: bool) -> Result<(), Error> {
+        let req = self.req;
+        let others = if all { req.watches } else { &[] };
+        let mut seen: Vec<&Watch> = Vec::new();
+        for w in std::iter::once(&req.valid).chain(others) {
+            if !seen.contains(&w) {
+                seen.push(w);
+            }
+        }
+        if let [only] = seen[..] {
+            let ok = self.watch_holds(only);
+            return self.guard(ok);
+        }
+        // One branch for all of them: they practically never fail.
+        let mut differs: Option<CV> = None;
+        for w in seen {
+            let d = self.watch_difference(w);
+            differs = Some(match differs {
+                Some(x) => self.b.ins().bor(x, d),
+                None => d,
+            });
+        }
+        match differs {
+            Some(d) => self.guard_not(d),
+            None => Ok(()),
+        }
+    }
+
+    /// The watched word's bits that count, and what they should be.
+    fn watch_sides(&mut self, w: &Watch) -> (CV, CV) {
+        let (base, offset) = match w.place {
+            Place::Absolute(a) => (self.address(a), 0),
+            Place::ThreadState(o) => (self.tstate, o),
+            Place::Frame(o) => (self.frame, o),
+        };
+        let (word, bits) = match w.width {
+            1 => {
+                let v = self.load_as(types::I8, base, offset);
+                (self.b.ins().uextend(types::I64, v), 8)
+            }
+            4 => {
+                let v = self.load_as(types::I32, base, offset);
+                (self.b.ins().uextend(types::I64, v), 32)
+            }
+            _ => (self.load(base, offset), 64),
+        };
+        let whole = u64::MAX >> (64 - bits);
+        let word = if w.mask & whole == whole { word } else { self.b.ins().band_imm_u(word, w.mask as i64) };
+        let expected = match w.expected {
+            Expected::Const(c) => self.iconst(c as i64),
+            Expected::Memory(a) => {
+                let a = self.address(a);
+                self.load(a, 0)
+            }
+        };
+        (word, expected)
+    }
+
+    fn watch_holds(&mut self, w: &Watch) -> CV {
+        let (word, expected) = self.watch_sides(w);
+        self.icmp(IntCC::Equal, word, expected)
+    }
+
+    /// Not zero if the watch fails.
+    fn watch_difference(&mut self, w: &Watch) -> CV {
+        let (word, expected) = self.watch_sides(w);
+        if w.expected == Expected::Const(0) { word } else { self.b.ins().bxor(word, expected) }
+    }
+
+    /// Serves the eval breaker when it asks.
+    pub(crate) fn poll(&mut self, data: &InstData) -> Result<(), Error> {
+        let (word, expected) = self.watch_sides(&self.req.abi.eval_breaker);
+        let asks = self.icmp(IntCC::NotEqual, word, expected);
+        let (slow, go_on) = (self.cold_block(), self.b.create_block());
+        self.branch(asks, slow, go_on);
+        self.b.switch_to_block(slow);
+        self.sync(data)?;
+        self.store_position(data)?;
+        // The exits below stand after the sync; the way on joins the way that did not sync.
+        let state = data.state.ok_or_else(|| self.malformed("needs a frame state"))?;
+        let before = self.facts.clone();
+        for (k, v) in slots::dirty(self.f, &self.roots, &self.facts, state) {
+            self.facts[k as usize] = Some(slots::Fact { value: v, exact: self.f.ty(v).is_ref() });
+        }
+        let status = self.helper1(Helper::Poll, &[self.tstate, self.frame])?;
+        let served = self.icmp_imm(IntCC::Equal, status, 0);
+        let asked = self.cold_block();
+        self.branch(served, go_on, asked);
+        self.b.switch_to_block(asked);
+        let (leave, raise) = (self.leave_block()?, self.raise_block()?);
+        let raised = self.icmp_imm(IntCC::SignedLessThan, status, 0);
+        self.branch(raised, raise, leave);
+        self.facts = before;
+        self.b.switch_to_block(go_on);
+        Ok(())
+    }
+}

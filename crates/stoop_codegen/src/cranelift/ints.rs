@@ -1,0 +1,205 @@
+//! Unboxed integers and truth values.
+
+use super::lower::Lower;
+use crate::runtime::Helper;
+use crate::unit::Error;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{self, InstBuilder, Value as CV, types};
+use stoop_ir::{CmpOp, InstData};
+
+impl Lower<'_> {
+    pub(crate) fn int_add(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        let (x, y) = match (self.known_int(data.args[0]), self.known_int(data.args[1])) {
+            (Some(_), None) => (data.args[1], data.args[0]),
+            _ => (data.args[0], data.args[1]),
+        };
+        if let Some(c) = self.known_int(y) {
+            let x = self.v(x)?;
+            return self.add_constant(x, c);
+        }
+        let (sum, overflow) = self.b.ins().sadd_overflow(a[0], a[1]);
+        self.guard_not(overflow)?;
+        Ok(sum)
+    }
+
+    pub(crate) fn int_sub(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        if let Some(c) = self.known_int(data.args[1]).and_then(i64::checked_neg) {
+            return self.add_constant(a[0], c);
+        }
+        let (difference, overflow) = self.b.ins().ssub_overflow(a[0], a[1]);
+        self.guard_not(overflow)?;
+        Ok(difference)
+    }
+
+    /// With a constant, overflow shows in the order of sum and operand: a compare and jump that the machine
+    /// fuses, where the overflow flag would pass through a register.
+    fn add_constant(&mut self, x: CV, c: i64) -> Result<CV, Error> {
+        if c == 0 {
+            return Ok(x);
+        }
+        let sum = self.add_imm(x, c);
+        let cc = if c > 0 { IntCC::SignedLessThan } else { IntCC::SignedGreaterThan };
+        let overflow = self.icmp(cc, sum, x);
+        self.guard_not(overflow)?;
+        Ok(sum)
+    }
+
+    pub(crate) fn int_mul(&mut self, a: &[CV]) -> Result<CV, Error> {
+        let (product, overflow) = self.b.ins().smul_overflow(a[0], a[1]);
+        self.guard_not(overflow)?;
+        Ok(product)
+    }
+
+    /// Leaves where the machine's division would fault or Python's raises.
+    fn guard_divisor(&mut self, data: &InstData, a: &[CV], overflow_leaves: bool) -> Result<(), Error> {
+        let known = self.known_int(data.args[1]);
+        if known.is_none_or(|y| y == 0) {
+            let zero = self.icmp_imm(IntCC::Equal, a[1], 0);
+            self.guard_not(zero)?;
+        }
+        let dividend = self.known_int(data.args[0]);
+        if overflow_leaves && known.is_none_or(|y| y == -1) && dividend.is_none_or(|x| x == i64::MIN) {
+            let least = self.icmp_imm(IntCC::Equal, a[0], i64::MIN);
+            let minus_one = self.icmp_imm(IntCC::Equal, a[1], -1);
+            let both = self.b.ins().band(least, minus_one);
+            self.guard_not(both)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn int_floor_div(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        if let Some(y) = self.known_int(data.args[1])
+            && y > 0
+            && (y as u64).is_power_of_two()
+        {
+            return Ok(self.b.ins().sshr_imm_u(a[0], i64::from(y.trailing_zeros())));
+        }
+        self.guard_divisor(data, a, true)?;
+        let quotient = self.b.ins().sdiv(a[0], a[1]);
+        let product = self.b.ins().imul(quotient, a[1]);
+        let remainder = self.b.ins().isub(a[0], product);
+        let wrong = self.signs_differ(remainder, a[1]);
+        let wrong = self.b.ins().uextend(types::I64, wrong);
+        Ok(self.b.ins().isub(quotient, wrong))
+    }
+
+    pub(crate) fn int_mod(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        if let Some(y) = self.known_int(data.args[1])
+            && y > 0
+            && (y as u64).is_power_of_two()
+        {
+            return Ok(self.b.ins().band_imm_s(a[0], y - 1));
+        }
+        // The remainder by -1 is 0 for every dividend, and Cranelift's `srem` says so.
+        self.guard_divisor(data, a, false)?;
+        let remainder = self.b.ins().srem(a[0], a[1]);
+        let wrong = self.signs_differ(remainder, a[1]);
+        let shifted = self.add(remainder, a[1]);
+        Ok(self.b.ins().select(wrong, shifted, remainder))
+    }
+
+    /// Whether a truncated remainder is not zero and has another sign than the divisor.
+    fn signs_differ(&mut self, remainder: CV, divisor: CV) -> CV {
+        let mixed = self.b.ins().bxor(remainder, divisor);
+        let mixed = self.icmp_imm(IntCC::SignedLessThan, mixed, 0);
+        let some = self.icmp_imm(IntCC::NotEqual, remainder, 0);
+        self.b.ins().band(mixed, some)
+    }
+
+    pub(crate) fn int_shl(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        if !self.known_int(data.args[1]).is_some_and(|c| (0..64).contains(&c)) {
+            let bad = self.icmp_imm(IntCC::UnsignedGreaterThan, a[1], 63);
+            self.guard_not(bad)?;
+        }
+        let shifted = self.b.ins().ishl(a[0], a[1]);
+        let back = self.b.ins().sshr(shifted, a[1]);
+        let same = self.icmp(IntCC::Equal, back, a[0]);
+        self.guard(same)?;
+        Ok(shifted)
+    }
+
+    pub(crate) fn int_shr(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        match self.known_int(data.args[1]) {
+            Some(c) if c >= 0 => Ok(self.b.ins().sshr_imm_u(a[0], c.min(63))),
+            _ => {
+                let negative = self.icmp_imm(IntCC::SignedLessThan, a[1], 0);
+                self.guard_not(negative)?;
+                let most = self.iconst(63);
+                let count = self.b.ins().umin(a[1], most);
+                Ok(self.b.ins().sshr(a[0], count))
+            }
+        }
+    }
+
+    pub(crate) fn int_neg(&mut self, x: CV) -> Result<CV, Error> {
+        let least = self.icmp_imm(IntCC::Equal, x, i64::MIN);
+        self.guard_not(least)?;
+        Ok(self.b.ins().ineg(x))
+    }
+
+    pub(crate) fn int_abs(&mut self, x: CV) -> Result<CV, Error> {
+        let least = self.icmp_imm(IntCC::Equal, x, i64::MIN);
+        self.guard_not(least)?;
+        Ok(self.b.ins().iabs(x))
+    }
+
+    pub(crate) fn int_cmp(&mut self, a: &[CV]) -> Result<CV, Error> {
+        let cc = match self.imm_cmp()? {
+            CmpOp::Lt => IntCC::SignedLessThan,
+            CmpOp::Le => IntCC::SignedLessThanOrEqual,
+            CmpOp::Eq => IntCC::Equal,
+            CmpOp::Ne => IntCC::NotEqual,
+            CmpOp::Gt => IntCC::SignedGreaterThan,
+            CmpOp::Ge => IntCC::SignedGreaterThanOrEqual,
+        };
+        Ok(self.icmp(cc, a[0], a[1]))
+    }
+
+    pub(crate) fn int_to_float_exact(&mut self, x: CV) -> Result<CV, Error> {
+        const LIMIT: i64 = 1 << 53;
+        let shifted = self.add_imm(x, LIMIT);
+        let beyond = self.icmp_imm(IntCC::UnsignedGreaterThan, shifted, 2 * LIMIT);
+        self.guard_not(beyond)?;
+        Ok(self.b.ins().fcvt_from_sint(types::F64, x))
+    }
+
+    /// Calls a helper `(a, b, out) -> done?` and yields what it wrote; leaves when it did not.
+    pub(crate) fn out_parameter(&mut self, h: Helper, a: &[CV], ty: ir::Type) -> Result<CV, Error> {
+        let out = self.stack_address(self.scratch, 0);
+        let done = self.helper1(h, &[a[0], a[1], out])?;
+        self.guard(done)?;
+        Ok(self.b.ins().stack_load(types::I64, ty, self.scratch, 0))
+    }
+
+    /// The position an index stands for.
+    pub(crate) fn index(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        let (i, len) = (a[0], a[1]);
+        match self.known_int(data.args[0]) {
+            Some(c) if c >= 0 => {
+                let inside = self.icmp(IntCC::UnsignedLessThan, i, len);
+                self.guard(inside)?;
+                Ok(i)
+            }
+            Some(_) => self.index_from_end(i, len),
+            None => {
+                let (end, done) = (self.cold_block(), self.b.create_block());
+                let position = self.b.append_block_param(done, types::I64);
+                let inside = self.icmp(IntCC::UnsignedLessThan, i, len);
+                self.b.ins().brif(inside, done, &[i.into()], end, &[]);
+                self.b.switch_to_block(end);
+                let p = self.index_from_end(i, len)?;
+                self.jump(done, &[p]);
+                self.b.switch_to_block(done);
+                Ok(position)
+            }
+        }
+    }
+
+    /// An index at or beyond the end stays so: `i + len` does not wrap, and is not below `len` for `i >= 0`.
+    fn index_from_end(&mut self, i: CV, len: CV) -> Result<CV, Error> {
+        let p = self.add(i, len);
+        let inside = self.icmp(IntCC::UnsignedLessThan, p, len);
+        self.guard(inside)?;
+        Ok(p)
+    }
+}

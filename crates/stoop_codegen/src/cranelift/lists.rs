@@ -1,0 +1,97 @@
+//! Lists, tuples and their iterators, by direct access.
+
+use super::lower::Lower;
+use crate::runtime::Helper;
+use crate::unit::Error;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, Value as CV, types};
+
+impl Lower<'_> {
+    fn scaled(&mut self, base: CV, position: CV) -> CV {
+        let bytes = self.b.ins().ishl_imm_u(position, 3);
+        self.add(base, bytes)
+    }
+
+    /// The address of a list's item.
+    pub(crate) fn list_slot(&mut self, list: CV, position: CV) -> CV {
+        let items = self.load(list, self.req.abi.list_items);
+        self.scaled(items, position)
+    }
+
+    pub(crate) fn tuple_item(&mut self, tuple: CV, position: CV) -> CV {
+        let at = self.scaled(tuple, position);
+        self.load(at, self.req.abi.tuple_items)
+    }
+
+    pub(crate) fn list_set_float(&mut self, a: &[CV]) -> Result<(), Error> {
+        let slot = self.list_slot(a[0], a[1]);
+        let former = self.load(slot, 0);
+        self.set_float(former, a[2], Helper::ListSetFloat, a)
+    }
+
+    pub(crate) fn list_set_int(&mut self, a: &[CV]) -> Result<(), Error> {
+        let slot = self.list_slot(a[0], a[1]);
+        let former = self.load(slot, 0);
+        self.set_int(former, a[2], Helper::ListSetInt, a)
+    }
+
+    pub(crate) fn range_next(&mut self, it: CV) -> CV {
+        let [start, step, len] = self.req.abi.range_iter;
+        let value = self.load(it, start);
+        let by = self.load(it, step);
+        let next = self.add(value, by);
+        self.store(next, it, start);
+        let left = self.load(it, len);
+        let left = self.add_imm(left, -1);
+        self.store(left, it, len);
+        value
+    }
+
+    /// The next item or NULL. At the end the list is let go, and the index says so: CPython 3.13 asks the
+    /// index, 3.12 the reference.
+    pub(crate) fn list_iter_next(&mut self, it: CV) -> CV {
+        let [index, seq] = self.req.abi.list_iter;
+        let items = self.req.abi.list_items;
+        self.sequence_next(it, index, seq, true, |l, sequence, i| {
+            let items = l.load(sequence, items);
+            let at = l.scaled(items, i);
+            l.load(at, 0)
+        })
+    }
+
+    /// The next item or NULL. At the end the tuple is let go.
+    pub(crate) fn tuple_iter_next(&mut self, it: CV) -> CV {
+        let [index, seq] = self.req.abi.tuple_iter;
+        self.sequence_next(it, index, seq, false, |l, sequence, i| l.tuple_item(sequence, i))
+    }
+
+    fn sequence_next(&mut self, it: CV, index: i32, seq: i32, mark: bool, item: impl Fn(&mut Self, CV, CV) -> CV) -> CV {
+        let done = self.b.create_block();
+        let result = self.b.append_block_param(done, types::I64);
+        let (exhausted, end) = (self.cold_block(), self.b.create_block());
+        let sequence = self.load(it, seq);
+        let detached = self.icmp_imm(IntCC::Equal, sequence, 0);
+        self.branch_away(detached, exhausted);
+        let i = self.load(it, index);
+        let size = self.load(sequence, self.req.abi.ob_size);
+        // Unsigned: an index of -1 is past every end.
+        let more = self.icmp(IntCC::UnsignedLessThan, i, size);
+        self.branch_unless(more, end);
+        let next = self.add_imm(i, 1);
+        self.store(next, it, index);
+        let value = item(self, sequence, i);
+        self.jump(done, &[value]);
+        self.b.switch_to_block(end);
+        if mark {
+            let gone = self.iconst(-1);
+            self.store(gone, it, index);
+        }
+        let null = self.iconst(0);
+        self.store(null, it, seq);
+        self.dec_ref(sequence, exhausted);
+        let null = self.iconst(0);
+        self.jump(done, &[null]);
+        self.b.switch_to_block(done);
+        result
+    }
+}

@@ -1,0 +1,109 @@
+//! Lowering of the IR through Cranelift.
+//!
+//! `slots` finds out what the frame's slots hold, `lower` walks the blocks, one file a family of operations
+//! does the work, `exits` builds what leaves compiled code.
+
+mod calls;
+mod exits;
+mod floats;
+mod ints;
+mod lists;
+mod lower;
+mod objects;
+mod slots;
+
+use crate::disas;
+use crate::unit::{Compiled, Error, Request};
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{self, AbiParam, Signature, UserFuncName, types};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, isa};
+use cranelift_frontend::FunctionBuilderContext;
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+/// What is known of each slot.
+pub(crate) type Facts = Vec<Option<slots::Fact>>;
+
+thread_local! {
+    /// Reused between compilations: their arenas are most of the cost of small functions.
+    static SCRATCH: RefCell<(Context, FunctionBuilderContext)> =
+        RefCell::new((Context::new(), FunctionBuilderContext::new()));
+}
+
+/// Compiles one function to machine code. Runs no Python code and touches no Python object.
+pub fn compile(request: &Request) -> Result<Compiled, Error> {
+    let isa = target(request.optimise)?;
+    let out = SCRATCH.with_borrow_mut(|(context, builder)| {
+        context.clear();
+        context.func = ir::Function::with_name_signature(UserFuncName::default(), signature());
+        let out = compile_with(request, &*isa, context, builder);
+        if out.is_err() {
+            // A lowering that stopped half-way leaves the builder in a state it cannot restart from.
+            *builder = FunctionBuilderContext::new();
+        }
+        out
+    });
+    out
+}
+
+fn compile_with(
+    request: &Request,
+    isa: &dyn isa::TargetIsa,
+    context: &mut Context,
+    builder: &mut FunctionBuilderContext,
+) -> Result<Compiled, Error> {
+    let exits = lower::lower(request, isa.frontend_config(), &mut context.func, builder)?;
+    let clif = request.want_text.then(|| context.func.display().to_string());
+    let code = context.compile(isa, &mut ControlPlane::default()).map_err(|e| Error::Backend(e.inner.to_string()))?;
+    if !code.buffer.relocs().is_empty() {
+        return Err(Error::Backend(format!("unexpected relocations: {:?}", code.buffer.relocs())));
+    }
+    let mut unit_map: Vec<(u32, u32)> = Vec::new();
+    for loc in code.buffer.get_srclocs_sorted() {
+        if !loc.loc.is_default() && unit_map.last().is_none_or(|l| l.1 != loc.loc.bits()) {
+            unit_map.push((loc.start, loc.loc.bits()));
+        }
+    }
+    let mut bytes = code.code_buffer().to_vec();
+    let code_size = disas::code_size(&bytes);
+    disas::fuse_overflow_branches(&mut bytes[..code_size]);
+    let asm = request.want_text.then(|| disas::text(&bytes[..code_size], 0, &unit_map));
+    Ok(Compiled {
+        // The saved frame pointer lies above the frame.
+        stack_size: code.buffer.frame_layout().map_or(0, |l| l.frame_to_fp_offset + 8),
+        code_size,
+        bytes,
+        exits,
+        unit_map,
+        clif,
+        asm,
+    })
+}
+
+/// `extern "C" fn(tstate, frame) -> result`.
+fn signature() -> Signature {
+    let mut s = Signature::new(CallConv::SystemV);
+    s.params = vec![AbiParam::new(types::I64); 2];
+    s.returns = vec![AbiParam::new(types::I64)];
+    s
+}
+
+/// The machine the program runs on; looked at once.
+fn target(optimise: bool) -> Result<OwnedTargetIsa, Error> {
+    static TARGETS: [OnceLock<Result<OwnedTargetIsa, String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    TARGETS[usize::from(optimise)].get_or_init(|| make_target(optimise)).clone().map_err(Error::Backend)
+}
+
+fn make_target(optimise: bool) -> Result<OwnedTargetIsa, String> {
+    let mut flags = settings::builder();
+    let mut set = |name: &str, value: &str| flags.set(name, value).map_err(|e| format!("{name}: {e}"));
+    set("opt_level", if optimise { "speed" } else { "none" })?;
+    set("regalloc_algorithm", if optimise { "backtracking" } else { "single_pass" })?;
+    set("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" })?;
+    // Profilers and faulthandler walk frame pointers.
+    set("preserve_frame_pointers", "true")?;
+    set("unwind_info", "false")?;
+    cranelift_native::builder()?.finish(settings::Flags::new(flags)).map_err(|e| e.to_string())
+}

@@ -1,0 +1,384 @@
+//! References, boxes, type guards, attributes and cells.
+
+use super::lower::Lower;
+use super::slots::Root;
+use crate::abi::InlineValues;
+use crate::runtime::Helper;
+use crate::unit::Error;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{self, InstBuilder, Value as CV, types};
+use stoop_ir::{Class, InstData, Type, Value};
+
+/// Whether objects of this type are never freed.
+fn is_immortal(ty: Type) -> bool {
+    matches!(ty, Type::Null | Type::Exact(Class::Bool | Class::NoneType))
+}
+
+impl Lower<'_> {
+    // --- reference counts -----------------------------------------------------------------------
+
+    /// Takes a reference to a value of this type.
+    pub(crate) fn inc_ref_of(&mut self, object: CV, ty: Type) -> Result<(), Error> {
+        if !ty.is_ref() {
+            return Err(self.malformed("counts an unboxed value"));
+        }
+        if is_immortal(ty) {
+            return Ok(());
+        }
+        let done = self.b.create_block();
+        if ty == Type::MaybeNull {
+            let null = self.icmp_imm(IntCC::Equal, object, 0);
+            self.branch_away(null, done);
+        }
+        // An immortal object's low half is all ones.
+        let offset = self.req.abi.ob_refcnt;
+        let count = self.load_as(types::I32, object, offset);
+        let more = self.add_imm(count, 1);
+        let immortal = self.icmp_imm(IntCC::Equal, more, 0);
+        self.branch_away(immortal, done);
+        self.store(more, object, offset);
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
+    /// Drops a reference to a value of this type.
+    pub(crate) fn dec_ref_of(&mut self, object: CV, ty: Type) -> Result<(), Error> {
+        if !ty.is_ref() {
+            return Err(self.malformed("counts an unboxed value"));
+        }
+        if is_immortal(ty) {
+            return Ok(());
+        }
+        let done = self.b.create_block();
+        if ty == Type::MaybeNull {
+            let null = self.icmp_imm(IntCC::Equal, object, 0);
+            self.branch_away(null, done);
+        }
+        self.dec_ref(object, done);
+        Ok(())
+    }
+
+    /// Drops a reference to an object, then goes on in `done`.
+    pub(crate) fn dec_ref(&mut self, object: CV, done: ir::Block) {
+        let offset = self.req.abi.ob_refcnt;
+        let count = self.load_as(types::I32, object, offset);
+        let immortal = self.icmp_imm(IntCC::SignedLessThan, count, 0);
+        self.branch_away(immortal, done);
+        let less = self.add_imm(count, -1);
+        self.store(less, object, offset);
+        let destroy = self.cold_block();
+        let dead = self.icmp_imm(IntCC::Equal, less, 0);
+        self.branch(dead, destroy, done);
+        self.b.switch_to_block(destroy);
+        self.helper(Helper::Dealloc, &[object]);
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+    }
+
+    /// Puts `new` into a local's slot, then drops what the slot held: in this order, because the drop may run
+    /// Python code that looks at the slot.
+    pub(crate) fn store_local(&mut self, data: &InstData, a: &[CV]) -> Result<(), Error> {
+        let k = self.imm_index()?;
+        if !self.f.ty(data.args[0]).is_ref() {
+            return Err(self.malformed("stores an unboxed value"));
+        }
+        let offset = self.slot_offset(k);
+        let (former, ty) = self.former_content(k, data.args[1])?;
+        let former = match former {
+            Some(v) => v,
+            None if is_immortal(ty) => a[0],
+            None => self.load(self.frame, offset),
+        };
+        self.store(a[0], self.frame, offset);
+        self.dec_ref_of(former, ty)
+    }
+
+    /// What slot `k` holds now, if a value at hand is that very reference, and its type at least.
+    fn former_content(&self, k: u32, old: Value) -> Result<(Option<CV>, Type), Error> {
+        let Some(fact) = self.facts[k as usize] else {
+            // `old` is the local's value, which the slot need not hold.
+            return Ok((None, Type::MaybeNull));
+        };
+        if self.roots.value(fact.value) == Root::Null {
+            return Ok((None, Type::Null));
+        }
+        let old_ty = self.f.ty(old);
+        if fact.exact && old_ty.is_ref() && self.roots.reference(fact.value) == self.roots.reference(old) {
+            return Ok((Some(self.v(old)?), old_ty));
+        }
+        let known = self.f.ty(fact.value).boxed();
+        Ok((None, known))
+    }
+
+    // --- guards -----------------------------------------------------------------------------------
+
+    /// The type of the result, which names what the guard asks for.
+    fn result_type(&self, data: &InstData) -> Type {
+        data.result.map_or(Type::Void, |r| self.f.ty(r))
+    }
+
+    fn guard_not_null(&mut self, v: Value, object: CV) -> Result<(), Error> {
+        if matches!(self.f.ty(v), Type::MaybeNull | Type::Null) {
+            let null = self.icmp_imm(IntCC::Equal, object, 0);
+            self.guard_not(null)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn guard_class(&mut self, data: &InstData, object: CV) -> Result<CV, Error> {
+        let Type::Exact(class) = self.result_type(data) else {
+            return Err(self.malformed("the result's type names no class"));
+        };
+        let address = self.class_address(class)?;
+        self.guard_not_null(data.args[0], object)?;
+        let ty = self.load(object, self.req.abi.ob_type);
+        let wanted = self.address(address);
+        let same = self.icmp(IntCC::Equal, ty, wanted);
+        self.guard(same)?;
+        Ok(object)
+    }
+
+    pub(crate) fn class_address(&self, class: Class) -> Result<u64, Error> {
+        let row = self.req.abi.class_types.iter().find(|(c, _)| *c == class);
+        row.map(|(_, a)| *a).ok_or_else(|| self.unsupported(&format!("no address of class {class}")))
+    }
+
+    pub(crate) fn guard_version(&mut self, data: &InstData, object: CV) -> Result<CV, Error> {
+        let Type::Heap(version) = self.result_type(data) else {
+            return Err(self.malformed("the result's type names no version"));
+        };
+        self.guard_not_null(data.args[0], object)?;
+        let ty = self.load(object, self.req.abi.ob_type);
+        let tag = self.load_as(types::I32, ty, self.req.abi.tp_version_tag);
+        let wanted = self.i32const(version as i32);
+        let same = self.icmp(IntCC::Equal, tag, wanted);
+        self.guard(same)?;
+        Ok(object)
+    }
+
+    /// Instances' attributes cannot hide what the type has: they are inline, and their names unchanged.
+    pub(crate) fn guard_keys(&mut self, data: &InstData, object: CV) -> Result<(), Error> {
+        let version = self.imm_int()?;
+        self.inline_values(data, object)?;
+        let abi = self.req.abi;
+        let ty = self.load(object, abi.ob_type);
+        let keys = self.load(ty, abi.heap_keys);
+        let found = self.load_as(types::I32, keys, abi.keys_version);
+        let wanted = self.i32const(version as i32);
+        let same = self.icmp(IntCC::Equal, found, wanted);
+        self.guard(same)
+    }
+
+    /// The function's code object is the immediate.
+    pub(crate) fn guard_code(&mut self, function: CV) -> Result<(), Error> {
+        let wanted = self.imm_object()?;
+        let code = self.load(function, self.req.abi.func_code);
+        let wanted = self.address(wanted);
+        let same = self.icmp(IntCC::Equal, code, wanted);
+        self.guard(same)
+    }
+
+    // --- boxes ------------------------------------------------------------------------------------
+
+    pub(crate) fn box_bool(&mut self, x: CV) -> CV {
+        let (yes, no) = (self.address(self.req.abi.true_object), self.address(self.req.abi.false_object));
+        self.b.ins().select(x, yes, no)
+    }
+
+    pub(crate) fn unbox_bool(&mut self, object: CV) -> CV {
+        let yes = self.address(self.req.abi.true_object);
+        self.icmp(IntCC::Equal, object, yes)
+    }
+
+    pub(crate) fn box_int(&mut self, x: CV) -> Result<CV, Error> {
+        let (zero, stride, least, greatest) = self.req.abi.small_ints;
+        let (large, done) = (self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(done, types::I64);
+        let small = self.b.create_block();
+        let shifted = self.add_imm(x, -least);
+        let cached = self.icmp_imm(IntCC::UnsignedLessThanOrEqual, shifted, greatest - least);
+        self.branch(cached, small, large);
+        self.b.switch_to_block(small);
+        let distance = self.b.ins().imul_imm_s(x, i64::from(stride));
+        let zero = self.address(zero);
+        let object = self.add(zero, distance);
+        self.jump(done, &[object]);
+        self.b.switch_to_block(large);
+        let object = self.helper1(Helper::BoxInt, &[x])?;
+        self.jump(done, &[object]);
+        self.b.switch_to_block(done);
+        Ok(result)
+    }
+
+    pub(crate) fn unbox_int(&mut self, object: CV) -> Result<CV, Error> {
+        let abi = self.req.abi;
+        let (large, compact, done) = (self.cold_block(), self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(done, types::I64);
+        let tag = self.load(object, abi.long_tag);
+        // At most one digit; the low two bits are 0 for positive, 1 for zero, 2 for negative.
+        let is_large = self.icmp_imm(IntCC::UnsignedGreaterThanOrEqual, tag, 16);
+        self.branch(is_large, large, compact);
+        self.b.switch_to_block(compact);
+        let digit = self.load_as(types::I32, object, abi.long_digits);
+        let digit = self.b.ins().uextend(types::I64, digit);
+        let sign = self.b.ins().band_imm_u(tag, 3);
+        let one = self.iconst(1);
+        let factor = self.b.ins().isub(one, sign);
+        let value = self.b.ins().imul(digit, factor);
+        self.jump(done, &[value]);
+        self.b.switch_to_block(large);
+        let out = self.stack_address(self.scratch, 0);
+        let fits = self.helper1(Helper::UnboxInt, &[object, out])?;
+        self.guard(fits)?;
+        let value = self.b.ins().stack_load(types::I64, types::I64, self.scratch, 0);
+        self.jump(done, &[value]);
+        self.b.switch_to_block(done);
+        Ok(result)
+    }
+
+    /// Goes on with the address of `slot`'s former object if it is a float nobody else refers to.
+    fn branch_unless_unique(&mut self, object: CV, class: Class, otherwise: ir::Block) -> Result<(), Error> {
+        let wanted = self.class_address(class)?;
+        let ty = self.load(object, self.req.abi.ob_type);
+        let wanted = self.address(wanted);
+        let same = self.icmp(IntCC::Equal, ty, wanted);
+        self.branch_unless(same, otherwise);
+        let count = self.load_as(types::I32, object, self.req.abi.ob_refcnt);
+        let unique = self.icmp_imm(IntCC::Equal, count, 1);
+        self.branch_unless(unique, otherwise);
+        Ok(())
+    }
+
+    /// Overwrites the float at a slot in place, or calls `slow`.
+    pub(crate) fn set_float(&mut self, former: CV, x: CV, slow: Helper, slow_args: &[CV]) -> Result<(), Error> {
+        let (otherwise, done) = (self.cold_block(), self.b.create_block());
+        self.branch_unless_unique(former, Class::Float, otherwise)?;
+        self.store(x, former, self.req.abi.float_value);
+        self.jump(done, &[]);
+        self.b.switch_to_block(otherwise);
+        self.helper(slow, slow_args);
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
+    /// Overwrites the int at a slot in place, or calls `slow`. Small ints stay the cached ones, because
+    /// programs can tell by `is`.
+    pub(crate) fn set_int(&mut self, former: CV, x: CV, slow: Helper, slow_args: &[CV]) -> Result<(), Error> {
+        let abi = self.req.abi;
+        let (_, _, least, greatest) = abi.small_ints;
+        let (otherwise, done) = (self.cold_block(), self.b.create_block());
+        let shifted = self.add_imm(x, -least);
+        let cached = self.icmp_imm(IntCC::UnsignedLessThanOrEqual, shifted, greatest - least);
+        self.branch_away(cached, otherwise);
+        let magnitude = self.b.ins().iabs(x);
+        let wide = self.icmp_imm(IntCC::UnsignedGreaterThanOrEqual, magnitude, 1 << 30);
+        self.branch_away(wide, otherwise);
+        self.branch_unless_unique(former, Class::Int, otherwise)?;
+        let tag = self.load(former, abi.long_tag);
+        let large = self.icmp_imm(IntCC::UnsignedGreaterThanOrEqual, tag, 16);
+        self.branch_away(large, otherwise);
+        // One digit; sign 0 or 2.
+        let negative = self.b.ins().ushr_imm_u(x, 63);
+        let negative = self.b.ins().ishl_imm_u(negative, 1);
+        let tag = self.b.ins().bor_imm_u(negative, 8);
+        self.store(tag, former, abi.long_tag);
+        let digit = self.b.ins().ireduce(types::I32, magnitude);
+        self.store(digit, former, abi.long_digits);
+        self.jump(done, &[]);
+        self.b.switch_to_block(otherwise);
+        self.helper(slow, slow_args);
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
+    // --- attributes and cells -----------------------------------------------------------------------
+
+    /// Address and byte offset of an inline attribute value; leaves if the object has none.
+    fn field(&mut self, data: &InstData, object: CV) -> Result<(CV, i32), Error> {
+        let index = 8 * self.imm_index()? as i32;
+        let (base, first) = self.inline_values(data, object)?;
+        Ok((base, first + index))
+    }
+
+    /// Address and byte offset of an object's first inline value; leaves if its values are elsewhere.
+    fn inline_values(&mut self, data: &InstData, object: CV) -> Result<(CV, i32), Error> {
+        match self.req.abi.inline_values {
+            InlineValues::TaggedPointer { offset, first } => {
+                let word = self.load(object, offset);
+                let tagged = self.b.ins().band_imm_u(word, 1);
+                self.guard(tagged)?;
+                // The tag is subtracted in the offset.
+                Ok((word, first - 1))
+            }
+            InlineValues::AfterObject { basicsize, first, valid } => {
+                let known = match self.f.ty(data.args[0]) {
+                    Type::Heap(version) => (self.req.basicsize)(version),
+                    Type::Void | Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::MaybeNull | Type::Obj | Type::Exact(_) => None,
+                };
+                let (base, offset) = match known {
+                    Some(size) => (object, size),
+                    None => {
+                        let ty = self.load(object, self.req.abi.ob_type);
+                        let size = self.load(ty, basicsize);
+                        (self.add(object, size), 0)
+                    }
+                };
+                let valid = self.load_as(types::I8, base, offset + valid);
+                self.guard(valid)?;
+                Ok((base, offset + first))
+            }
+        }
+    }
+
+    /// Loads a reference; leaves if it is NULL.
+    pub(crate) fn load_not_null(&mut self, base: CV, offset: i32) -> Result<CV, Error> {
+        let value = self.load(base, offset);
+        let null = self.icmp_imm(IntCC::Equal, value, 0);
+        self.guard_not(null)?;
+        Ok(value)
+    }
+
+    /// Exchanges the word at a place.
+    pub(crate) fn swap(&mut self, base: CV, offset: i32, new: CV) -> CV {
+        let former = self.load(base, offset);
+        self.store(new, base, offset);
+        former
+    }
+
+    pub(crate) fn load_field(&mut self, data: &InstData, object: CV) -> Result<CV, Error> {
+        let (base, offset) = self.field(data, object)?;
+        self.load_not_null(base, offset)
+    }
+
+    pub(crate) fn swap_field(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        let (base, offset) = self.field(data, a[0])?;
+        let former = self.load_not_null(base, offset)?;
+        self.store(a[1], base, offset);
+        Ok(former)
+    }
+
+    pub(crate) fn set_field_float(&mut self, data: &InstData, a: &[CV]) -> Result<(), Error> {
+        let (base, offset) = self.field(data, a[0])?;
+        let former = self.load_not_null(base, offset)?;
+        let slot = self.add_imm(base, i64::from(offset));
+        self.set_float(former, a[1], Helper::SlotSetFloat, &[slot, a[1]])
+    }
+
+    pub(crate) fn set_field_int(&mut self, data: &InstData, a: &[CV]) -> Result<(), Error> {
+        let (base, offset) = self.field(data, a[0])?;
+        let former = self.load_not_null(base, offset)?;
+        let slot = self.add_imm(base, i64::from(offset));
+        self.set_int(former, a[1], Helper::SlotSetInt, &[slot, a[1]])
+    }
+
+    pub(crate) fn closure_cell(&mut self) -> Result<CV, Error> {
+        let index = 8 * self.imm_index()? as i32;
+        let abi = self.req.abi;
+        let function = self.load(self.frame, abi.frame_function);
+        let closure = self.load(function, abi.func_closure);
+        Ok(self.load(closure, abi.tuple_items + index))
+    }
+}
