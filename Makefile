@@ -95,8 +95,8 @@ test-differential: build
 lint: $(TOOLS)
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-	$(BIN)/ruff check --quiet python tests benches examples tools
-	$(BIN)/ruff format --quiet --check python tests benches examples tools
+	$(BIN)/ruff check --quiet --no-cache python tests benches examples tools
+	$(BIN)/ruff format --quiet --no-cache --check python tests benches examples tools
 	tools/house-rules
 
 docs: build

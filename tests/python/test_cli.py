@@ -198,7 +198,12 @@ SHAPES = {
     "-X dev flags": ["-X", "dev", "show.py"],
     "-X utf8": ["-Xutf8", "show.py"],
     "-X of somebody else": ["-X", "mine=1", "-X", "other", "show.py"],
-    "-X int_max_str_digits": ["-X", "int_max_str_digits=700", "-c", "print(10 ** 699); str(10 ** 700)"],
+    "-X int_max_str_digits": [
+        "-X",
+        "int_max_str_digits=700",
+        "-c",
+        "print(10 ** 699); str(10 ** 700)",
+    ],
     "cluster": ["-bBsu", "show.py"],
     "cluster with command": ["-Bsc", SHOW, "a"],
     "cluster with value": ["-BW", "ignore", "warns.py"],
@@ -231,14 +236,18 @@ def place(tmp_path_factory):
 
 def run(command, place, given="", **more):
     """One run in an environment that says nothing of Stoop."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STOOP")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("STOOP")
+    }
     environment.pop("PYTHONUNBUFFERED", None)
     # The shell that runs the launcher would correct it.
     environment["PWD"] = str(place)
     environment.update(more.pop("env", {}))
     if isinstance(given, str):
         given = given.encode()
-    done = subprocess.run(command, cwd=place, input=given, capture_output=True, env=environment, timeout=120, **more)
+    done = subprocess.run(
+        command, cwd=place, input=given, capture_output=True, env=environment, timeout=120, **more
+    )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -296,7 +305,12 @@ def test_interactive_on_a_terminal(place):
         environment = {**os.environ, "PYTHON_BASIC_REPL": "1", "TERM": "dumb", "PYTHONSTARTUP": ""}
         environment.pop("STOOP", None)
         process = subprocess.Popen(
-            [program, "-q"], cwd=place, stdin=terminal, stdout=terminal, stderr=terminal, env=environment
+            [program, "-q"],
+            cwd=place,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment,
         )
         os.close(terminal)
         os.write(controller, b"n = 20\nn + 1\nfor i in range(2):\n  i\n\n1/0\nexit(4)\n")
@@ -311,7 +325,11 @@ def test_interactive_on_a_terminal(place):
             output += part
         os.close(controller)
         # The terminal echoes what is typed ahead whenever it comes by.
-        answers = [line for line in output.replace(b">>> ", b"").split(b"\r\n") if b"Error" in line or line.isdigit()]
+        answers = [
+            line
+            for line in output.replace(b">>> ", b"").split(b"\r\n")
+            if b"Error" in line or line.isdigit()
+        ]
         return process.wait(), answers
 
     plain = session(PYTHON)
@@ -349,7 +367,9 @@ def test_engine_is_on(place, arguments, given):
 
 
 def test_what_a_program_can_see(place):
-    program = "import os, sys, json; print(json.dumps([sorted(sys.modules), sorted(os.environ.items())]))"
+    program = (
+        "import os, sys, json; print(json.dumps([sorted(sys.modules), sorted(os.environ.items())]))"
+    )
     plain_modules, plain_environment = json.loads(run([PYTHON, "-c", program], place)[1])
     modules, environment = json.loads(run([STOOP, "-c", program], place)[1])
     assert set(modules) - set(plain_modules) == {"stoop", "_stoop_startup", "stoop._stoop"}
@@ -419,7 +439,11 @@ def test_stats_name_a_hot_loop(place):
 
 def test_stats_after_pythons_options_are_refused(place):
     status, output, errors = run([STOOP, "-O", "--stats", "show.py"], place)
-    assert (status, output, errors) == (2, "", "stoop: --stats belongs before Python's own options\n")
+    assert (status, output, errors) == (
+        2,
+        "",
+        "stoop: --stats belongs before Python's own options\n",
+    )
 
 
 def test_stats_of_the_program_alone_not_of_forked_children(place):
@@ -447,7 +471,9 @@ def test_through_a_symbolic_link(place):
     link.symlink_to(STOOP)
     again = place / "again"
     again.symlink_to("linked")
-    status, output, _ = run([str(again), "-c", "import sys, stoop; print(stoop.is_enabled(), sys.executable)"], place)
+    status, output, _ = run(
+        [str(again), "-c", "import sys, stoop; print(stoop.is_enabled(), sys.executable)"], place
+    )
     assert (status, output) == (0, f"True {PYTHON}\n")
 
 
@@ -457,7 +483,9 @@ def test_found_on_the_path(place):
     assert (status, output) == (0, "True\n")
 
 
-@pytest.mark.parametrize("arguments", [["show.py", "a"], ["-O", "-c", "print(__debug__)"], ["-m", "pkg", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["show.py", "a"], ["-O", "-c", "print(__debug__)"], ["-m", "pkg", "x"]]
+)
 def test_as_a_module(place, arguments):
     assert run([PYTHON, "-m", "stoop", *arguments], place) == run([STOOP, *arguments], place)
 
@@ -469,4 +497,6 @@ def test_away_from_any_environment(place):
     lonely.chmod(0o755)
     status, output, errors = run([str(lonely), "-c", "pass"], place)
     assert (status, output) == (2, "")
-    assert errors.startswith("stoop: found neither a virtual environment nor the package stoop around ")
+    assert errors.startswith(
+        "stoop: found neither a virtual environment nor the package stoop around "
+    )

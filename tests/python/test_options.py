@@ -18,7 +18,9 @@ SWITCHES = [option for option in TABLE if type(option.default) is bool]
 
 def ask(flags=(), program="", **variables):
     """The options in force in a new process, by name."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STOOP")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("STOOP")
+    }
     program = f"import json, stoop\n{program}\nprint(json.dumps(stoop.options()))"
     done = subprocess.run(
         [sys.executable, *flags, "-c", program],
@@ -68,7 +70,12 @@ def test_a_switch_by_each_way(option):
 
 def test_the_flag_wins_over_the_variable_and_the_keyword_over_both():
     option = NUMBERS[0]
-    name, low, middle, high = option.name, option.default + 1, option.default + 2, option.default + 3
+    name, low, middle, high = (
+        option.name,
+        option.default + 1,
+        option.default + 2,
+        option.default + 3,
+    )
     flags = ["-X", "stoop", *f"{option.x_flag}{middle}".split()]
     assert ask(flags, **{option.environment_variable: str(low)})[name] == middle
     program = f"stoop.disable(); stoop.enable({name}={high})"
@@ -96,6 +103,9 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name(option):
 
 def test_the_page_is_up_to_date():
     made = subprocess.run(
-        [sys.executable, ROOT / "tools" / "options_page.py"], capture_output=True, text=True, check=True
+        [sys.executable, ROOT / "tools" / "options_page.py"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert (ROOT / "docs" / "options.md").read_text() == made, "run `make docs`"
