@@ -236,18 +236,14 @@ def place(tmp_path_factory):
 
 def run(command, place, given="", **more):
     """One run in an environment that says nothing of Stoop."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("STOOP")
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STOOP")}
     environment.pop("PYTHONUNBUFFERED", None)
     # The shell that runs the launcher would correct it.
     environment["PWD"] = str(place)
     environment.update(more.pop("env", {}))
     if isinstance(given, str):
         given = given.encode()
-    done = subprocess.run(
-        command, cwd=place, input=given, capture_output=True, env=environment, timeout=120, **more
-    )
+    done = subprocess.run(command, cwd=place, input=given, capture_output=True, env=environment, timeout=120, **more)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -325,11 +321,7 @@ def test_interactive_on_a_terminal(place):
             output += part
         os.close(controller)
         # The terminal echoes what is typed ahead whenever it comes by.
-        answers = [
-            line
-            for line in output.replace(b">>> ", b"").split(b"\r\n")
-            if b"Error" in line or line.isdigit()
-        ]
+        answers = [line for line in output.replace(b">>> ", b"").split(b"\r\n") if b"Error" in line or line.isdigit()]
         return process.wait(), answers
 
     plain = session(PYTHON)
@@ -367,9 +359,7 @@ def test_engine_is_on(place, arguments, given):
 
 
 def test_what_a_program_can_see(place):
-    program = (
-        "import os, sys, json; print(json.dumps([sorted(sys.modules), sorted(os.environ.items())]))"
-    )
+    program = "import os, sys, json; print(json.dumps([sorted(sys.modules), sorted(os.environ.items())]))"
     plain_modules, plain_environment = json.loads(run([PYTHON, "-c", program], place)[1])
     modules, environment = json.loads(run([STOOP, "-c", program], place)[1])
     assert set(modules) - set(plain_modules) == {"stoop", "_stoop_startup", "stoop._stoop"}
@@ -471,9 +461,7 @@ def test_through_a_symbolic_link(place):
     link.symlink_to(STOOP)
     again = place / "again"
     again.symlink_to("linked")
-    status, output, _ = run(
-        [str(again), "-c", "import sys, stoop; print(stoop.is_enabled(), sys.executable)"], place
-    )
+    status, output, _ = run([str(again), "-c", "import sys, stoop; print(stoop.is_enabled(), sys.executable)"], place)
     assert (status, output) == (0, f"True {PYTHON}\n")
 
 
@@ -483,9 +471,7 @@ def test_found_on_the_path(place):
     assert (status, output) == (0, "True\n")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["show.py", "a"], ["-O", "-c", "print(__debug__)"], ["-m", "pkg", "x"]]
-)
+@pytest.mark.parametrize("arguments", [["show.py", "a"], ["-O", "-c", "print(__debug__)"], ["-m", "pkg", "x"]])
 def test_as_a_module(place, arguments):
     assert run([PYTHON, "-m", "stoop", *arguments], place) == run([STOOP, *arguments], place)
 
@@ -497,6 +483,4 @@ def test_away_from_any_environment(place):
     lonely.chmod(0o755)
     status, output, errors = run([str(lonely), "-c", "pass"], place)
     assert (status, output) == (2, "")
-    assert errors.startswith(
-        "stoop: found neither a virtual environment nor the package stoop around "
-    )
+    assert errors.startswith("stoop: found neither a virtual environment nor the package stoop around ")

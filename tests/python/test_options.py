@@ -18,9 +18,7 @@ SWITCHES = [option for option in TABLE if type(option.default) is bool]
 
 def ask(flags=(), program="", **variables):
     """The options in force in a new process, by name."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("STOOP")
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STOOP")}
     program = f"import json, stoop\n{program}\nprint(json.dumps(stoop.options()))"
     done = subprocess.run(
         [sys.executable, *flags, "-c", program],

@@ -12,9 +12,7 @@ SHOW = "import sys; print('stoop' in sys.modules and sys.modules['stoop'].is_ena
 
 
 def run(arguments, **variables):
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("STOOP")
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STOOP")}
     done = subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
@@ -50,21 +48,15 @@ def test_switches(flags, variables, on):
 def test_imports_nothing_when_off():
     hook = Path(sysconfig.get_path("purelib"), "stoop.pth").read_text()
     assert hook.count("\n") == 1 and hook.startswith("import os, sys; ")
-    status, output, _ = run(
-        ["-c", "import sys; print([name for name in sys.modules if 'stoop' in name])"]
-    )
+    status, output, _ = run(["-c", "import sys; print([name for name in sys.modules if 'stoop' in name])"])
     assert (status, output) == (0, "[]\n")
 
 
 @pytest.mark.parametrize("option", ["-X stoop-nonsense=1", "-X stoop-threshold=many"])
 def test_a_wrong_option_warns_and_the_program_runs(option):
-    status, output, errors = run(
-        ["-X", "stoop", *option.split(), "-c", "import stoop; print(stoop.is_enabled())"]
-    )
+    status, output, errors = run(["-X", "stoop", *option.split(), "-c", "import stoop; print(stoop.is_enabled())"])
     assert (status, output) == (0, "False\n")
-    assert errors.startswith(
-        "stoop:0: RuntimeWarning: Stoop is off, the program runs interpreted: "
-    )
+    assert errors.startswith("stoop:0: RuntimeWarning: Stoop is off, the program runs interpreted: ")
     assert errors.count("\n") == 1
 
 
