@@ -1,0 +1,246 @@
+"""Run generated programs plainly and under Stoop and compare what they print, byte for byte.
+
+    python tests/differential/run.py --count 300 [--seed 1] [--python PATH] [--thorough]
+
+Every batch runs plainly, compiled, with exits forced at a few guards, and with one pass turned off; `--thorough`
+forces each of the first `--guards` guards and turns off each pass in turn. A program that differs is written to
+`--keep`, with its seed and mode, and made smaller while it still differs.
+"""
+
+import argparse
+import ast
+import collections
+import difflib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Batch:
+    """What one process made of its programs."""
+
+    def __init__(self, outputs, counts, crash):
+        self.outputs = outputs
+        self.counts = counts
+        self.crash = crash
+
+
+def execute(args, programs, options):
+    """Run programs (seeds or texts) in one process; a crash shortens the outputs."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = os.path.join(scratch, "out.jsonl")
+        task = {"programs": programs, "options": options, "out": out, "timeout": args.timeout}
+        env = {k: v for k, v in os.environ.items() if not k.startswith("STOOP")}
+        env["PYTHONHASHSEED"] = "0"
+        run = subprocess.run(
+            [args.python, os.path.join(HERE, "worker.py")], input=json.dumps(task), env=env, capture_output=True,
+            text=True, errors="backslashreplace",
+        )
+        outputs, counts = [], None
+        for line in open(out, encoding="utf-8").read().splitlines() if os.path.exists(out) else []:
+            try:
+                kind, value = json.loads(line)
+            except ValueError:
+                continue  # The process died in the middle of a line.
+            if kind == "output":
+                outputs.append(value)
+            elif kind == "end":
+                counts = value
+        crash = None if counts is not None else f"exit status {run.returncode}\n{run.stderr[-3000:]}"
+        return Batch(outputs, counts, crash)
+
+
+def execute_all(args, programs, options):
+    """Like `execute`, but goes on after a crash with the program behind; crashed programs yield the crash as output."""
+    outputs, totals = [], {"asked": 0, "compiled": 0, "refused": collections.Counter()}
+    while len(outputs) < len(programs):
+        batch = execute(args, programs[len(outputs):], options)
+        outputs += batch.outputs
+        if batch.counts:
+            totals["asked"] += batch.counts["asked"]
+            totals["compiled"] += batch.counts["compiled"]
+            totals["refused"].update(batch.counts["refused"])
+        if batch.crash:
+            if not batch.outputs and batch.crash and options is None:
+                sys.exit(f"a plain run fails: {batch.crash}")
+            if len(outputs) < len(programs):
+                outputs.append("CRASH " + batch.crash)
+    return outputs, totals
+
+
+def pass_names(python):
+    """The passes of the installed Stoop, in order."""
+    code = "import stoop, json; print(json.dumps(list(stoop.passes())))"
+    run = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    return json.loads(run.stdout) if run.returncode == 0 else []
+
+
+def modes(args, number, passes):
+    """Options of the runs of batch `number`."""
+    base = {"threshold": 1, **json.loads(args.options)}
+    yield "compiled", base
+    if args.thorough:
+        forced, off = range(1, args.guards + 1), passes
+    else:
+        forced = [1 + (number * 7 + k * 13) % args.guards for k in range(args.forced)]
+        off = [passes[number % len(passes)]] if passes else []
+    for n in forced:
+        yield f"exit forced at guard {n}", {**base, "force_exit": n}
+    for name in off:
+        yield f"without {name}", {**base, "passes_off": name}
+
+
+# --- shrinking ---------------------------------------------------------------------------------
+
+
+def bodies(tree):
+    """Every statement list of a program."""
+    for node in ast.walk(tree):
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            value = getattr(node, field, None)
+            if isinstance(value, list) and value:
+                yield value
+
+
+def without(text, position, width, lift):
+    """The text without `width` statements from `position` on (counting all), or with a compound one replaced by its body."""
+    tree = ast.parse(text)
+    seen = 0
+    for body in bodies(tree):
+        if position < seen + len(body):
+            at = position - seen
+            if lift:
+                inner = getattr(body[at], "body", None)
+                if not isinstance(inner, list) or isinstance(body[at], (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)):
+                    return None
+                body[at:at + 1] = inner
+            else:
+                del body[at:at + width]
+                if not body and isinstance(getattr(tree, "body", None), list) and body is not tree.body:
+                    body.append(ast.Pass())
+            try:
+                made = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+                compile(made, "program.py", "exec")
+            except (SyntaxError, ValueError, AttributeError):
+                return None
+            return made if made != text else None
+        seen += len(body)
+    return None
+
+
+def shrink(args, text, options):
+    """Delete statements while plain and compiled output differ."""
+    ends = time.monotonic() + args.shrink_seconds
+
+    def differs(candidate):
+        plain = execute(args, [candidate], None)
+        if plain.crash:
+            return False
+        return execute(args, [candidate], options).outputs != plain.outputs
+
+    text = ast.unparse(ast.parse(text)) + "\n"
+    if not differs(text):
+        return None
+    for width in (8, 3, 1, 1):
+        for lift in (False, True) if width == 1 else (False,):
+            position = sum(len(b) for b in bodies(ast.parse(text)))
+            while position > 0 and time.monotonic() < ends:
+                position -= 1
+                candidate = without(text, position, width, lift)
+                if candidate is not None and differs(candidate):
+                    text = candidate
+                    position = min(position + 1, sum(len(b) for b in bodies(ast.parse(text))))
+    return text
+
+
+# --- the run -----------------------------------------------------------------------------------
+
+
+def report(args, seed, mode, options, plain, compiled):
+    """Print a difference, keep the program, shrink it."""
+    import generate
+
+    text = generate.generate(seed)
+    os.makedirs(args.keep, exist_ok=True)
+    path = os.path.join(args.keep, f"program-{seed}.py")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"# seed {seed}, {mode}, options {json.dumps(options)}\n__hot__ = globals().get('__hot__', lambda *f: None)\n{text}")
+    print(f"DIFFERENT: seed {seed}, {mode}; written to {path}")
+    if compiled.startswith("CRASH"):
+        print("    " + compiled.replace("\n", "\n    "))
+    else:
+        diff = difflib.unified_diff(plain.splitlines(), compiled.splitlines(), "plain", "compiled", lineterm="", n=1)
+        print("    " + "\n    ".join(list(diff)[:20]))
+    if args.shrink_seconds > 0:
+        small = shrink(args, text, options)
+        if small is None:
+            print("    alone it does not differ: an earlier program of the batch matters")
+        else:
+            with open(path.replace(".py", "-small.py"), "w", encoding="utf-8") as f:
+                f.write(small)
+            print("    smaller:\n        " + small.replace("\n", "\n        "))
+    sys.stdout.flush()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=300, help="programs")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first program; the others follow")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter, with Stoop installed")
+    parser.add_argument("--batch", type=int, default=50, help="programs a process")
+    parser.add_argument("--thorough", action="store_true", help="every guard number and every pass, for every batch")
+    parser.add_argument("--guards", type=int, default=40, help="guard numbers to force, from 1")
+    parser.add_argument("--forced", type=int, default=2, help="guard numbers a batch, when not thorough")
+    parser.add_argument("--options", default="{}", help="more options for stoop.enable(), as JSON")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds for one program")
+    parser.add_argument("--keep", default=os.path.join(tempfile.gettempdir(), "stoop-differential"), help="where differing programs go")
+    parser.add_argument("--shrink-seconds", type=float, default=60, help="time for making one program smaller; 0: do not")
+    parser.add_argument("--most", type=int, default=5, help="stop after so many differences")
+    parser.add_argument("--jobs", type=int, default=1, help="accepted for uniformity; batches run one after another")
+    parser.add_argument("--plain-only", action="store_true", help="check the generator: run plainly, twice")
+    args = parser.parse_args()
+    sys.path.insert(0, HERE)
+    passes = [] if args.plain_only else pass_names(args.python)
+    if not passes and not args.plain_only:
+        print("no pass names known: no run with a pass turned off")
+    began, different, runs = time.perf_counter(), [], 0
+    totals = {"asked": 0, "compiled": 0, "refused": collections.Counter()}
+    seeds = range(args.seed, args.seed + args.count)
+    for number, start in enumerate(range(0, args.count, args.batch)):
+        programs = list(seeds[start:start + args.batch])
+        plain, _ = execute_all(args, programs, None)
+        rows = [("plain again", None)] if args.plain_only else modes(args, number, passes)
+        for mode, options in rows:
+            compiled, counts = execute_all(args, programs, options)
+            runs += len(programs)
+            for key in totals:
+                totals[key] += counts[key]
+            for seed, a, b in zip(programs, plain, compiled):
+                if a != b:
+                    different.append(seed)
+                    if len(different) <= args.most:
+                        report(args, seed, mode, options, a, b)
+            if len(different) >= args.most:
+                break
+        if len(different) >= args.most:
+            print("too many differences: stopping")
+            break
+    print(
+        f"{runs} runs of {args.count} programs compared, {len(different)} differ; compiled {totals['compiled']} of "
+        f"{totals['asked']} functions; {time.perf_counter() - began:.0f} s"
+    )
+    for reason, n in totals["refused"].most_common(12):
+        print(f"    {n} not compiled: {reason}")
+    if not args.plain_only and totals["compiled"] == 0:
+        print("nothing was compiled: the comparison shows nothing")
+        return 1
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
