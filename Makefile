@@ -26,6 +26,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PYO3_PYTHON := $(BIN)/python
 
 TOOLS := $(VENV)/.tools
+BENCH_TOOLS := $(VENV)/.bench-tools
 INSTALLED := $(VENV)/.installed
 
 SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml README.md \
@@ -58,6 +59,10 @@ $(TOOLS): tools/requirements.txt $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
 	@touch $@
 
+$(BENCH_TOOLS): benches/requirements.txt $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt
+	@touch $@
+
 $(INSTALLED): $(SOURCES) $(TOOLS)
 	rm -rf $(VENV)/wheel
 	$(BIN)/maturin build --quiet --release --locked --interpreter $(BIN)/python --out $(VENV)/wheel
@@ -83,7 +88,7 @@ test-rust: $(TOOLS)
 test-python: build
 	$(BIN)/python tools/run_tests.py python -- $(ARGS)
 
-bench: build
+bench: build $(BENCH_TOOLS)
 	$(BIN)/python benches/run.py $(ARGS)
 
 test-cpython: build
@@ -105,4 +110,4 @@ docs: build
 clean:
 	rm -rf target .venv .venv-3.12 .venv-3.13
 	find python tests benches examples tools -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf .pytest_cache .ruff_cache
+	rm -rf .pytest_cache benches/out examples/out
