@@ -3,7 +3,10 @@
 pub mod abi;
 pub mod cranelift;
 pub mod disas;
+pub mod memory;
+pub mod object;
 pub mod runtime;
+pub mod thunk;
 pub mod unit;
 
 pub use cranelift::compile;
