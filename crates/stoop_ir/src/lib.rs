@@ -6,9 +6,13 @@
 
 mod table;
 
+pub mod cfg;
 pub mod func;
 pub mod ops;
+pub mod parse;
+pub mod print;
 pub mod types;
+pub mod verify;
 
 pub use func::{
     Block, BlockData, Const, ConstData, Def, FrameState, Function, Hint, Imm, Inst, InstData, Name, StackEntry, State, Target,

@@ -142,6 +142,16 @@ impl Type {
         }
     }
 
+    /// Whether every value of this type is also one of `other`. Boxed and unboxed forms are not each other's.
+    pub fn is_subtype_of(self, other: Type) -> bool {
+        self == other
+            || match other {
+                Type::MaybeNull => self.is_ref(),
+                Type::Obj => matches!(self, Type::Exact(_) | Type::Heap(_)),
+                _ => false,
+            }
+    }
+
     /// Whether dropping the last reference to a value of this type can never run Python code.
     ///
     /// Containers are excluded: their items may have finalisers.
