@@ -63,6 +63,8 @@ def seconds(value):
     """A time for people."""
     if value is None:
         return "-"
+    if value < 1e-6:
+        return f"{value * 1e9:.1f} ns"
     if value < 0.001:
         return f"{value * 1e6:.1f} us"
     if value < 1:
