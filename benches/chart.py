@@ -66,8 +66,7 @@ def bar_chart(title, subtitle, axis, series, rows, reference=1.0):
         x = LEFT + mark * scale
         out.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{base}" stroke="#e3e7ec"/>')
         out.append(
-            f'<text x="{x:.1f}" y="{base + 18}" font-size="12" text-anchor="middle" '
-            f'fill="#55606e">{mark:g}</text>'
+            f'<text x="{x:.1f}" y="{base + 18}" font-size="12" text-anchor="middle" fill="#55606e">{mark:g}</text>'
         )
     for row, (name, values) in enumerate(rows):
         y = TOP + row * group + GAP / 2
@@ -80,15 +79,12 @@ def bar_chart(title, subtitle, axis, series, rows, reference=1.0):
             top = y + index * bar
             if value is None:
                 out.append(
-                    f'<text x="{LEFT + 6}" y="{top + bar / 2 + 4:.1f}" font-size="11" '
-                    f'fill="#8a94a1">no figure</text>'
+                    f'<text x="{LEFT + 6}" y="{top + bar / 2 + 4:.1f}" font-size="11" fill="#8a94a1">no figure</text>'
                 )
                 continue
             colour = BEHIND if len(series) == 1 and value < reference else COLOURS[index]
             length = value * scale
-            out.append(
-                f'<rect x="{LEFT}" y="{top:.1f}" width="{length:.1f}" height="{bar - 2}" fill="{colour}"/>'
-            )
+            out.append(f'<rect x="{LEFT}" y="{top:.1f}" width="{length:.1f}" height="{bar - 2}" fill="{colour}"/>')
             out.append(
                 f'<text x="{LEFT + length + 6:.1f}" y="{top + bar / 2 + 3:.1f}" font-size="12" '
                 f'fill="#1c2430">{number(value)}</text>'

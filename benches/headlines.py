@@ -145,4 +145,3 @@ def report(peers, with_instructions=True):
                 line += f", {row['peak_mb'] - base['peak_mb']:+.1f} MB"
         print(line)
     return result
-

@@ -205,9 +205,7 @@ def behind(rows):
         if figures.get("warm_ratio", 99) < scripts.wanted(name):
             found.append(f"{name}: warm {figures['warm_ratio']:.2f}, wanted {scripts.wanted(name):g}")
         if figures.get("first_ratio", 99) < scripts.WANTED_FIRST_CALL:
-            found.append(
-                f"{name}: first call {figures['first_ratio']:.2f}, wanted {scripts.WANTED_FIRST_CALL:g}"
-            )
+            found.append(f"{name}: first call {figures['first_ratio']:.2f}, wanted {scripts.WANTED_FIRST_CALL:g}")
     return found
 
 
@@ -215,9 +213,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="pyperformance's scripts under CPython, Stoop and PyPy.")
     parser.add_argument("--list", action="store_true", help="name the scripts and stop")
     parser.add_argument("--only", action="append", metavar="NAME,…", help="run only these")
-    parser.add_argument(
-        "--scripts", choices=["core", "all"], default="core", help="which to run (default core)"
-    )
+    parser.add_argument("--scripts", choices=["core", "all"], default="core", help="which to run (default core)")
     parser.add_argument("--quick", action="store_true", help="one short process a benchmark and peer")
     parser.add_argument("--rounds", type=int, help="processes a benchmark and peer")
     parser.add_argument("--warmup", type=float, help="seconds of warm-up in each process")
@@ -294,8 +290,7 @@ def main():
     where = scripts.folder()
     if where is None and options.headlines != "only":
         print(
-            "pyperformance is not installed here:\n"
-            f"  {sys.executable} -m pip install -r benches/requirements.txt",
+            f"pyperformance is not installed here:\n  {sys.executable} -m pip install -r benches/requirements.txt",
             file=sys.stderr,
         )
         return 2
@@ -364,18 +359,13 @@ def draw(out, rows, peers, summary, version):
     """Write one chart for the warm ratios and one for those of the first call."""
     others = list(peers)[1:]
     for key, title in (("warm", "Warm"), ("first", "First call")):
-        means = ", ".join(
-            f"{name} {summary[name][key]['mean']:.2f}" for name in others if summary[name][key]
-        )
+        means = ", ".join(f"{name} {summary[name][key]['mean']:.2f}" for name in others if summary[name][key])
         text = chart.bar_chart(
             f"{title}: pyperformance's scripts",
             f"CPython {version} is 1. Geometric means: {means}.",
             "times as fast as plain CPython (dashed line: the same speed)",
             others,
-            [
-                (row["benchmark"], [(row[name] or {}).get(f"{key}_ratio") for name in others])
-                for row in rows
-            ],
+            [(row["benchmark"], [(row[name] or {}).get(f"{key}_ratio") for name in others]) for row in rows],
         )
         (out / f"{key}.svg").write_text(text)
 

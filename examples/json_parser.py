@@ -143,7 +143,7 @@ def document(records):
         items.append(
             {
                 "id": number,
-                "name": f"record \"{number}\" \u00e9\t{state % 1000}",
+                "name": f'record "{number}" \u00e9\t{state % 1000}',
                 "score": state / 65536,
                 "small": -(state % 77),
                 "tags": ["alpha", "beta", "gamma"][: state % 4],
