@@ -37,10 +37,11 @@ def bar_chart(title, subtitle, axis, series, rows, reference=1.0):
 
     `rows` is a list of (name, values); each row has one value (or None, where
     nothing was measured) for each name in `series`. Bars that end before the
-    reference are grey when there is only one series.
+    reference are grey when there is only one series. The first series sets the
+    length of the axis; a longer bar of another is cut open at the edge.
     """
-    largest = max([reference] + [v for _, values in rows for v in values if v is not None])
-    marks = ticks(largest * 1.02)
+    firsts = [values[0] for _, values in rows if values[0] is not None]
+    marks = ticks(max([2 * reference, *firsts]) * 1.05)
     scale = PLOT / marks[-1]
     bar = ROW if len(series) == 1 else 14
     group = bar * len(series) + GAP
@@ -79,12 +80,15 @@ def bar_chart(title, subtitle, axis, series, rows, reference=1.0):
             top = y + index * bar
             if value is None:
                 out.append(
-                    f'<text x="{LEFT + 6}" y="{top + bar / 2 + 4:.1f}" font-size="11" fill="#8a94a1">no figure</text>'
+                    f'<text x="{LEFT + reference * scale + 6:.1f}" y="{top + bar / 2 + 4:.1f}" font-size="11" fill="#8a94a1">no figure</text>'
                 )
                 continue
             colour = BEHIND if len(series) == 1 and value < reference else COLOURS[index]
-            length = value * scale
+            length = min(value * scale, PLOT)
             out.append(f'<rect x="{LEFT}" y="{top:.1f}" width="{length:.1f}" height="{bar - 2}" fill="{colour}"/>')
+            if value * scale > PLOT:
+                x = LEFT + PLOT - 14
+                out.append(f'<path d="M{x} {top + bar - 1:.1f} l8 {-bar}" stroke="#ffffff" stroke-width="4"/>')
             out.append(
                 f'<text x="{LEFT + length + 6:.1f}" y="{top + bar / 2 + 3:.1f}" font-size="12" '
                 f'fill="#1c2430">{number(value)}</text>'

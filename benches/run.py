@@ -363,7 +363,7 @@ def draw(out, rows, peers, summary, version):
         text = chart.bar_chart(
             f"{title}: pyperformance's scripts",
             f"CPython {version} is 1. Geometric means: {means}.",
-            "times as fast as plain CPython (dashed line: the same speed)",
+            "times as fast as plain CPython (dashed line: the same speed; a cut bar goes on to its figure)",
             others,
             [(row["benchmark"], [(row[name] or {}).get(f"{key}_ratio") for name in others]) for row in rows],
         )
