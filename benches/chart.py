@@ -80,7 +80,8 @@ def bar_chart(title, subtitle, axis, series, rows, reference=1.0):
             top = y + index * bar
             if value is None:
                 out.append(
-                    f'<text x="{LEFT + reference * scale + 6:.1f}" y="{top + bar / 2 + 4:.1f}" font-size="11" fill="#8a94a1">no figure</text>'
+                    f'<text x="{LEFT + reference * scale + 6:.1f}" y="{top + bar / 2 + 4:.1f}" font-size="11" '
+                    f'fill="#8a94a1">no figure</text>'
                 )
                 continue
             colour = BEHIND if len(series) == 1 and value < reference else COLOURS[index]
