@@ -254,6 +254,7 @@ unsafe extern "C" {
     pub fn PyInterpreterState_Head() -> *mut PyInterpreterState;
     pub fn PyInterpreterState_Main() -> *mut PyInterpreterState;
     pub fn PyInterpreterState_Next(interp: *mut PyInterpreterState) -> *mut PyInterpreterState;
+    pub fn _PyInterpreterState_GetEvalFrameFunc(interp: *mut PyInterpreterState) -> *const c_void;
     pub fn PyInterpreterState_ThreadHead(interp: *mut PyInterpreterState) -> *mut PyThreadState;
 
     // --- PyIter, PyList ---
@@ -432,9 +433,11 @@ unsafe extern "C" {
     pub fn PyThreadState_Get() -> *mut PyThreadState;
     pub fn PyThreadState_GetDict() -> Obj;
     pub fn PyThreadState_GetFrame(tstate: *mut PyThreadState) -> Obj;
+    pub fn PyThreadState_GetID(tstate: *mut PyThreadState) -> u64;
     pub fn PyThreadState_GetInterpreter(tstate: *mut PyThreadState) -> *mut PyInterpreterState;
     pub fn PyThreadState_Next(tstate: *mut PyThreadState) -> *mut PyThreadState;
     pub fn PyThreadState_SetAsyncExc(thread_id: c_ulong, exc: Obj) -> c_int;
+    pub fn PyThread_get_thread_ident() -> c_ulong;
     pub fn PyTraceBack_Here(frame: Obj) -> c_int;
 
     // --- PyTuple ---
@@ -487,6 +490,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub fn Py_AtExit(f: unsafe extern "C" fn()) -> c_int;
     pub fn Py_EnterRecursiveCall(text: *const c_char) -> c_int;
+    pub fn Py_GetRecursionLimit() -> c_int;
     pub fn Py_GetVersion() -> *const c_char;
     pub fn Py_IsInitialized() -> c_int;
     pub fn Py_LeaveRecursiveCall();
@@ -588,6 +592,8 @@ pub struct Optional {
     /// `_PyDict_LoadGlobal` (3.13): new reference, or NULL with or without an exception.
     pub dict_load_global:
         Option<unsafe extern "C" fn(globals: Obj, builtins: Obj, name: Obj) -> Obj>,
+    /// `Py_IsFinalizing` (3.13) or `_Py_IsFinalizing` (3.12). Needs no GIL.
+    pub is_finalizing: Option<unsafe extern "C" fn() -> c_int>,
     /// `_PyFunction_Vectorcall` (3.12; on 3.13 read it from a function).
     pub function_vectorcall: Option<VectorcallFn>,
 }
@@ -616,6 +622,17 @@ pub fn optional() -> &'static Optional {
                     *mut c_void,
                     Option<unsafe extern "C" fn(Obj, Obj, Obj) -> Obj>,
                 >(symbol(c"_PyDict_LoadGlobal")),
+                is_finalizing: std::mem::transmute::<
+                    *mut c_void,
+                    Option<unsafe extern "C" fn() -> c_int>,
+                >({
+                    let new = symbol(c"Py_IsFinalizing");
+                    if new.is_null() {
+                        symbol(c"_Py_IsFinalizing")
+                    } else {
+                        new
+                    }
+                }),
                 function_vectorcall: std::mem::transmute::<*mut c_void, Option<VectorcallFn>>(
                     symbol(c"_PyFunction_Vectorcall"),
                 ),

@@ -399,12 +399,16 @@ pub struct Layout {
     pub frame_locals: i32,
     /// Words of a frame before `localsplus`.
     pub frame_specials: i32,
+    /// Calling frame object (or NULL) of a frame object.
+    pub frameobject_back: i32,
     /// Interpreter frame of a frame object.
     pub frameobject_frame: i32,
     /// `f_trace` of a frame object.
     pub frameobject_trace: i32,
     /// `f_lineno` of a frame object (32 bits).
     pub frameobject_lineno: i32,
+    /// Start of the frame that a frame object itself can hold.
+    pub frameobject_data: i32,
     // Threads.
     /// Next thread state.
     pub ts_next: i32,

@@ -7,10 +7,16 @@
 //! Unless a function says otherwise it needs the GIL, live objects, and a successful check.
 
 pub mod capi;
+pub mod check;
 pub mod decode;
+pub mod extra;
 pub mod feedback;
+pub mod frame;
 pub mod layout;
+pub mod monitoring;
 pub mod objects;
 pub mod opcodes;
+pub mod thread;
 mod v3_12;
 mod v3_13;
+pub mod watch;

@@ -1,0 +1,729 @@
+//! Interpreter frames: reading them, pushing and popping them by hand, handing them to the interpreter.
+//!
+//! Two ways to set a frame's instruction pointer, which 3.12 tells apart and 3.13 does not:
+//! [`set_running`] says which instruction is running (what tracebacks and `f_lineno` show),
+//! [`set_next`] says where the interpreter goes on once it takes the frame over.
+//!
+//! # Safety
+//! Every function wants a live thread state of the calling thread (or, for readers, of a thread that waits for
+//! the GIL) and frames of its chain.
+
+use std::ffi::c_void;
+
+use crate::capi::{
+    _PyEval_EvalFrameDefault, Frame, Obj, PyCode_Type, PyErr_Clear, PyErr_GetRaisedException,
+    PyErr_SetRaisedException, PyEval_GetFrame, PyInterpreterState_Get,
+    PyInterpreterState_ThreadHead, PyLong_FromLong, PyObject_GC_IsTracked, PyObject_GC_Track,
+    PyObject_GetArenaAllocator, PyObjectArenaAllocator, PyThreadState, PyThreadState_GetFrame,
+    PyThreadState_Next, PyTraceBack_Here, decref, incref, xdecref,
+};
+use crate::decode::{Handler, exception_table};
+use crate::layout::{self, Layout, at, owner, read, write};
+use crate::objects::bytes_slice;
+
+/// The cell that holds a thread's current frame.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn current_cell(tstate: *mut PyThreadState) -> *mut *mut Frame {
+    let l = layout::get();
+    // SAFETY: the layout's thread-state fields; the C frame record of 3.12 is never NULL.
+    unsafe {
+        match l.ts_cframe {
+            None => at(tstate, l.ts_current_frame),
+            Some(cframe) => at(read::<*mut c_void, _>(tstate, cframe), l.ts_current_frame),
+        }
+    }
+}
+
+/// A thread's current frame; NULL outside Python code. May be an entry marker ([`is_marker`]).
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn current(tstate: *mut PyThreadState) -> *mut Frame {
+    // SAFETY: the cell is valid.
+    unsafe { current_cell(tstate).read() }
+}
+
+/// The calling frame.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn previous(frame: *mut Frame) -> *mut Frame {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_previous) }
+}
+
+/// Who owns the frame's memory (see [`owner`]).
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn owned_by(frame: *mut Frame) -> u8 {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_owner) }
+}
+
+/// Whether the frame is only the C stack's entry marker, without Python code.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn is_marker(frame: *mut Frame) -> bool {
+    // SAFETY: the caller's frame.
+    unsafe { owned_by(frame) == owner::CSTACK }
+}
+
+/// The frame's code object (borrowed); NULL if it runs none.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn code(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's frame; what is there is an object or NULL.
+    unsafe {
+        let code: Obj = read(frame, layout::get().frame_code);
+        if !code.is_null() && (*code).ob_type == &raw mut PyCode_Type {
+            code
+        } else {
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// The frame's function (borrowed). Not valid on entry markers.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn function(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_function) }
+}
+
+/// The frame's globals (borrowed).
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn globals(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_globals) }
+}
+
+/// The frame's builtins (borrowed).
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn builtins(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_builtins) }
+}
+
+/// The frame's locals mapping (borrowed; NULL in functions).
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn locals_mapping(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_f_locals) }
+}
+
+/// The frame object, if somebody made one (borrowed).
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn frame_object(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_object) }
+}
+
+/// The slots: locals, cells, free variables, then the operand stack.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn slots(frame: *mut Frame) -> *mut Obj {
+    // SAFETY: the caller's frame.
+    unsafe { at(frame, layout::get().frame_locals) }
+}
+
+/// A slot.
+///
+/// # Safety
+/// See the module; `index` below `co_nlocalsplus + co_stacksize`.
+#[inline]
+pub unsafe fn slot(frame: *mut Frame, index: usize) -> *mut Obj {
+    // SAFETY: the caller's index.
+    unsafe { slots(frame).add(index) }
+}
+
+/// Slots in use: `co_nlocalsplus` plus the operand stack's depth. -1 while the interpreter itself runs the frame.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn stacktop(frame: *mut Frame) -> i32 {
+    // SAFETY: the caller's frame.
+    unsafe { read(frame, layout::get().frame_stacktop) }
+}
+
+/// Sets the number of slots in use.
+///
+/// # Safety
+/// See the module; what lies below is NULL or an owned reference.
+#[inline]
+pub unsafe fn set_stacktop(frame: *mut Frame, top: i32) {
+    // SAFETY: the caller's frame.
+    unsafe { write(frame, layout::get().frame_stacktop, top) }
+}
+
+/// Pushes an operand, taking over the reference.
+///
+/// # Safety
+/// See the module; room for it (`co_stacksize`).
+#[inline]
+pub unsafe fn push(frame: *mut Frame, value: Obj) {
+    // SAFETY: the caller's duty.
+    unsafe {
+        let top = stacktop(frame);
+        slot(frame, top as usize).write(value);
+        set_stacktop(frame, top + 1);
+    }
+}
+
+/// Address of a code unit.
+///
+/// # Safety
+/// A live code object; the result is not read here.
+#[inline]
+pub unsafe fn unit_address(code: Obj, unit: i32) -> *mut u16 {
+    let first = code
+        .cast::<u8>()
+        .wrapping_offset(layout::get().co_code_adaptive as isize);
+    first.cast::<u16>().wrapping_offset(unit as isize)
+}
+
+/// The unit of the saved instruction pointer (3.12: may be -1, or an inline cache of the instruction before).
+///
+/// # Safety
+/// See the module; the frame has a code object.
+#[inline]
+pub unsafe fn saved_unit(frame: *mut Frame) -> i32 {
+    // SAFETY: the pointer lies in the code units (3.12: or one before).
+    unsafe {
+        let saved: *const u8 = read(frame, layout::get().frame_instr);
+        let first = unit_address(read(frame, layout::get().frame_code), 0).cast::<u8>();
+        ((saved as isize - first as isize) / 2) as i32
+    }
+}
+
+/// Says which instruction is running (its `op_unit`).
+///
+/// # Safety
+/// See the module; the frame has a code object.
+#[inline]
+pub unsafe fn set_running(frame: *mut Frame, op_unit: u32) {
+    let l = layout::get();
+    // SAFETY: the caller's frame.
+    unsafe {
+        write(
+            frame,
+            l.frame_instr,
+            unit_address(read(frame, l.frame_code), op_unit as i32),
+        )
+    }
+}
+
+/// The unit at which the interpreter would go on with a frame that waits to be resumed.
+///
+/// # Safety
+/// See the module; the frame has a code object and is not in the middle of a call.
+#[inline]
+pub unsafe fn next_unit(frame: *mut Frame) -> u32 {
+    // SAFETY: the caller's frame.
+    unsafe { (saved_unit(frame) - layout::get().frame_instr_bias) as u32 }
+}
+
+/// Says where the interpreter goes on (an instruction's `unit`).
+///
+/// # Safety
+/// See the module; the frame has a code object.
+#[inline]
+pub unsafe fn set_next(frame: *mut Frame, unit: u32) {
+    let l = layout::get();
+    // SAFETY: the caller's frame.
+    unsafe {
+        let code: Obj = read(frame, l.frame_code);
+        write(
+            frame,
+            l.frame_instr,
+            unit_address(code, unit as i32 + l.frame_instr_bias),
+        );
+    }
+}
+
+/// Whether a frame is past its prologue, so that it may be shown.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn is_complete(frame: *mut Frame) -> bool {
+    let l = layout::get();
+    // SAFETY: the caller's frame; a marker is never complete.
+    unsafe {
+        if is_marker(frame) {
+            return false;
+        }
+        let code = code(frame);
+        !code.is_null()
+            && (owned_by(frame) == owner::GENERATOR
+                || saved_unit(frame) >= read::<i32, _>(code, l.co_firsttraceable))
+    }
+}
+
+/// The frames of a thread, innermost first, without entry markers.
+#[derive(Debug)]
+pub struct Frames(*mut Frame);
+
+impl Iterator for Frames {
+    type Item = *mut Frame;
+
+    fn next(&mut self) -> Option<*mut Frame> {
+        // SAFETY: who made the iterator keeps the chain alive: the GIL is held and no Python code runs meanwhile.
+        unsafe {
+            while !self.0.is_null() {
+                let frame = self.0;
+                self.0 = previous(frame);
+                if !is_marker(frame) {
+                    return Some(frame);
+                }
+            }
+            None
+        }
+    }
+}
+
+/// The frames of a thread.
+///
+/// # Safety
+/// See the module; no Python code may run while the iterator is in use.
+pub unsafe fn frames(tstate: *mut PyThreadState) -> Frames {
+    // SAFETY: the caller's thread state.
+    Frames(unsafe { current(tstate) })
+}
+
+/// The thread states of the current interpreter.
+///
+/// # Safety
+/// GIL held; it must not be given up while the list is in use.
+pub unsafe fn threads() -> Vec<*mut PyThreadState> {
+    let mut out = Vec::new();
+    // SAFETY: the list changes only under the GIL for threads that can hold frames.
+    unsafe {
+        let mut thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+        while !thread.is_null() {
+            out.push(thread);
+            thread = PyThreadState_Next(thread);
+        }
+    }
+    out
+}
+
+/// Pushes and links a frame for a call of `function`: a real frame in every respect, owning references to
+/// function and code, all slots NULL, complete (its instruction pointer is at the first traceable unit).
+/// NULL without exception if there is no memory. The recursion count is the caller's: see [`enter_call`].
+///
+/// # Safety
+/// See the module; a live Python function whose code is no generator's, coroutine's, or class body's.
+pub unsafe fn push_frame(tstate: *mut PyThreadState, function: Obj) -> *mut Frame {
+    let l = layout::get();
+    // SAFETY: the fields written are those of the interpreter's own initialisation of a frame.
+    unsafe {
+        let code: Obj = read(function, l.func_code);
+        let frame = reserve(l, tstate, read::<i32, _>(code, l.co_framesize) as isize);
+        if frame.is_null() {
+            return frame;
+        }
+        incref(function);
+        incref(code);
+        let count: i32 = read(code, l.co_nlocalsplus);
+        write(frame, l.frame_code, code);
+        write(frame, l.frame_function, function);
+        write(
+            frame,
+            l.frame_globals,
+            read::<Obj, _>(function, l.func_globals),
+        );
+        write(
+            frame,
+            l.frame_builtins,
+            read::<Obj, _>(function, l.func_builtins),
+        );
+        write(frame, l.frame_f_locals, std::ptr::null_mut::<c_void>());
+        write(frame, l.frame_object, std::ptr::null_mut::<c_void>());
+        write(
+            frame,
+            l.frame_instr,
+            unit_address(code, read(code, l.co_firsttraceable)),
+        );
+        write(frame, l.frame_stacktop, count);
+        write(frame, l.frame_return_offset, 0u16);
+        write(frame, l.frame_owner, owner::THREAD);
+        slots(frame).write_bytes(0, count as usize);
+        let cell = current_cell(tstate);
+        write(frame, l.frame_previous, cell.read());
+        cell.write(frame);
+        frame
+    }
+}
+
+/// Takes words from the data stack.
+unsafe fn reserve(l: &Layout, tstate: *mut PyThreadState, words: isize) -> *mut Frame {
+    // SAFETY: the data stack belongs to the calling thread; top and limit are both NULL before its first use.
+    unsafe {
+        let top: *mut Obj = read(tstate, l.ts_datastack_top);
+        let limit: *mut Obj = read(tstate, l.ts_datastack_limit);
+        if !top.is_null() && words * 8 < limit as isize - top as isize {
+            write(tstate, l.ts_datastack_top, top.offset(words));
+            return top.cast();
+        }
+        grow(l, tstate, words, top)
+    }
+}
+
+/// Bytes of an ordinary chunk of the data stack.
+const CHUNK: usize = 16 * 1024;
+/// Words a chunk must have beside the frame it is made for.
+const CHUNK_SPARE: usize = 1000;
+
+/// Starts a new chunk of the data stack, as the interpreter does: it may be the one to free it.
+#[cold]
+unsafe fn grow(l: &Layout, tstate: *mut PyThreadState, words: isize, top: *mut Obj) -> *mut Frame {
+    // SAFETY: the allocator is the one the interpreter frees chunks with; the chunk's head is filled before use.
+    unsafe {
+        let mut size = CHUNK;
+        while size < 8 * (words as usize + CHUNK_SPARE) {
+            size *= 2;
+        }
+        let arena = arena();
+        let Some(alloc) = arena.alloc else {
+            return std::ptr::null_mut();
+        };
+        let chunk: *mut u8 = alloc(arena.ctx, size).cast();
+        if chunk.is_null() {
+            return std::ptr::null_mut();
+        }
+        let old: *mut u8 = read(tstate, l.ts_datastack_chunk);
+        write(chunk, l.chunk_previous, old);
+        write(chunk, l.chunk_size, size);
+        write(chunk, l.chunk_top, 0usize);
+        if !old.is_null() {
+            let data: *mut Obj = at(old, l.chunk_data);
+            write(old, l.chunk_top, top.offset_from(data) as usize);
+        }
+        write(tstate, l.ts_datastack_chunk, chunk);
+        write(tstate, l.ts_datastack_limit, chunk.add(size));
+        // The very first word of the very first chunk stays unused, so that popping never frees that chunk.
+        let first: *mut Obj = at::<Obj, _>(chunk, l.chunk_data).add(usize::from(old.is_null()));
+        write(tstate, l.ts_datastack_top, first.offset(words));
+        first.cast()
+    }
+}
+
+/// Gives the words from `frame` on back to the data stack.
+unsafe fn release(l: &Layout, tstate: *mut PyThreadState, frame: *mut Frame) {
+    // SAFETY: `frame` is the topmost on the thread's data stack.
+    unsafe {
+        let chunk: *mut u8 = read(tstate, l.ts_datastack_chunk);
+        if frame.cast::<u8>() != at::<u8, _>(chunk, l.chunk_data) {
+            write(tstate, l.ts_datastack_top, frame);
+            return;
+        }
+        let old: *mut u8 = read(chunk, l.chunk_previous);
+        let data: *mut Obj = at(old, l.chunk_data);
+        write(tstate, l.ts_datastack_top, data.add(read(old, l.chunk_top)));
+        write(tstate, l.ts_datastack_chunk, old);
+        write(
+            tstate,
+            l.ts_datastack_limit,
+            old.add(read(old, l.chunk_size)),
+        );
+        let arena = arena();
+        if let Some(free) = arena.free {
+            free(arena.ctx, chunk.cast(), read(chunk, l.chunk_size));
+        }
+    }
+}
+
+fn arena() -> PyObjectArenaAllocator {
+    let mut arena = PyObjectArenaAllocator {
+        ctx: std::ptr::null_mut(),
+        alloc: None,
+        free: None,
+    };
+    // SAFETY: fills the struct.
+    unsafe { PyObject_GetArenaAllocator(&mut arena) };
+    arena
+}
+
+/// Takes a frame out of the thread's chain; it must be the current one.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn unlink(tstate: *mut PyThreadState, frame: *mut Frame) {
+    // SAFETY: the caller's frame is the current one.
+    unsafe {
+        debug_assert_eq!(current(tstate), frame);
+        current_cell(tstate).write(previous(frame));
+    }
+}
+
+/// Ends a frame made by [`push_frame`]: unlinks it, drops everything its slots own up to its stacktop, and its
+/// references to function and code. If somebody holds its frame object, that takes the contents over instead.
+/// May run any Python code (finalisers); keeps an exception that is set.
+///
+/// # Safety
+/// See the module; `frame` is the current one, on top of the data stack, and no longer used afterwards.
+pub unsafe fn pop_frame(tstate: *mut PyThreadState, frame: *mut Frame) {
+    let l = layout::get();
+    // SAFETY: the frame is unlinked before anything is dropped, since finalisers may look at the chain; its
+    // memory goes back last, since they push their own frames above it.
+    unsafe {
+        unlink(tstate, frame);
+        if !hand_over(l, tstate, frame) {
+            for i in 0..stacktop(frame).max(0) as usize {
+                let place = slot(frame, i);
+                let value = place.replace(std::ptr::null_mut());
+                xdecref(value);
+            }
+            xdecref(locals_mapping(frame));
+            decref(function(frame));
+        }
+        decref(read(frame, l.frame_code));
+        release(l, tstate, frame);
+    }
+}
+
+/// As [`pop_frame`], after the caller has dropped what the slots owned, which is only right while
+/// [`frame_object`] is NULL.
+///
+/// # Safety
+/// As [`pop_frame`]; no frame object; all slots are dead.
+#[inline]
+pub unsafe fn pop_cleared(tstate: *mut PyThreadState, frame: *mut Frame) {
+    let l = layout::get();
+    // SAFETY: the caller's duty.
+    unsafe {
+        debug_assert!(frame_object(frame).is_null());
+        unlink(tstate, frame);
+        decref(function(frame));
+        decref(read(frame, l.frame_code));
+        release(l, tstate, frame);
+    }
+}
+
+/// If somebody else holds the frame object, moves the unlinked frame's contents into it. False if the contents
+/// are still the caller's to drop.
+unsafe fn hand_over(l: &Layout, tstate: *mut PyThreadState, frame: *mut Frame) -> bool {
+    // SAFETY: a frame object has room for all its code's slots behind its own fields; the code's reference is
+    // counted twice because the caller drops the frame's.
+    unsafe {
+        let object = frame_object(frame);
+        if object.is_null() {
+            return false;
+        }
+        write(frame, l.frame_object, std::ptr::null_mut::<c_void>());
+        if (*object).ob_refcnt == 1 {
+            decref(object);
+            return false;
+        }
+        incref(read(frame, l.frame_code));
+        let bytes = l.frame_locals as usize + 8 * stacktop(frame).max(0) as usize;
+        let copy: *mut Frame = at(object, l.frameobject_data);
+        std::ptr::copy_nonoverlapping(frame.cast::<u8>(), copy.cast::<u8>(), bytes);
+        write(copy, l.frame_owner, owner::FRAME_OBJECT);
+        write(copy, l.frame_previous, std::ptr::null_mut::<c_void>());
+        write(object, l.frameobject_frame, copy);
+        link_back(l, tstate, object);
+        if PyObject_GC_IsTracked(object) == 0 {
+            PyObject_GC_Track(object.cast());
+        }
+        decref(object);
+        true
+    }
+}
+
+/// Makes the frame object of the current frame the `f_back` of `object`, keeping an exception that is set.
+unsafe fn link_back(l: &Layout, tstate: *mut PyThreadState, object: Obj) {
+    // SAFETY: making a frame object may fail for lack of memory, which is then forgotten, as the interpreter does.
+    unsafe {
+        let pending = PyErr_GetRaisedException();
+        let back = PyThreadState_GetFrame(tstate);
+        if back.is_null() {
+            PyErr_Clear();
+        }
+        let former: Obj = read(object, l.frameobject_back);
+        write(object, l.frameobject_back, back);
+        xdecref(former);
+        if !pending.is_null() {
+            PyErr_SetRaisedException(pending);
+        }
+    }
+}
+
+/// Counts a call against the recursion limit; false if that is used up (the interpreter should then make the
+/// call, and raise). Undo with [`leave_call`].
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn enter_call(tstate: *mut PyThreadState) -> bool {
+    let l = layout::get();
+    // SAFETY: a 32-bit counter.
+    unsafe {
+        let left: i32 = read(tstate, l.ts_py_recursion_remaining);
+        if left <= 0 {
+            return false;
+        }
+        write(tstate, l.ts_py_recursion_remaining, left - 1);
+        true
+    }
+}
+
+/// Ends what [`enter_call`] began; also before [`resume`], which counts by itself.
+///
+/// # Safety
+/// See the module.
+#[inline]
+pub unsafe fn leave_call(tstate: *mut PyThreadState) {
+    let l = layout::get();
+    // SAFETY: a 32-bit counter.
+    unsafe {
+        let left: i32 = read(tstate, l.ts_py_recursion_remaining);
+        write(tstate, l.ts_py_recursion_remaining, left + 1);
+    }
+}
+
+/// Hands the current frame, made by [`push_frame`], to the interpreter, which goes on at its next unit (see
+/// [`set_next`]) with its slots and operand stack as they are, runs it to its end and drops it.
+/// The result is the call's; NULL with an exception set.
+///
+/// # Safety
+/// See the module; all slots below the stacktop are right; [`leave_call`] has been called. The frame is gone afterwards.
+pub unsafe fn resume(tstate: *mut PyThreadState, frame: *mut Frame) -> Obj {
+    // SAFETY: an unlinked frame that owns its references is what the interpreter's evaluator takes.
+    unsafe {
+        unlink(tstate, frame);
+        _PyEval_EvalFrameDefault(tstate, frame, 0)
+    }
+}
+
+/// The handler in charge of a unit of a code object.
+///
+/// # Safety
+/// A live code object.
+pub unsafe fn handler_of(code: Obj, unit: u32) -> Option<Handler> {
+    // SAFETY: the exception table is a bytes object.
+    let rows = unsafe { exception_table(bytes_slice(read(code, layout::get().co_exceptiontable))) };
+    rows.into_iter().find(|h| h.start <= unit && unit < h.end)
+}
+
+/// Dispatches the exception that is set, raised by the instruction at `op_unit` of the current frame: adds the
+/// traceback entry (unless the instruction re-raises), and if a handler is in charge, cuts the operand stack to
+/// its level, pushes what it wants and sets the frame to go on there. False if there is none: the exception
+/// stays set and the frame is to be popped.
+///
+/// Tools are not told (no RAISE event): the caller leaves that to the interpreter while any is active.
+///
+/// # Safety
+/// See the module; `frame` is the current one; its slots below the stacktop are right.
+pub unsafe fn unwind(
+    tstate: *mut PyThreadState,
+    frame: *mut Frame,
+    op_unit: u32,
+    reraised: bool,
+) -> bool {
+    debug_assert!(!tstate.is_null());
+    let l = layout::get();
+    // SAFETY: the frame is the current one, so PyEval_GetFrame makes and lends its own frame object.
+    unsafe {
+        set_running(frame, op_unit);
+        if !reraised && is_complete(frame) {
+            // The frame object must be made without an exception set, like everything that allocates.
+            let exception = PyErr_GetRaisedException();
+            let object = PyEval_GetFrame();
+            PyErr_SetRaisedException(exception);
+            if !object.is_null() {
+                PyTraceBack_Here(object);
+            }
+        }
+        let code = code(frame);
+        let Some(handler) = handler_of(code, op_unit) else {
+            return false;
+        };
+        let exception = PyErr_GetRaisedException();
+        let level = read::<i32, _>(code, l.co_nlocalsplus) + handler.depth as i32;
+        let mut top = stacktop(frame);
+        while top > level {
+            top -= 1;
+            set_stacktop(frame, top);
+            xdecref(slot(frame, top as usize).replace(std::ptr::null_mut()));
+        }
+        if handler.lasti {
+            let lasti = PyLong_FromLong(i64::from(op_unit));
+            if lasti.is_null() {
+                xdecref(exception);
+                return false;
+            }
+            push(frame, lasti);
+        }
+        push(frame, exception);
+        set_next(frame, handler.target);
+        true
+    }
+}
+
+/// What monitoring callbacks run under: see [`native_begin`].
+#[derive(Clone, Copy, Debug)]
+pub struct Callback {
+    tracing: i32,
+    what_event: i32,
+}
+
+/// Inside a monitoring callback: makes nested code traceable and monitorable again while native code runs.
+///
+/// # Safety
+/// See the module. Undo with [`native_end`].
+pub unsafe fn native_begin(tstate: *mut PyThreadState) -> Callback {
+    let l = layout::get();
+    // SAFETY: two 32-bit fields.
+    unsafe {
+        let saved = Callback {
+            tracing: read(tstate, l.ts_tracing),
+            what_event: read(tstate, l.ts_what_event),
+        };
+        write(tstate, l.ts_tracing, 0i32);
+        write(tstate, l.ts_what_event, -1i32);
+        saved
+    }
+}
+
+/// Ends what [`native_begin`] began.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn native_end(tstate: *mut PyThreadState, saved: Callback) {
+    let l = layout::get();
+    // SAFETY: two 32-bit fields.
+    unsafe {
+        write(tstate, l.ts_tracing, saved.tracing);
+        write(tstate, l.ts_what_event, saved.what_event);
+    }
+}

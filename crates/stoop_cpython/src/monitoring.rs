@@ -1,0 +1,385 @@
+//! Loop takeover through `sys.monitoring`, and seeing whether anybody else monitors.
+//!
+//! Our tool id is the one reserved for optimisers. A JUMP event of a code object is armed by [`arm`]; the next
+//! jump in it calls the handler given to [`install`], in the frame's own thread, where the frame may be run
+//! natively and sent on to any unit (see [`crate::frame`]).
+
+use std::ffi::{CStr, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use crate::capi::{
+    METH_FASTCALL, Obj, PyCFunction_NewEx, PyErr_Clear, PyImport_ImportModule, PyLong_FromLong,
+    PyMethodDef, PyObject_CallFunctionObjArgs, PyObject_GetAttrString, PyObject_Vectorcall,
+    PyThreadState, PyThreadState_Get, PyUnicode_AsUTF8, PyUnicode_FromString, decref, none,
+    xdecref,
+};
+use crate::layout::{self, Breaker, read};
+use crate::objects::int_value;
+
+/// The tool id for optimisers.
+pub const TOOL: u8 = 5;
+/// The JUMP event.
+pub const JUMP: i64 = 1 << 7;
+
+/// What a jump handler wants done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Go on (wherever the frame's instruction pointer says).
+    Go,
+    /// Go on, and do not report this jump again.
+    Disable,
+    /// An exception is set and the frame has no handler for it: its pointer is at the raising instruction.
+    Raise,
+}
+
+/// Called at a jump of an armed code object: thread, code object, the jump's own unit, the unit jumped to.
+pub type JumpFn = unsafe fn(*mut PyThreadState, Obj, u32, u32) -> Answer;
+
+/// References that live as long as the process.
+#[derive(Debug)]
+struct Handles {
+    set_local_events: Obj,
+    disable: Obj,
+    tool: Obj,
+    jump: Obj,
+    zero: Obj,
+    handler: JumpFn,
+}
+
+// SAFETY: the objects are only touched with the GIL held.
+unsafe impl Send for Handles {}
+// SAFETY: as above.
+unsafe impl Sync for Handles {}
+
+static HANDLES: OnceLock<Handles> = OnceLock::new();
+
+/// A method table entry that C keeps a pointer to.
+struct Def(PyMethodDef);
+// SAFETY: never written.
+unsafe impl Sync for Def {}
+static ON_JUMP: Def = Def(PyMethodDef {
+    ml_name: c"stoop_jump".as_ptr(),
+    ml_meth: on_jump as *const std::ffi::c_void,
+    ml_flags: METH_FASTCALL,
+    ml_doc: std::ptr::null(),
+});
+
+unsafe extern "C" fn on_jump(_slf: Obj, args: *const Obj, count: isize) -> Obj {
+    let Some(handles) = HANDLES.get() else {
+        return none();
+    };
+    if count != 3 {
+        return none();
+    }
+    // SAFETY: the interpreter passes the code object and two offsets in bytes; the GIL is held.
+    let answer = unsafe {
+        let (code, from, to) = (*args, int_value(*args.add(1)), int_value(*args.add(2)));
+        let (Some(from), Some(to)) = (from, to) else {
+            return none();
+        };
+        catch_unwind(AssertUnwindSafe(|| {
+            (handles.handler)(
+                PyThreadState_Get(),
+                code,
+                (from / 2) as u32,
+                (to / 2) as u32,
+            )
+        }))
+    };
+    match answer {
+        Ok(Answer::Raise) => std::ptr::null_mut(),
+        Ok(Answer::Disable) => {
+            // SAFETY: a live object.
+            unsafe { crate::capi::incref(handles.disable) };
+            handles.disable
+        }
+        // None is immortal: no reference to count.
+        Ok(Answer::Go) | Err(_) => none(),
+    }
+}
+
+/// Takes the tool id and registers the handler. An error is a sentence. After [`uninstall`] it may be called
+/// again (the first handler stays).
+///
+/// # Safety
+/// GIL held; main interpreter. Runs Python code (imports, audit hooks).
+pub unsafe fn install(handler: JumpFn) -> Result<(), String> {
+    // SAFETY: new references are kept for the process's life or dropped here.
+    unsafe {
+        let sys = PyImport_ImportModule(c"sys".as_ptr());
+        let monitoring = attribute(sys, c"monitoring")?;
+        if HANDLES.get().is_none() {
+            let handles = Handles {
+                set_local_events: attribute(monitoring, c"set_local_events")?,
+                disable: attribute(monitoring, c"DISABLE")?,
+                tool: PyLong_FromLong(i64::from(TOOL)),
+                jump: PyLong_FromLong(JUMP),
+                zero: PyLong_FromLong(0),
+                handler,
+            };
+            let _ = HANDLES.set(handles);
+        }
+        let Some(handles) = HANDLES.get() else {
+            return Err("sys.monitoring is not available".into());
+        };
+        let holder = call(monitoring, c"get_tool", &[handles.tool])?;
+        if holder != none() {
+            let name = PyUnicode_AsUTF8(holder);
+            let name = if name.is_null() {
+                "?".into()
+            } else {
+                CStr::from_ptr(name).to_string_lossy()
+            };
+            let sentence =
+                format!("sys.monitoring's optimizer id ({TOOL}) is already used by {name}");
+            decref(holder);
+            return if name == "stoop" {
+                Ok(())
+            } else {
+                Err(sentence)
+            };
+        }
+        let name = PyUnicode_FromString(c"stoop".as_ptr());
+        xdecref(call(monitoring, c"use_tool_id", &[handles.tool, name])?);
+        let function = PyCFunction_NewEx(
+            (&raw const ON_JUMP.0).cast_mut(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        );
+        xdecref(call(
+            monitoring,
+            c"register_callback",
+            &[handles.tool, handles.jump, function],
+        )?);
+        xdecref(name);
+        xdecref(function);
+        xdecref(monitoring);
+        xdecref(sys);
+    }
+    Ok(())
+}
+
+/// Gives the tool id back; armed code objects report no more.
+///
+/// # Safety
+/// GIL held. Runs Python code.
+pub unsafe fn uninstall() {
+    let Some(handles) = HANDLES.get() else { return };
+    // SAFETY: as in `install`; errors are of no use to anybody here.
+    unsafe {
+        let sys = PyImport_ImportModule(c"sys".as_ptr());
+        if let Ok(monitoring) = attribute(sys, c"monitoring") {
+            if let Ok(result) = call(
+                monitoring,
+                c"register_callback",
+                &[handles.tool, handles.jump, none()],
+            ) {
+                xdecref(result);
+            }
+            if let Ok(result) = call(monitoring, c"free_tool_id", &[handles.tool]) {
+                xdecref(result);
+            }
+            decref(monitoring);
+        }
+        xdecref(sys);
+    }
+}
+
+unsafe fn attribute(object: Obj, name: &CStr) -> Result<Obj, String> {
+    if object.is_null() {
+        // SAFETY: clears what the failed call left.
+        unsafe { PyErr_Clear() };
+        return Err("the sys module cannot be imported".into());
+    }
+    // SAFETY: the caller's object.
+    unsafe {
+        let found = PyObject_GetAttrString(object, name.as_ptr());
+        if found.is_null() {
+            PyErr_Clear();
+            return Err(format!("sys.monitoring has no {}", name.to_string_lossy()));
+        }
+        Ok(found)
+    }
+}
+
+unsafe fn call(object: Obj, name: &CStr, args: &[Obj]) -> Result<Obj, String> {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let method = attribute(object, name)?;
+        let result = PyObject_Vectorcall(method, args.as_ptr(), args.len(), std::ptr::null_mut());
+        decref(method);
+        if result.is_null() {
+            PyErr_Clear();
+            return Err(format!("sys.monitoring.{} failed", name.to_string_lossy()));
+        }
+        Ok(result)
+    }
+}
+
+/// Reports jumps of a code object from now on. False if that failed (no exception stays set).
+///
+/// # Safety
+/// A live code object; GIL held. Rewrites the code's instructions.
+pub unsafe fn arm(code: Obj) -> bool {
+    // SAFETY: the caller's code object.
+    HANDLES
+        .get()
+        .is_some_and(|h| unsafe { set_events(h, code, h.jump) })
+}
+
+/// Reports jumps of a code object no more.
+///
+/// # Safety
+/// A live code object; GIL held. Rewrites the code's instructions.
+pub unsafe fn disarm(code: Obj) -> bool {
+    // SAFETY: the caller's code object.
+    HANDLES
+        .get()
+        .is_some_and(|h| unsafe { set_events(h, code, h.zero) })
+}
+
+unsafe fn set_events(h: &Handles, code: Obj, events: Obj) -> bool {
+    // SAFETY: live objects; the argument list ends with NULL.
+    unsafe {
+        let nothing: Obj = std::ptr::null_mut();
+        let result =
+            PyObject_CallFunctionObjArgs(h.set_local_events, h.tool, code, events, nothing);
+        if result.is_null() {
+            PyErr_Clear();
+            return false;
+        }
+        decref(result);
+        true
+    }
+}
+
+/// Whether our JUMP event is armed on a code object.
+///
+/// # Safety
+/// A live code object; GIL held.
+pub unsafe fn is_armed(code: Obj) -> bool {
+    // SAFETY: the caller's code object.
+    unsafe { local_tools(code).is_some_and(|tools| tools[7] & (1 << TOOL) != 0) }
+}
+
+unsafe fn local_tools<'a>(code: Obj) -> Option<&'a [u8]> {
+    let l = layout::get();
+    // SAFETY: monitoring data, where present, holds a byte an event.
+    unsafe {
+        let data: *const u8 = read(code, l.co_monitoring);
+        (!data.is_null()).then(|| {
+            std::slice::from_raw_parts(
+                data.offset(l.mon_local_tools as isize),
+                l.mon_local_tools_len as usize,
+            )
+        })
+    }
+}
+
+/// Whether a tool other than ours (a debugger, profiler, coverage tool, `sys.settrace`, `sys.setprofile`) listens
+/// to anything, everywhere or in this code object: compiled code must then be left and not entered.
+///
+/// # Safety
+/// GIL held; a live code object, or NULL for the global part alone.
+pub unsafe fn other_tools_active(tstate: *mut PyThreadState, code: Obj) -> bool {
+    let l = layout::get();
+    // SAFETY: the interpreter's monitors are a byte an event.
+    unsafe {
+        let interp: *const u8 = read(tstate, l.ts_interp);
+        let tools = std::slice::from_raw_parts(
+            interp.offset(l.interp_tools as isize),
+            l.interp_tools_len as usize,
+        );
+        let others = |bytes: &[u8]| bytes.iter().any(|b| b & !(1 << TOOL) != 0);
+        others(tools) || (!code.is_null() && local_tools(code).is_some_and(others))
+    }
+}
+
+/// The monitoring version: it changes whenever a tool's global events do (not with local ones).
+///
+/// # Safety
+/// GIL held.
+pub unsafe fn version(tstate: *mut PyThreadState) -> u64 {
+    // SAFETY: the words are where the layout says.
+    unsafe {
+        let interp: *const u8 = read(tstate, layout::get().ts_interp);
+        match layout::get().breaker {
+            Breaker::Interpreter { version, .. } => read(interp, version),
+            Breaker::ThreadState {
+                events, version, ..
+            } => read::<u64, _>(interp, version) & !events,
+        }
+    }
+}
+
+/// Whether the eval breaker asks for something (a signal, the GIL, a pending call, an asynchronous exception, GC).
+///
+/// # Safety
+/// GIL held.
+#[inline]
+pub unsafe fn pending(tstate: *mut PyThreadState) -> bool {
+    // SAFETY: the words are where the layout says; other threads may write them, a stale read is harmless.
+    unsafe {
+        match layout::get().breaker {
+            Breaker::Interpreter { offset, .. } => {
+                let interp: *const u8 = read(tstate, layout::get().ts_interp);
+                interp
+                    .offset(offset as isize)
+                    .cast::<c_int>()
+                    .read_volatile()
+                    != 0
+            }
+            Breaker::ThreadState { offset, events, .. } => {
+                tstate
+                    .cast::<u8>()
+                    .offset(offset as isize)
+                    .cast::<u64>()
+                    .read_volatile()
+                    & events
+                    != 0
+            }
+        }
+    }
+}
+
+/// Where compiled code polls [`pending`]: the word, its size in bytes, and the bits that must all be zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PollWord {
+    /// Absolute address, if it is the same for all threads (3.12).
+    pub address: Option<u64>,
+    /// Offset from the thread state otherwise (3.13).
+    pub tstate_offset: i32,
+    /// Bytes.
+    pub width: u8,
+    /// Bits that ask for attention.
+    pub mask: u64,
+}
+
+/// See [`PollWord`].
+///
+/// # Safety
+/// GIL held; the answer holds for this interpreter.
+pub unsafe fn poll_word(tstate: *mut PyThreadState) -> PollWord {
+    // SAFETY: address arithmetic.
+    unsafe {
+        match layout::get().breaker {
+            Breaker::Interpreter { offset, .. } => {
+                let interp: *const u8 = read(tstate, layout::get().ts_interp);
+                let address = interp.offset(offset as isize) as u64;
+                PollWord {
+                    address: Some(address),
+                    tstate_offset: 0,
+                    width: 4,
+                    mask: u64::from(u32::MAX),
+                }
+            }
+            Breaker::ThreadState { offset, events, .. } => PollWord {
+                address: None,
+                tstate_offset: offset,
+                width: 8,
+                mask: events,
+            },
+        }
+    }
+}
