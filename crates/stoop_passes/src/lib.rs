@@ -1,1 +1,22 @@
-//! Stoop: stoop_passes.
+//! The optimising passes: one file each, and [`pipeline`] with the ordered table of them.
+//!
+//! A pass's header says what it does and why that is sound.
+#![forbid(unsafe_code)]
+
+pub mod arithmetic;
+pub mod eliminate_common_subexpressions;
+pub mod eliminate_dead_code;
+pub mod eliminate_guards;
+pub mod fold_constants;
+pub mod hoist_invariants;
+pub mod memory;
+pub mod pipeline;
+pub mod remove_refcount_pairs;
+pub mod reuse_boxes;
+pub mod sink_boxes;
+pub mod specialise;
+pub mod specialise_rules;
+pub mod unbox_params;
+pub mod util;
+
+pub use pipeline::{ConstValue, Options, PASSES, Pass, PassContext, run};

@@ -8,7 +8,9 @@
 //!
 //! Boxes and unboxings are left adjacent; `fold_constants` cancels them, `unbox_params` carries them over loops.
 
-use stoop_ir::{BinOp, Class, CmpOp, Def, Flags, Function, Imm, Inst, InstData, Op, State, Type, UnOp, Value};
+use std::collections::BTreeSet;
+
+use stoop_ir::{BinOp, Block, Class, CmpOp, Def, Flags, Function, Imm, Inst, InstData, Op, State, Type, UnOp, Value};
 
 use crate::specialise_rules::{Rule, rule};
 
@@ -28,6 +30,37 @@ pub fn run(f: &mut Function) -> usize {
     retype_params(f, &s.types);
     remove_needless_checks(f);
     s.count
+}
+
+/// Loop headers (by code unit) with a number that enters as something else than what goes round: one iteration of
+/// those is worth a copy of its own. `back` lists the blocks whose jump to a header is a back edge.
+pub fn unstable_headers(f: &Function, headers: &[(Block, u32)], back: &BTreeSet<(Block, Block)>) -> BTreeSet<u32> {
+    let types = infer(f);
+    let mut out = BTreeSet::new();
+    for (header, unit) in headers {
+        let params = &f.blocks[header.index()].params;
+        let mut entering: Vec<Option<Type>> = vec![None; params.len()];
+        let mut around: Vec<Option<Type>> = vec![None; params.len()];
+        for (b, data) in f.blocks.iter().enumerate() {
+            let from = Block(b as u32);
+            for t in data.insts.iter().flat_map(|i| &f.inst(*i).targets).filter(|t| t.block == *header) {
+                let into = if back.contains(&(from, *header)) { &mut around } else { &mut entering };
+                for (slot, a) in into.iter_mut().zip(&t.args) {
+                    if let Some(ty) = types[a.index()] {
+                        *slot = Some(slot.map_or(ty, |s| s.join(ty)));
+                    }
+                }
+            }
+        }
+        let unstable = entering.iter().zip(&around).any(|(e, a)| match (e, a) {
+            (Some(e), Some(a)) => a.class().is_some_and(|c| Type::unboxed(c).is_some()) && e.boxed() != a.boxed(),
+            _ => false,
+        });
+        if unstable {
+            out.insert(*unit);
+        }
+    }
+    out
 }
 
 /// The inferred type of every value, in boxed terms.

@@ -1,0 +1,154 @@
+//! Hoist invariants: what is the same in each iteration of a loop is computed before it.
+//!
+//! Each loop gets one block before its header. What may leave moves there only from blocks that every iteration
+//! passes, and takes the header's entry state: leaving there goes on in the interpreter at the loop's start, which
+//! is right whether or not the loop would have come to it. Reads of memory move only where no instruction of the
+//! loop writes that memory. Casts stay: they say what a branch inside the loop has found out.
+
+use stoop_ir::cfg::{Cfg, Loops};
+use stoop_ir::{Block, Flags, FrameState, Function, Inst, Mem, Op, Ret, State, Target, Value};
+
+use crate::memory::{Effects, reads};
+use crate::pipeline::PassContext;
+
+/// Runs the pass.
+pub fn run(func: &mut Function, ctx: &mut PassContext) {
+    let cfg = Cfg::new(func);
+    let loops = Loops::new(func, &cfg);
+    if loops.loops.is_empty() {
+        return;
+    }
+    let headers: Vec<Block> = loops.loops.iter().map(|l| l.header).collect();
+    for l in &loops.loops {
+        make_preheader(func, &cfg, l.header);
+    }
+    // The blocks' numbers stand, but there are new ones.
+    let cfg = Cfg::new(func);
+    let loops = Loops::new(func, &cfg);
+    debug_assert_eq!(headers.len(), loops.loops.len());
+    let effects = Effects::new(func);
+    let mut place: Vec<Option<Block>> = vec![None; func.values.len()];
+    for &b in cfg.rpo() {
+        let data = &func.blocks[b.index()];
+        let results = data.insts.iter().filter_map(|i| func.inst(*i).result);
+        data.params.iter().copied().chain(results).for_each(|v| place[v.index()] = Some(b));
+    }
+    // Inner loops first: what leaves an inner loop may leave the outer one as well.
+    let mut hoisted = 0;
+    for l in (0..loops.loops.len()).rev() {
+        hoisted += hoist(func, &cfg, &loops, l, &effects, &mut place);
+    }
+    ctx.count("invariants_hoisted", hoisted);
+}
+
+/// Makes the edges into a loop lead through one block that does nothing else.
+fn make_preheader(func: &mut Function, cfg: &Cfg, header: Block) {
+    let mut outside: Vec<Block> = cfg.preds(header).iter().copied().filter(|p| !cfg.dominates(header, *p)).collect();
+    if let [only] = outside[..]
+        && func.terminator(only).is_some_and(|t| func.inst(t).op == Op::Jump)
+    {
+        return;
+    }
+    outside.dedup();
+    let before = func.add_block();
+    let params = func.blocks[header.index()].params.clone();
+    let args: Vec<Value> = params.iter().map(|p| func.add_param(before, func.ty(*p))).collect();
+    if let Some(s) = func.blocks[header.index()].entry_state {
+        let s = substitute(func, s, &params, &args);
+        func.blocks[before.index()].entry_state = Some(s);
+    }
+    let (jump, _) = func.make_inst(Op::Jump, &[], stoop_ir::Imm::None, stoop_ir::Type::Void, None);
+    func.inst_mut(jump).targets.push(Target { block: header, args });
+    func.blocks[before.index()].insts.push(jump);
+    for p in outside {
+        if let Some(t) = func.terminator(p) {
+            func.inst_mut(t).targets.iter_mut().filter(|t| t.block == header).for_each(|t| t.block = before);
+        }
+    }
+}
+
+/// A copy of a state (and of its parents) with parameters replaced by arguments.
+fn substitute(func: &mut Function, state: State, params: &[Value], args: &[Value]) -> State {
+    let with = |v: &mut Value| {
+        if let Some(k) = params.iter().position(|p| p == v) {
+            *v = args[k];
+        }
+    };
+    let mut s: FrameState = func.states[state.index()].clone();
+    s.locals.iter_mut().flatten().for_each(with);
+    s.stack.iter_mut().for_each(|e| with(&mut e.value));
+    s.parent = s.parent.map(|p| substitute(func, p, params, args));
+    func.add_state(s)
+}
+
+fn hoist(
+    func: &mut Function,
+    cfg: &Cfg,
+    loops: &Loops,
+    l: usize,
+    effects: &Effects,
+    place: &mut [Option<Block>],
+) -> usize {
+    let this = &loops.loops[l];
+    let Some(before) = cfg.preds(this.header).iter().copied().find(|p| !cfg.dominates(this.header, *p)) else { return 0 };
+    let written = this.blocks.iter().fold(Mem::NONE, |m, b| m.or(effects.block(*b)));
+    let mut state = None;
+    let mut hoisted = Vec::new();
+    for &b in &this.blocks {
+        let always = this.latches.iter().all(|latch| cfg.dominates(b, *latch));
+        let insts = std::mem::take(&mut func.blocks[b.index()].insts);
+        let mut kept = Vec::with_capacity(insts.len());
+        for i in insts {
+            let d = func.inst(i);
+            // Defined outside, or moved there already.
+            let invariant = d.args.iter().all(|a| place[a.index()].is_some_and(|p| !loops.contains(l, p)));
+            if !invariant || !may_move(func, i, always, written) {
+                kept.push(i);
+                continue;
+            }
+            if d.op.is(Flags::EXIT) {
+                let Some(s) = state.or_else(|| entry_of(func, this.header, before)) else {
+                    kept.push(i);
+                    continue;
+                };
+                state = Some(s);
+                func.inst_mut(i).state = Some(s);
+            }
+            if let Some(r) = func.inst(i).result {
+                place[r.index()] = Some(before);
+            }
+            hoisted.push(i);
+        }
+        func.blocks[b.index()].insts = kept;
+    }
+    let n = hoisted.len();
+    let insts = &mut func.blocks[before.index()].insts;
+    let end = insts.len() - 1;
+    insts.splice(end..end, hoisted);
+    n
+}
+
+fn may_move(func: &Function, i: Inst, always: bool, written: Mem) -> bool {
+    let op = func.inst(i).op;
+    let info = op.info();
+    let excluded = [Flags::RAISE, Flags::PY, Flags::TERM, Flags::PINNED];
+    if info.writes != Mem::NONE || info.ret == Ret::New || excluded.iter().any(|f| info.flags.has(*f)) {
+        return false;
+    }
+    match op {
+        // It speaks of the call right before it.
+        Op::PyMethodSelf | Op::RefCast => false,
+        // Reads through references: from where the loop always comes to, as long as nobody writes there.
+        Op::TupleLen | Op::TupleItem | Op::StrLen => always,
+        _ => !reads(func, i).meets(written) && (always || !(info.flags.has(Flags::EXIT) || info.reads != Mem::NONE)),
+    }
+}
+
+/// The loop's entry state as the block before the header sees it.
+fn entry_of(func: &mut Function, header: Block, before: Block) -> Option<State> {
+    let entry = func.blocks[header.index()].entry_state?;
+    let params = func.blocks[header.index()].params.clone();
+    let t = func.terminator(before)?;
+    let args = func.inst(t).targets.iter().find(|t| t.block == header)?.args.clone();
+    Some(substitute(func, entry, &params, &args))
+}

@@ -1,0 +1,122 @@
+//! Remove refcount pairs: a reference that is taken and dropped with nothing in between that needs it is not taken.
+//!
+//! `incref v … decref v` within a block goes if, in between, nobody else's reference to `v` can be dropped and no box
+//! can be overwritten in place (that asks for a count of one). Sound because `v` was alive at the incref, so someone
+//! holds it, and still does at the decref: the pair never decides when the object dies. Frame states in between that
+//! hand the reference over take one of their own instead; if one of them does not know of it, the pair stays.
+//! Counts of immortal objects (truth values, None) go without asking.
+
+use stoop_ir::{Class, Flags, Function, Inst, Mem, Op, State, Type, Value};
+
+use crate::pipeline::PassContext;
+use crate::util::{FastMap, remove_insts, root};
+
+/// A pair further apart is left alone: looking would cost more than it brings.
+const FAR: usize = 256;
+
+/// Runs the pass.
+pub fn run(func: &mut Function, ctx: &mut PassContext) {
+    let mut dead = vec![false; func.insts.len()];
+    let mut pairs = 0;
+    for b in 0..func.blocks.len() {
+        let insts = func.blocks[b].insts.clone();
+        // References taken in this block whose owner stands, by the object's name.
+        let mut open: Vec<(Value, usize)> = Vec::new();
+        for (k, &i) in insts.iter().enumerate() {
+            let d = func.inst(i);
+            match d.op {
+                Op::IncRef | Op::DecRef if is_immortal(func.ty(d.args[0])) => dead[i.index()] = true,
+                Op::IncRef => open.push((root(func, d.args[0]), k)),
+                Op::DecRef => {
+                    let v = root(func, d.args[0]);
+                    let partner = open.iter().rposition(|(w, at)| *w == v && k - at <= FAR);
+                    if let Some(p) = partner
+                        && disown(func, &insts[open[p].1 + 1..k], &dead, v)
+                    {
+                        dead[insts[open[p].1].index()] = true;
+                        dead[i.index()] = true;
+                        open.remove(p);
+                        pairs += 1;
+                    } else {
+                        let dropped = d_type(func, i);
+                        open.retain(|(w, _)| survives_drop(func, *w, v, dropped));
+                    }
+                }
+                _ => close(func, i, &mut open),
+            }
+        }
+    }
+    remove_insts(func, |i| dead[i.index()]);
+    ctx.count("refcount_pairs_removed", pairs);
+}
+
+fn d_type(func: &Function, i: Inst) -> Type {
+    func.ty(func.inst(i).args[0])
+}
+
+fn is_immortal(ty: Type) -> bool {
+    matches!(ty, Type::Exact(Class::Bool | Class::NoneType) | Type::Null)
+}
+
+/// Forgets the references whose owner an instruction may let go.
+fn close(func: &Function, i: Inst, open: &mut Vec<(Value, usize)>) {
+    let d = func.inst(i);
+    if d.op.is(Flags::PY) || d.op.info().writes.meets(Mem::BOX) {
+        open.clear();
+        return;
+    }
+    match d.op {
+        Op::StoreLocal => {
+            let (old, ty) = (root(func, d.args[1]), func.ty(d.args[1]));
+            open.retain(|(w, _)| survives_drop(func, *w, old, ty));
+        }
+        // At the end they drop what they iterate over.
+        Op::ListIterNext | Op::TupleIterNext => open.clear(),
+        _ => {}
+    }
+}
+
+/// Whether `w`'s owner stands when a reference to `v`, of type `ty`, is dropped.
+fn survives_drop(func: &Function, w: Value, v: Value, ty: Type) -> bool {
+    // Not the same object, and nothing that holds others: a range holds its bounds.
+    let different = v != w && matches!((func.ty(w), ty), (Type::Exact(a), Type::Exact(b)) if a != b);
+    ty == Type::Null || is_immortal(ty) || (different && ty.drop_is_silent() && ty != Type::Exact(Class::Range))
+}
+
+/// Makes the states of instructions in between not hand over a reference to `v`; `false` (and no change) if one of
+/// them does not hold one.
+fn disown(func: &mut Function, between: &[Inst], dead: &[bool], v: Value) -> bool {
+    let with_state: Vec<(Inst, State)> =
+        between.iter().filter(|i| !dead[i.index()]).filter_map(|i| Some((*i, func.inst(*i).state?))).collect();
+    if !with_state.iter().all(|(_, s)| holds(func, *s, v)) {
+        return false;
+    }
+    let mut copies: FastMap<State, State> = FastMap::default();
+    for (i, s) in with_state {
+        let copy = match copies.get(&s) {
+            Some(c) => *c,
+            None => {
+                let c = without(func, s, v);
+                copies.insert(s, c);
+                c
+            }
+        };
+        func.inst_mut(i).state = Some(copy);
+    }
+    true
+}
+
+fn holds(func: &Function, s: State, v: Value) -> bool {
+    let state = &func.states[s.index()];
+    state.stack.iter().any(|e| e.owned && root(func, e.value) == v) || state.parent.is_some_and(|p| holds(func, p, v))
+}
+
+/// A copy of a state in which one owned entry of `v` is not owned.
+fn without(func: &mut Function, s: State, v: Value) -> State {
+    let mut copy = func.states[s.index()].clone();
+    match copy.stack.iter().rposition(|e| e.owned && root(func, e.value) == v) {
+        Some(k) => copy.stack[k].owned = false,
+        None => copy.parent = copy.parent.map(|p| without(func, p, v)),
+    }
+    func.add_state(copy)
+}

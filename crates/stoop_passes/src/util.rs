@@ -1,0 +1,145 @@
+//! What several passes need: replacement maps, aliases, constants, a fast hash.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use stoop_ir::{Function, Imm, Inst, Op, State, Value};
+
+/// A map that replaces values by values, applied to a function in one go.
+pub struct Replacements {
+    map: Vec<Option<Value>>,
+    count: usize,
+}
+
+impl Replacements {
+    /// An empty map.
+    pub fn new(func: &Function) -> Replacements {
+        Replacements { map: vec![None; func.values.len()], count: 0 }
+    }
+    /// What stands for `v` now.
+    pub fn find(&mut self, mut v: Value) -> Value {
+        while let Some(Some(w)) = self.map.get(v.index()).copied() {
+            // Halve the path: chains stay short however often they are walked.
+            if let Some(Some(x)) = self.map.get(w.index()).copied() {
+                self.map[v.index()] = Some(x);
+            }
+            v = w;
+        }
+        v
+    }
+    /// Replaces `v` by `w`.
+    pub fn set(&mut self, v: Value, w: Value) {
+        let w = self.find(w);
+        debug_assert_ne!(v, w, "a value replaced by itself");
+        if self.map.len() <= v.index() {
+            self.map.resize(v.index() + 1, None);
+        }
+        self.map[v.index()] = Some(w);
+        self.count += 1;
+    }
+    /// Whether `v` is replaced.
+    pub fn has(&self, v: Value) -> bool {
+        self.map.get(v.index()).is_some_and(Option::is_some)
+    }
+    /// Rewrites all uses and empties the map; says how many values were replaced.
+    pub fn apply(&mut self, func: &mut Function) -> usize {
+        let n = std::mem::take(&mut self.count);
+        if n > 0 {
+            func.replace_uses(&self.map);
+            self.map.fill(None);
+        }
+        n
+    }
+}
+
+/// The reference that `v` is a better-typed name of: guards and casts yield their operand.
+pub fn root(func: &Function, mut v: Value) -> Value {
+    while let Some(i) = func.def_inst(v) {
+        match func.inst(i).op {
+            Op::GuardClass | Op::GuardVersion | Op::GuardNotNull | Op::RefCast => v = func.inst(i).args[0],
+            _ => break,
+        }
+    }
+    v
+}
+
+/// The integer that a value is, if it is a constant.
+pub fn const_int(func: &Function, v: Value) -> Option<i64> {
+    match func.inst(func.def_inst(v)?) {
+        d if d.op == Op::ConstInt => match d.imm {
+            Imm::Int(i) => Some(i),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The double that a value is, if it is a constant.
+pub fn const_float(func: &Function, v: Value) -> Option<f64> {
+    match func.inst(func.def_inst(v)?) {
+        d if d.op == Op::ConstFloat => match d.imm {
+            Imm::Float(bits) => Some(f64::from_bits(bits)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The truth value that a value is, if it is a constant.
+pub fn const_bool(func: &Function, v: Value) -> Option<bool> {
+    match func.inst(func.def_inst(v)?) {
+        d if d.op == Op::ConstBool => match d.imm {
+            Imm::Int(i) => Some(i != 0),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Removes instructions from all blocks.
+pub fn remove_insts(func: &mut Function, dead: impl Fn(Inst) -> bool) {
+    for b in &mut func.blocks {
+        b.insts.retain(|i| !dead(*i));
+    }
+}
+
+/// Calls `f` with each value a frame state names, its inlined parents' included.
+pub fn state_values(func: &Function, state: State, mut f: impl FnMut(Value)) {
+    let mut at = Some(state);
+    while let Some(s) = at {
+        let s = &func.states[s.index()];
+        s.locals.iter().flatten().for_each(|v| f(*v));
+        s.stack.iter().for_each(|e| f(e.value));
+        at = s.parent;
+    }
+}
+
+/// A hash for small keys that nobody chooses with malice.
+#[derive(Default)]
+pub struct FastHasher(u64);
+
+impl Hasher for FastHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.write_u64(u64::from(*b));
+        }
+    }
+    fn write_u8(&mut self, v: u8) {
+        self.write_u64(u64::from(v));
+    }
+    fn write_u32(&mut self, v: u32) {
+        self.write_u64(u64::from(v));
+    }
+    fn write_usize(&mut self, v: usize) {
+        self.write_u64(v as u64);
+    }
+    fn write_u64(&mut self, v: u64) {
+        self.0 = (self.0.rotate_left(5) ^ v).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// A map with [`FastHasher`].
+pub type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
