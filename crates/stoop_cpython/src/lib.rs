@@ -12,6 +12,7 @@ pub mod decode;
 pub mod extra;
 pub mod feedback;
 pub mod frame;
+pub mod inspect;
 pub mod layout;
 pub mod monitoring;
 pub mod objects;

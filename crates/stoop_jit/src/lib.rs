@@ -1,3 +1,5 @@
 //! Stoop: stoop_jit.
 
+pub mod engine;
+pub mod frontend;
 pub mod helpers;

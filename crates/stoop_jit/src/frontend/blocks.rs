@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stoop_cpython::opcodes::{CodeInfo, Instr, Opcode};
+use stoop_cpython::decode::{CodeInfo, Instr};
+use stoop_cpython::opcodes::Opcode;
 
 /// A bytecode block: a run of instructions entered only at its first.
 #[derive(Clone, Debug)]
@@ -30,20 +31,6 @@ pub struct Blocks {
     pub live_in: BTreeMap<u32, Vec<bool>>,
 }
 
-/// Whether control never goes on to the next instruction.
-fn ends_flow(i: &Instr) -> bool {
-    matches!(
-        i.op,
-        Opcode::JumpForward
-            | Opcode::JumpBackward
-            | Opcode::JumpBackwardNoInterrupt
-            | Opcode::ReturnValue
-            | Opcode::ReturnConst
-            | Opcode::RaiseVarargs
-            | Opcode::Reraise
-    )
-}
-
 /// Finds the blocks reachable from `entry`. `stops` tells instructions the front end leaves at.
 pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Option<Blocks> {
     let index: BTreeMap<u32, usize> = {
@@ -69,13 +56,13 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
             if let Some(t) = i.target {
                 leaders.insert(t);
                 work.push(t);
-                if !ends_flow(i) {
+                if !i.op.ends_block() {
                     leaders.insert(i.next);
                     work.push(i.next);
                 }
                 break;
             }
-            if ends_flow(i) {
+            if i.op.ends_block() {
                 break;
             }
             k += 1;
@@ -100,13 +87,13 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
                 break;
             }
             if let Some(t) = i.target {
-                if !ends_flow(i) {
+                if !i.op.ends_block() {
                     successors.push(i.next);
                 }
                 successors.push(t);
                 break;
             }
-            if ends_flow(i) {
+            if i.op.ends_block() {
                 break;
             }
             if k >= code.instrs.len() {
@@ -186,8 +173,7 @@ impl Blocks {
                         | Opcode::LoadFastCheck
                         | Opcode::LoadFastAndClear
                         | Opcode::LoadDeref
-                        | Opcode::StoreDeref
-                        | Opcode::LoadClosure => live[k] = true,
+                        | Opcode::StoreDeref => live[k] = true,
                         _ => {}
                     }
                 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use stoop_cpython::opcodes::{CodeInfo, Instr};
+use stoop_cpython::decode::{CodeInfo, Instr};
+use stoop_cpython::layout;
+use stoop_cpython::opcodes::Quirks;
 use stoop_ir::{Block, ConstData, FrameState, Function, Imm, Name, Op, StackEntry, State, Target, Type, Value};
 
 use super::blocks::{self, Blocks};
@@ -39,6 +41,8 @@ pub struct Built {
     pub func: Function,
     /// The code unit and peeling context of each loop header block.
     pub headers: Vec<(Block, u32)>,
+    /// Jumps to a header from inside its loop: (from, header).
+    pub back_edges: BTreeSet<(Block, Block)>,
 }
 
 /// Why a code object can't be built from an entry.
@@ -50,6 +54,16 @@ pub enum BuildError {
     NothingToCompile(String),
     /// More blocks or instructions than the limit.
     TooLarge(usize),
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BuildError::BadFlow => f.write_str("its control flow is not understood"),
+            BuildError::NothingToCompile(op) => write!(f, "its first instruction, {op}, is left to the interpreter"),
+            BuildError::TooLarge(n) => write!(f, "it is too large ({n} instructions)"),
+        }
+    }
 }
 
 /// An entry of the abstract stack.
@@ -84,6 +98,7 @@ pub(super) struct Builder<'a> {
     pub(super) cur: Block,
     pub(super) locals: Vec<Value>,
     pub(super) stack: Vec<Item>,
+    pub(super) quirks: Quirks,
     /// What the current instruction has done so far.
     pub(super) ran_python: bool,
     pub(super) dropped: bool,
@@ -96,6 +111,8 @@ pub(super) struct Builder<'a> {
     starts: HashMap<Key, Start>,
     work: Vec<Key>,
     headers: Vec<(Block, u32)>,
+    back_edges: BTreeSet<(Block, Block)>,
+    position: HashMap<u32, usize>,
     preds: HashMap<u32, u32>,
 }
 
@@ -121,6 +138,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
             *preds.entry(*s).or_default() += 1;
         }
     }
+    let position = blocks.order.iter().enumerate().map(|(k, u)| (*u, k)).collect();
     let peel: Vec<u32> = req.peel.iter().copied().filter(|u| blocks.headers.contains(u)).take(8).collect();
     let loops = loop_membership(&blocks, &peel);
     let mut b = Builder {
@@ -132,6 +150,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         cur,
         locals: Vec::new(),
         stack: Vec::new(),
+        quirks: layout::get().opcodes.quirks,
         ran_python: false,
         dropped: false,
         null,
@@ -142,6 +161,8 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         starts: HashMap::new(),
         work: Vec::new(),
         headers: Vec::new(),
+        back_edges: BTreeSet::new(),
+        position,
         preds,
     };
     b.entry_values();
@@ -152,7 +173,14 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
             return Err(BuildError::TooLarge(b.f.insts.len()));
         }
     }
-    Ok(Built { func: b.f, headers: b.headers })
+    Ok(Built { func: b.f, headers: b.headers, back_edges: b.back_edges })
+}
+
+/// How many slots the caller's arguments fill.
+fn argument_slots(code: &CodeInfo) -> u32 {
+    const VARARGS: u32 = 4;
+    const VARKEYWORDS: u32 = 8;
+    code.argcount + code.kwonly + u32::from(code.flags & VARARGS != 0) + u32::from(code.flags & VARKEYWORDS != 0)
 }
 
 /// For each block, the set of peeled loops (bits) that it belongs to: it reaches the header without leaving blocks
@@ -185,7 +213,7 @@ fn loop_membership(blocks: &Blocks, peel: &[u32]) -> HashMap<u32, u32> {
 impl Builder<'_> {
     fn entry_values(&mut self) {
         let entry_unit = self.blocks.entry;
-        let args = self.code.argument_slots();
+        let args = argument_slots(self.code);
         let live = self.blocks.live_in.get(&entry_unit).cloned().unwrap_or_default();
         let mut guards = Vec::new();
         for k in 0..self.code.nlocalsplus {
@@ -373,7 +401,7 @@ impl Builder<'_> {
         for k in bb.first..bb.end {
             let code = self.code;
             let i = &code.instrs[k];
-            let first_half = code.instrs.get(k + 1).is_some_and(|n| n.unit == i.unit);
+            let first_half = code.instrs.get(k + 1).is_some_and(|n| n.half == 1);
             if super::instrs::instruction(self, k, i)? {
                 return Ok(());
             }
@@ -437,8 +465,12 @@ impl Builder<'_> {
         if !self.starts.contains_key(&key) {
             self.begin(key, merges);
         }
+        let block = self.starts[&key].block;
         if !merges {
-            return (self.starts[&key].block, Vec::new());
+            return (block, Vec::new());
+        }
+        if self.position.get(&self.here).is_some_and(|h| *h >= self.position[&unit]) {
+            self.back_edges.insert((self.cur, block));
         }
         let mut args = self.locals.clone();
         for k in 0..self.stack.len() {
@@ -447,7 +479,7 @@ impl Builder<'_> {
                 args.push(self.own(i));
             }
         }
-        (self.starts[&key].block, args)
+        (block, args)
     }
 
     fn current_unit_loops(&self) -> u32 {

@@ -1,6 +1,8 @@
 //! Calls: the callable's place on the stack, well-known builtins, methods.
 
-use stoop_cpython::opcodes::{Feedback, Instr, Opcode};
+use stoop_cpython::decode::Instr;
+use stoop_cpython::feedback::Feedback;
+use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Class, Imm, Op, Type, Value};
 
 use super::builder::{BuildError, Builder, Item};
@@ -17,7 +19,7 @@ fn pop_call(b: &mut Builder<'_>, n: usize) -> Popped {
     let (upper, lower) = (b.pop(), b.pop());
     // 3.12 pushes NULL below a callable, 3.13 above it; a method lies below its self in both.
     let (callable, receiver) =
-        if b.code.quirks.null_below_callable && b.is_null(lower) { (upper, lower) } else { (lower, upper) };
+        if b.quirks.null_below_callable && b.is_null(lower) { (upper, lower) } else { (lower, upper) };
     Popped { callable, receiver, args }
 }
 
@@ -34,13 +36,10 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
     let st = b.state(i.unit);
     let p = pop_call(b, i.arg as usize);
     let name = callee_name(b, p.callable.value);
-    let plain = i.kw_names.is_none() && b.is_null(p.receiver) && !b.env.is_generic(i.unit);
+    let plain = i.kwnames.is_none() && b.is_null(p.receiver) && !b.env.is_generic(i.unit);
     match name.as_deref() {
         Some("builtins.len") if plain && p.args.len() == 1 => {
             let n = b.op(Op::PyLen, &[p.args[0].value], Imm::None, Type::I64, Some(st));
-            if let Feedback::Int = i.feedback {
-                // No class is told by this feedback.
-            }
             b.ran_python = true;
             let v = b.op(Op::BoxInt, &[n], Imm::None, Type::Exact(Class::Int), None);
             finish(b, p, v);
@@ -53,7 +52,7 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
         {
             range_iterator(b, p, st);
         }
-        Some("list.append") if i.kw_names.is_none() && p.args.len() == 1 && !b.is_null(p.receiver) => {
+        Some("list.append") if i.kwnames.is_none() && p.args.len() == 1 && !b.is_null(p.receiver) => {
             let v = b.own(p.args[0]);
             b.void(Op::ListAppend, &[p.receiver.value, v], Imm::None, Some(st));
             b.drop_item(p.receiver);
@@ -62,7 +61,7 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             b.push_const(none);
         }
         _ => {
-            let names = i.kw_names.map(|c| b.env.constant(c));
+            let names = i.kwnames.map(|c| b.env.constant(c));
             generic_call(b, p, names, st);
         }
     }
@@ -131,10 +130,10 @@ pub(super) fn call_with_names(b: &mut Builder<'_>, i: &Instr, names: Item) -> Re
 
 pub(super) fn call_ex(b: &mut Builder<'_>, i: &Instr) {
     let st = b.state(i.unit);
-    let kwargs = if i.arg & 1 != 0 { b.pop() } else { b.null() };
+    let kwargs = if i.flag { b.pop() } else { b.null() };
     let args = b.pop();
     let (upper, lower) = (b.pop(), b.pop());
-    let (callable, null) = if b.code.quirks.null_below_callable { (upper, lower) } else { (lower, upper) };
+    let (callable, null) = if b.quirks.null_below_callable { (upper, lower) } else { (lower, upper) };
     let v = b.op(Op::PyCallEx, &[callable.value, args.value, kwargs.value], Imm::None, Type::Obj, Some(st));
     b.ran_python = true;
     for x in [callable, null, args, kwargs] {

@@ -2,15 +2,22 @@
 //!
 //! An instruction that is not translated leaves: the interpreter runs it and goes on. That is always right.
 
-use stoop_cpython::opcodes::{Feedback, Instr, Opcode};
+use stoop_cpython::decode::Instr;
+use stoop_cpython::feedback::Feedback;
+use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{BinOp, Class, CmpOp, Hint, Imm, Op, Type, UnOp, Value};
 
 use super::builder::{BuildError, Builder, Entry, Item};
+
+/// Why code that the interpreter has never run is left to it.
+pub const NEVER_RAN: &str = "never_ran";
 
 /// Whether the front end always leaves at this instruction.
 pub(super) fn leaves(i: &Instr, is_loop: bool) -> bool {
     match i.op {
         Opcode::ReturnValue | Opcode::ReturnConst => is_loop,
+        // Appending in place needs the variable's own reference: the interpreter does that well.
+        Opcode::BinaryOp if i.feedback == Feedback::StrInPlace => true,
         op => !is_translated(op),
     }
 }
@@ -22,7 +29,6 @@ pub(super) fn is_translated(op: Opcode) -> bool {
         op,
         O::Nop
             | O::Resume
-            | O::Cache
             | O::LoadFast
             | O::LoadFastCheck
             | O::LoadFastAndClear
@@ -87,8 +93,6 @@ pub(super) fn is_translated(op: Opcode) -> bool {
             | O::CallFunctionEx
             | O::CallIntrinsic1
             | O::FormatValue
-            | O::FormatSimple
-            | O::FormatWithSpec
             | O::ConvertValue
             | O::ReturnValue
             | O::ReturnConst
@@ -100,11 +104,16 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
     use Opcode as O;
     let is_loop = b.entry != Entry::Function;
     if leaves(i, is_loop) {
-        b.exit(i.unit, &format!("{:?}", i.op));
+        b.exit(i.unit, i.op.name());
+        return Ok(true);
+    }
+    if !i.ran && i.half == 0 && !b.env.is_generic(i.unit) {
+        // Cold so far: no feedback to go by. If it gets hot, leaving here often makes the engine compile anew.
+        b.exit(i.unit, NEVER_RAN);
         return Ok(true);
     }
     match i.op {
-        O::Nop | O::Resume | O::Cache | O::EndFor => {}
+        O::Nop | O::Resume | O::EndFor => {}
         O::LoadFast | O::LoadFastCheck => {
             let mut v = b.locals[i.arg as usize];
             if matches!(b.f.ty(v), Type::MaybeNull | Type::Null) {
@@ -204,7 +213,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::IsOp => {
             let (y, x) = (b.pop(), b.pop());
             let mut c = b.op(Op::ObjIs, &[x.value, y.value], Imm::None, Type::I1, None);
-            if i.arg == 1 {
+            if i.flag {
                 c = b.op(Op::BoolNot, &[c], Imm::None, Type::I1, None);
             }
             b.drop_item(x);
@@ -216,7 +225,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             let (container, item) = (b.pop(), b.pop());
             let mut c = b.op(Op::PyContains, &[item.value, container.value], Imm::None, Type::I1, Some(st));
             b.ran_python = true;
-            if i.arg == 1 {
+            if i.flag {
                 c = b.op(Op::BoolNot, &[c], Imm::None, Type::I1, None);
             }
             b.drop_item(item);
@@ -312,14 +321,14 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             generic_void(b, i, Op::PyDelAttr, 1, Imm::Name(n));
         }
         O::LoadGlobal => {
-            if i.flag && b.code.quirks.null_below_callable {
+            if i.flag && b.quirks.null_below_callable {
                 b.push_null();
             }
             let (v, owned) = match b.env.global(i.arg) {
                 Some(g) if !b.env.is_generic(i.unit) => (b.known(g), false),
                 _ => {
                     // The NULL below is not there yet when the instruction raises.
-                    let below = i.flag && b.code.quirks.null_below_callable;
+                    let below = i.flag && b.quirks.null_below_callable;
                     let kept = below.then(|| b.pop());
                     let st = b.state(i.unit);
                     b.stack.extend(kept);
@@ -329,7 +338,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
                 }
             };
             b.stack.push(Item { value: v, owned, slot: None });
-            if i.flag && !b.code.quirks.null_below_callable {
+            if i.flag && !b.quirks.null_below_callable {
                 b.push_null();
             }
         }
@@ -383,16 +392,6 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::CallFunctionEx => super::calls::call_ex(b, i),
         O::CallIntrinsic1 => return intrinsic(b, i),
         O::FormatValue => return format_value(b, i),
-        O::FormatSimple => {
-            let st = b.state(i.unit);
-            let x = b.pop();
-            let null = b.null().value;
-            let r = b.op(Op::PyFormat, &[x.value, null], Imm::None, Type::Obj, Some(st));
-            b.ran_python = true;
-            b.drop_item(x);
-            b.push_owned(r);
-        }
-        O::FormatWithSpec => generic(b, i, Op::PyFormat, 2, Imm::None, Type::Obj, Hint::None),
         O::ConvertValue => generic(b, i, Op::PyConvert, 1, Imm::Int(i.arg.into()), Type::Obj, Hint::None),
         O::ReturnValue => {
             let x = b.pop();
@@ -449,7 +448,7 @@ fn binary_op(i: &Instr) -> (BinOp, bool) {
         BinOp::TrueDiv,
         BinOp::Xor,
     ];
-    (OPS[i.arg as usize % 13], i.inplace)
+    (OPS[i.arg as usize % 13], i.flag)
 }
 
 /// What the interpreter saw of the operands.
@@ -484,8 +483,8 @@ fn attr_hint(b: &Builder<'_>, i: &Instr) -> Hint {
         return Hint::Generic;
     }
     match i.feedback {
-        Feedback::InstanceValue { type_version, index } => Hint::Field(type_version, index.into()),
-        Feedback::Slot { type_version, offset } => Hint::Slot(type_version, offset.into()),
+        Feedback::InstanceValue { type_version, index } => Hint::Field(type_version, index),
+        Feedback::Slot { type_version, offset } => Hint::Slot(type_version, offset),
         _ => Hint::None,
     }
 }
@@ -579,7 +578,7 @@ fn compare(b: &mut Builder<'_>, k: usize, i: &Instr) {
     let op = OPS[i.arg as usize % 6];
     let hint = operand_hint(b, i);
     let next = b.code.instrs.get(k + 1).map(|n| n.op);
-    let tested = i.to_bool
+    let tested = i.flag
         || matches!(next, Some(Opcode::PopJumpIfTrue | Opcode::PopJumpIfFalse | Opcode::ToBool | Opcode::UnaryNot));
     if !tested {
         generic(b, i, Op::PyCompare, 2, Imm::Cmp(op), Type::Obj, hint);
@@ -647,7 +646,7 @@ fn cell(b: &mut Builder<'_>, slot: u32) -> Value {
 
 fn load_attr(b: &mut Builder<'_>, i: &Instr) {
     let obj = b.peek(0);
-    let below = b.code.quirks.null_below_callable;
+    let below = b.quirks.null_below_callable;
     let constant = b.f.def_inst(obj.value).and_then(|d| match (b.f.inst(d).op, b.f.inst(d).imm) {
         (Op::ConstObj, Imm::Const(c)) => Some(b.f.consts[c.index()].clone()),
         _ => None,
@@ -691,9 +690,8 @@ fn load_attr(b: &mut Builder<'_>, i: &Instr) {
 
 /// FORMAT_VALUE (3.12): conversion and format in one instruction.
 fn format_value(b: &mut Builder<'_>, i: &Instr) -> Result<bool, BuildError> {
-    const SPEC: u32 = 4;
-    let conversion = i64::from(i.arg & 3);
-    match (conversion, i.arg & SPEC != 0) {
+    let conversion = i64::from(i.arg);
+    match (conversion, i.flag) {
         (0, true) => generic(b, i, Op::PyFormat, 2, Imm::None, Type::Obj, Hint::None),
         (0, false) => {
             let st = b.state(i.unit);

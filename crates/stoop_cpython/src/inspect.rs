@@ -1,0 +1,145 @@
+//! Small questions about live objects: their exact class, a function's defaults, a string's interning.
+//!
+//! No Python code runs and no exception is left set.
+
+use crate::capi::{self, Obj};
+use crate::layout::{self, read};
+use crate::objects;
+
+macro_rules! types {
+    ($($name:literal $ty:ident;)*) => {
+        /// Names and addresses of the built-in types whose exact instances the compiler knows.
+        pub fn builtin_types() -> Vec<(&'static str, Obj)> {
+            vec![$(($name, (&raw mut capi::$ty).cast())),*]
+        }
+    };
+}
+
+types! {
+    "int" PyLong_Type;
+    "float" PyFloat_Type;
+    "bool" PyBool_Type;
+    "str" PyUnicode_Type;
+    "bytes" PyBytes_Type;
+    "list" PyList_Type;
+    "tuple" PyTuple_Type;
+    "dict" PyDict_Type;
+    "set" PySet_Type;
+    "frozenset" PyFrozenSet_Type;
+    "range" PyRange_Type;
+    "range_iter" PyRangeIter_Type;
+    "list_iter" PyListIter_Type;
+    "tuple_iter" PyTupleIter_Type;
+    "slice" PySlice_Type;
+    "function" PyFunction_Type;
+    "builtin" PyCFunction_Type;
+    "method" PyMethod_Type;
+    "module" PyModule_Type;
+    "cell" PyCell_Type;
+    "complex" PyComplex_Type;
+    "bytearray" PyByteArray_Type;
+    "type" PyType_Type;
+}
+
+/// Whether an object is an exact dict.
+///
+/// # Safety
+/// A live object.
+pub unsafe fn is_exact_dict(o: Obj) -> bool {
+    // SAFETY: the caller's object.
+    unsafe { capi::type_of(o) == (&raw mut capi::PyDict_Type).cast() }
+}
+
+/// Whether an object is an exact str.
+///
+/// # Safety
+/// A live object.
+pub unsafe fn is_exact_str(o: Obj) -> bool {
+    // SAFETY: the caller's object.
+    unsafe { capi::type_of(o) == (&raw mut capi::PyUnicode_Type).cast() }
+}
+
+/// Whether an exact str is interned.
+///
+/// # Safety
+/// A live exact str.
+pub unsafe fn is_interned(s: Obj) -> bool {
+    // SAFETY: the low two bits of the state tell.
+    unsafe { read::<u32, _>(s, layout::get().str_state) & 3 != 0 }
+}
+
+/// A function's positional defaults.
+///
+/// # Safety
+/// A live function that outlives the slice and keeps its defaults.
+pub unsafe fn function_defaults<'a>(f: Obj) -> &'a [Obj] {
+    // SAFETY: the field is NULL or a tuple.
+    unsafe {
+        let d: Obj = read(f, layout::get().func_defaults);
+        if d.is_null() { &[] } else { objects::tuple_slice(d) }
+    }
+}
+
+/// A function's keyword defaults: a dict, or NULL.
+///
+/// # Safety
+/// A live function.
+pub unsafe fn function_kwdefaults(f: Obj) -> Obj {
+    // SAFETY: as documented.
+    unsafe { read(f, layout::get().func_kwdefaults) }
+}
+
+/// A function's code object (borrowed).
+///
+/// # Safety
+/// A live function.
+pub unsafe fn function_code(f: Obj) -> Obj {
+    // SAFETY: as documented.
+    unsafe { read(f, layout::get().func_code) }
+}
+
+/// A function's globals (borrowed).
+///
+/// # Safety
+/// A live function.
+pub unsafe fn function_globals(f: Obj) -> Obj {
+    // SAFETY: as documented.
+    unsafe { read(f, layout::get().func_globals) }
+}
+
+/// A function's builtins (borrowed).
+///
+/// # Safety
+/// A live function.
+pub unsafe fn function_builtins(f: Obj) -> Obj {
+    // SAFETY: as documented.
+    unsafe { read(f, layout::get().func_builtins) }
+}
+
+/// A function's vectorcall entry.
+///
+/// # Safety
+/// A live function.
+pub unsafe fn function_vectorcall(f: Obj) -> usize {
+    // SAFETY: as documented.
+    unsafe { read(f, layout::get().func_vectorcall) }
+}
+
+/// The name object of a local slot (borrowed).
+///
+/// # Safety
+/// A live code object; the slot exists.
+pub unsafe fn local_name(code: Obj, slot: usize) -> Obj {
+    // SAFETY: a tuple with one name a slot.
+    unsafe { objects::tuple_slice(read(code, layout::get().co_localsplusnames))[slot] }
+}
+
+/// C-recursion units left to a thread.
+///
+/// # Safety
+/// A live thread state.
+#[inline]
+pub unsafe fn c_recursion_remaining(tstate: *mut capi::PyThreadState) -> i32 {
+    // SAFETY: as documented.
+    unsafe { read(tstate, layout::get().ts_c_recursion_remaining) }
+}

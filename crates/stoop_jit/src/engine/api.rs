@@ -1,0 +1,186 @@
+//! What the extension module calls. Every function needs the GIL.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use stoop_codegen::memory::Arena;
+use stoop_cpython::capi::{self, Obj};
+use stoop_cpython::{inspect, monitoring, watch};
+
+use super::compile::{self, Shared};
+use super::sampler::{self, Settings};
+use super::{abi, entry, invariants, registry, well_known};
+use crate::frontend::Entry;
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The sampler.
+    pub settings: Settings,
+    /// Executable memory, in bytes.
+    pub budget: usize,
+    /// Passes that are switched off.
+    pub passes_off: Vec<String>,
+    /// Verify the IR after each pass.
+    pub verify: bool,
+}
+
+struct On {
+    shared: Arc<Shared>,
+    settings: Settings,
+}
+
+static ON: Mutex<Option<On>> = Mutex::new(None);
+
+fn on() -> std::sync::MutexGuard<'static, Option<On>> {
+    ON.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Turns the engine on (anew, with these settings, if it is on).
+///
+/// # Errors
+/// A sentence: the monitoring tool id is taken, no watcher is free, another evaluator is installed.
+///
+/// # Safety
+/// The GIL of the main interpreter; the layout has been checked.
+pub unsafe fn enable(config: Config) -> Result<(), String> {
+    disable();
+    // SAFETY: as documented.
+    unsafe {
+        remember_interpreted()?;
+        well_known::start();
+        watch::install(watch::Handlers {
+            function: registry::on_function,
+            dict: invariants::on_dict,
+            ty: |_| {},
+            code: registry::on_code,
+        })?;
+        monitoring::install(entry::jumped)?;
+        let ts = capi::PyThreadState_Get();
+        let shared = Arc::new(Shared {
+            abi: Arc::new(abi::describe(ts)),
+            watches: abi::watches(ts),
+            arena: Arena::new(config.budget),
+            passes_off: config.passes_off,
+            verify: config.verify,
+        });
+        *on() = Some(On { shared: shared.clone(), settings: config.settings });
+        registry::set_enabled(true);
+        sampler::start(config.settings, shared);
+    }
+    Ok(())
+}
+
+/// Reads `_PyFunction_Vectorcall` from a fresh function.
+unsafe fn remember_interpreted() -> Result<(), String> {
+    if entry::INTERPRETED.load(Ordering::Relaxed) != 0 {
+        return Ok(());
+    }
+    // SAFETY: runs a constant expression.
+    unsafe {
+        const EVAL: i32 = 258;
+        let globals = capi::PyDict_New();
+        let f = capi::PyRun_String(c"lambda: None".as_ptr(), EVAL, globals, globals);
+        capi::decref(globals);
+        if f.is_null() {
+            capi::PyErr_Clear();
+            return Err("Stoop could not make a function to look at".to_owned());
+        }
+        entry::INTERPRETED.store(inspect::function_vectorcall(f) as u64, Ordering::Relaxed);
+        capi::decref(f);
+    }
+    Ok(())
+}
+
+/// Turns the engine off: compiled code is left at its next safe point and not entered again.
+pub fn disable() {
+    let was = on().take();
+    if was.is_some() {
+        sampler::stop();
+        registry::set_enabled(false);
+        // SAFETY: the GIL is held.
+        unsafe { monitoring::uninstall() };
+    }
+}
+
+/// Before the interpreter finalises: the sampler must be gone.
+pub fn shutdown() {
+    sampler::stop();
+}
+
+/// In a forked child.
+pub fn after_fork() {
+    sampler::after_fork();
+    registry::after_fork();
+    let again = on().as_ref().map(|o| (o.settings, o.shared.clone()));
+    if let Some((settings, shared)) = again {
+        sampler::start(settings, shared);
+    }
+}
+
+/// Whether the engine is on.
+pub fn is_enabled() -> bool {
+    on().is_some()
+}
+
+/// Compiles a function's entry now.
+///
+/// # Errors
+/// Why it can't be compiled.
+///
+/// # Safety
+/// A live Python function, the GIL held.
+pub unsafe fn compile(f: Obj) -> Result<(), String> {
+    let Some(shared) = on().as_ref().map(|o| o.shared.clone()) else {
+        return Err("the engine is off: call stoop.enable() first".to_owned());
+    };
+    // SAFETY: as documented.
+    unsafe {
+        let code = inspect::function_code(f);
+        let s = registry::state(code);
+        if s.never {
+            return Err("it is marked with @stoop.never".to_owned());
+        }
+        if s.function.as_ref().is_some_and(|r| r.is_valid()) {
+            registry::install(f);
+            return Ok(());
+        }
+        s.refused.remove(&None);
+        let job = compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, false)?;
+        let out = compile::finish(&job, &shared);
+        compile::install(job, out, &shared)
+    }
+}
+
+/// Marks a function's code as never to be compiled.
+///
+/// # Safety
+/// A live Python function, the GIL held.
+pub unsafe fn never(f: Obj) {
+    // SAFETY: as documented.
+    let code = unsafe { inspect::function_code(f) };
+    registry::release(code, None);
+    registry::state(code).never = true;
+}
+
+/// The texts of every stage of compiling a function's entry, in order: (stage, text).
+///
+/// # Errors
+/// Why it can't be compiled.
+///
+/// # Safety
+/// A live Python function, the GIL held.
+pub unsafe fn stages(f: Obj) -> Result<Vec<(String, String)>, String> {
+    let Some(shared) = on().as_ref().map(|o| o.shared.clone()) else {
+        return Err("the engine is off: call stoop.enable() first".to_owned());
+    };
+    // SAFETY: as documented.
+    unsafe {
+        let code = inspect::function_code(f);
+        let job = compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, true)?;
+        let out = compile::finish(&job, &shared);
+        let result = out.into_texts();
+        job.abandon();
+        result
+    }
+}

@@ -1,0 +1,362 @@
+//! Compiling a region: prepare (GIL), optimise and lower (no GIL needed), install (GIL).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use stoop_codegen::abi::{Abi, Expected, Place, Watch};
+use stoop_codegen::cranelift;
+use stoop_codegen::memory::Arena;
+use stoop_codegen::runtime::Helper;
+use stoop_codegen::thunk::thunk;
+use stoop_codegen::unit::{Compiled, Request};
+use stoop_cpython::capi::{self, Frame, Obj};
+use stoop_cpython::decode::{self, CodeInfo};
+use stoop_cpython::feedback::Feedback;
+use stoop_cpython::{frame, inspect};
+use stoop_ir::{Function, Inst, Op};
+use stoop_passes::pipeline;
+
+use super::environment::Live;
+use super::record::{CodeState, NativeFn, Record};
+use super::{entry, exits, registry, totals};
+use crate::frontend::{self, Entry};
+
+/// What a compilation needs of the process; made once.
+pub struct Shared {
+    /// The interpreter's description.
+    pub abi: Arc<Abi>,
+    /// The safe points' watches.
+    pub watches: Vec<Watch>,
+    /// Executable memory.
+    pub arena: Arena,
+    /// Whether the IR is verified after each pass in release builds too.
+    pub verify: bool,
+    /// Passes that are switched off.
+    pub passes_off: Vec<String>,
+}
+
+/// A region between its preparation and its installation.
+pub struct Job {
+    /// The code object, with a reference of our own.
+    code: Obj,
+    record: Box<Record>,
+    func: Function,
+    /// Function whose vectorcall asked for it (a reference of our own), or NULL.
+    function: Obj,
+    name_objects: Vec<u64>,
+    units: Arc<CodeInfo>,
+    started: Instant,
+    want_text: bool,
+}
+
+// SAFETY: while a job is away from the GIL only its IR and plain numbers are touched; its references are kept and
+// dropped under the GIL.
+unsafe impl Send for Job {}
+
+/// Optimised and lowered.
+pub struct Output {
+    compiled: Result<Compiled, String>,
+    func: Function,
+    texts: Vec<(String, String)>,
+}
+
+impl Output {
+    /// The texts of the stages; an error where the last one failed.
+    pub fn into_texts(self) -> Result<Vec<(String, String)>, String> {
+        self.compiled?;
+        Ok(self.texts)
+    }
+}
+
+/// Decodes a code object, or says why not. Keeps feedback that instrumentation has since taken away.
+pub fn info(s: &mut CodeState) -> Result<Arc<CodeInfo>, String> {
+    // SAFETY: a live code object, the GIL held.
+    let mut new = unsafe { decode::decode(s.code) }.map_err(|e| e.to_string())?;
+    if let Some(old) = &s.info {
+        for (n, o) in new.instrs.iter_mut().zip(&old.instrs) {
+            if n.feedback == Feedback::None {
+                n.feedback = o.feedback;
+            }
+            n.ran |= o.ran;
+        }
+    }
+    let new = Arc::new(new);
+    s.info = Some(new.clone());
+    Ok(new)
+}
+
+const GENERATOR_FLAGS: u32 = 0x20 | 0x80 | 0x200;
+const OPTIMIZED_NEWLOCALS: u32 = 0x3;
+
+/// Builds the IR of a region.
+///
+/// # Safety
+/// The GIL is held; `fr` is NULL or a live frame of the code (at the loop's header, for a loop).
+pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, want_text: bool) -> Result<Job, String> {
+    let started = Instant::now();
+    // SAFETY: as documented.
+    unsafe {
+        let s = registry::state(code);
+        let info = info(s)?;
+        if entry == Entry::Function {
+            if info.flags & GENERATOR_FLAGS != 0 {
+                return Err("generators and coroutines are entered at their loops only".to_owned());
+            }
+            if info.flags & OPTIMIZED_NEWLOCALS != OPTIMIZED_NEWLOCALS {
+                return Err("module and class bodies run once".to_owned());
+            }
+        }
+        let (globals, builtins) = if fr.is_null() {
+            (inspect::function_globals(function), inspect::function_builtins(function))
+        } else {
+            (frame::globals(fr), frame::builtins(fr))
+        };
+        let at = match entry {
+            Entry::Function => 0,
+            Entry::Loop { unit, .. } => unit,
+        };
+        let line = if entry == Entry::Function { info.first_line } else { info.index_of(at).map_or(0, |k| info.instrs[k].line) };
+        const VARIADIC: u32 = 4 | 8;
+        let plain = (info.kwonly == 0 && info.flags & VARIADIC == 0).then_some(info.argcount);
+        let mut record = Box::new(Record {
+            valid: AtomicU64::new(1),
+            entry,
+            code,
+            info: info.clone(),
+            line,
+            native: None,
+            memory: None,
+            thunk: None,
+            exits: Vec::new(),
+            exit_counts: Vec::new(),
+            entries: 0,
+            native_ns: 0,
+            timed_entries: 0,
+            active: 0,
+            consts: Vec::new(),
+            compile_us: 0,
+            code_bytes: 0,
+            assumptions: Vec::new(),
+            names: Vec::new(),
+            texts: Vec::new(),
+            plain_args: plain,
+            globals,
+            builtins,
+            entry_slots: HashMap::new(),
+        });
+        let mut live = Live {
+            info: &info,
+            state: s,
+            record: &raw mut *record,
+            frame: fr,
+            globals,
+            builtins,
+            keep: Vec::new(),
+            assumptions: Vec::new(),
+            at_loop: entry != Entry::Function,
+        };
+        let mut peel = BTreeSet::new();
+        let mut built = frontend::build(&frontend::Request { code: &info, entry, peel: &peel }, &mut live);
+        if let Ok(b) = &built {
+            peel = stoop_passes::specialise::unstable_headers(&b.func, &b.headers, &b.back_edges);
+            if !peel.is_empty() && b.func.insts.len() < PEEL_LIMIT {
+                built = frontend::build(&frontend::Request { code: &info, entry, peel: &peel }, &mut live);
+            }
+        }
+        record.consts = std::mem::take(&mut live.keep);
+        record.assumptions = std::mem::take(&mut live.assumptions);
+        record.assumptions.sort();
+        record.assumptions.dedup();
+        let func = match built {
+            Ok(b) => b.func,
+            Err(e) => {
+                registry::retire(Some(record));
+                return Err(e.to_string());
+            }
+        };
+        record.entry_slots = entry_slots(&func);
+        let name_objects =
+            func.names.iter().map(|n| info.names_text.iter().position(|t| t == n).map_or(0, |k| info.names[k] as u64)).collect();
+        capi::incref(code);
+        capi::xincref(function);
+        Ok(Job { code, record, func, function, name_objects, units: info, started, want_text })
+    }
+}
+
+impl Job {
+    /// Gives its references up. The GIL is held.
+    pub fn abandon(self) {
+        let Job { code, record, function, .. } = self;
+        registry::retire(Some(record));
+        // SAFETY: taken in `prepare`.
+        unsafe {
+            capi::decref(code);
+            capi::xdecref(function);
+        }
+    }
+}
+
+/// Above this many instructions no iteration is peeled.
+const PEEL_LIMIT: usize = 8000;
+
+/// Which local each guard of an entry value is about.
+fn entry_slots(f: &Function) -> HashMap<Inst, u32> {
+    let mut out = HashMap::new();
+    for (k, d) in f.insts.iter().enumerate() {
+        if !matches!(d.op, Op::GuardClass | Op::GuardNotNull) {
+            continue;
+        }
+        let mut v = d.args[0];
+        while let Some(i) = f.def_inst(v) {
+            let e = f.inst(i);
+            match (e.op, e.imm) {
+                (Op::EntryLocal, stoop_ir::Imm::Index(slot)) => {
+                    out.insert(Inst(k as u32), slot);
+                    break;
+                }
+                (Op::GuardClass | Op::GuardNotNull | Op::RefCast, _) => v = e.args[0],
+                _ => break,
+            }
+        }
+    }
+    out
+}
+
+/// Optimises and lowers. Needs no GIL.
+pub fn finish(job: &Job, shared: &Shared) -> Output {
+    let mut func = job.func.clone();
+    let mut texts = Vec::new();
+    optimise(&mut func, shared, job.want_text, &mut texts);
+    let base = job.units.code as u64;
+    let first = base.wrapping_add(stoop_cpython::layout::get().co_code_adaptive as u64);
+    let unit_address = |_code: u32, unit: u32| {
+        let op_unit = job.units.index_of(unit).map_or(unit, |k| job.units.instrs[k].op_unit);
+        first + 2 * u64::from(op_unit)
+    };
+    let name_address = |n: stoop_ir::Name| job.name_objects[n.index()];
+    let helpers = |h: Helper| match h {
+        Helper::SideExit => exits::side_exit as *const () as u64,
+        Helper::RaiseExit => exits::raise_exit as *const () as u64,
+        Helper::Poll => exits::poll as *const () as u64,
+        h => crate::helpers::address(h).expect("every other helper has an address"),
+    };
+    let record: *const Record = &raw const *job.record;
+    // SAFETY: only the field's address is taken.
+    let valid = unsafe { &raw const (*record).valid } as u64;
+    let request = Request {
+        func: &func,
+        abi: &shared.abi,
+        helpers: &helpers,
+        record: record as u64,
+        watches: &shared.watches,
+        valid: Watch { place: Place::Absolute(valid), width: 8, mask: u64::MAX, expected: Expected::Const(1) },
+        unit_address: &unit_address,
+        name_address: &name_address,
+        basicsize: &|_| None,
+        optimise: true,
+        want_text: job.want_text,
+    };
+    let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cranelift::compile(&request)))
+        .map_err(|_| "the code generator failed (a bug in Stoop)".to_owned())
+        .and_then(|r| r.map_err(|e| e.to_string()));
+    if let (true, Ok(c)) = (job.want_text, &compiled) {
+        texts.extend(c.clif.clone().map(|t| ("clif".to_owned(), t)));
+        texts.extend(c.asm.clone().map(|t| ("asm".to_owned(), t)));
+    }
+    Output { compiled, func, texts }
+}
+
+fn optimise(func: &mut Function, shared: &Shared, want_text: bool, texts: &mut Vec<(String, String)>) {
+    let mut dump = |name: &str, f: &Function| {
+        if want_text {
+            texts.push((name.to_owned(), f.to_string()));
+        }
+    };
+    let mut options = pipeline::Options { off: shared.passes_off.clone(), dump: want_text.then_some(&mut dump), verify: shared.verify };
+    pipeline::run(func, &mut pipeline::PassContext::default(), &mut options);
+}
+
+/// Makes a finished region enterable; says why not where it can't be.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), String> {
+    let Job { code, mut record, function, started, .. } = job;
+    // SAFETY: the references taken in `prepare` are given back at the end.
+    unsafe {
+        let region = match record.entry {
+            Entry::Function => None,
+            Entry::Loop { unit, .. } => Some(unit),
+        };
+        let s = registry::state(code);
+        s.pending.remove(&region);
+        let result = place(&mut record, out, shared);
+        record.compile_us = started.elapsed().as_micros() as u64;
+        totals::count(|t| t.compile_us += record.compile_us);
+        let result = match result {
+            Ok(()) if !registry::is_enabled() => Err("the engine is off".to_owned()),
+            Ok(()) => {
+                totals::count(|t| {
+                    t.compiled += 1;
+                    t.code_bytes += record.code_bytes as u64;
+                });
+                match region {
+                    None => {
+                        let old = s.function.replace(record);
+                        let functions: Vec<usize> = std::mem::take(&mut s.functions).into_iter().collect();
+                        for f in &functions {
+                            registry::uninstall(*f as Obj);
+                        }
+                        for f in functions {
+                            registry::install(f as Obj);
+                        }
+                        if !function.is_null() {
+                            registry::install(function);
+                        }
+                        registry::retire(old);
+                    }
+                    Some(u) => {
+                        let old = s.loops.insert(u, record);
+                        registry::retire(old);
+                    }
+                }
+                Ok(())
+            }
+            Err(e) => {
+                totals::count(|t| t.refused += 1);
+                s.refused.insert(region, e.clone());
+                registry::retire(Some(record));
+                Err(e)
+            }
+        };
+        capi::decref(code);
+        capi::xdecref(function);
+        result
+    }
+}
+
+fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), String> {
+    let compiled = out.compiled?;
+    let memory = shared.arena.place(&compiled.bytes).map_err(|e| e.to_string())?;
+    if record.entry == Entry::Function {
+        let address: *mut Record = &raw mut **record;
+        let bytes = thunk(address as u64, entry::call as *const () as u64).ok_or("this processor is not supported")?;
+        record.thunk = Some(shared.arena.place(&bytes).map_err(|e| e.to_string())?);
+    }
+    // SAFETY: the code was made with this signature.
+    record.native = Some(unsafe { std::mem::transmute::<u64, NativeFn>(memory.address()) });
+    record.memory = Some(memory);
+    record.code_bytes = compiled.bytes.len();
+    record.exit_counts = vec![0; compiled.exits.len()];
+    record.exits = compiled.exits;
+    record.names = out.func.names;
+    record.texts = out.texts;
+    Ok(())
+}
+
+/// Asks for a function's entry to be compiled in the background.
+pub fn request_function(f: Obj) {
+    super::sampler::request(f);
+}

@@ -1,0 +1,214 @@
+//! Entering compiled code: by a call (vectorcall) and in a running loop (monitoring's JUMP event).
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState, VectorcallFn};
+use stoop_cpython::monitoring::{self, Answer};
+use stoop_cpython::frame;
+
+use super::exits::HANDED_BACK;
+use super::record::Record;
+use crate::frontend::Entry;
+use super::{registry, stack};
+
+/// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
+pub static QUIET_VERSION: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// `_PyFunction_Vectorcall`, read from a fresh function.
+pub static INTERPRETED: AtomicU64 = AtomicU64::new(0);
+
+/// Calls a function through the interpreter.
+unsafe fn interpreted(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj) -> Obj {
+    // SAFETY: set at start from a real function's field.
+    unsafe {
+        let target: VectorcallFn = std::mem::transmute(INTERPRETED.load(Ordering::Relaxed) as *const c_void);
+        target(f, args, nargsf, kwnames)
+    }
+}
+
+/// Whether compiled code may run: no tool watches.
+#[inline]
+pub unsafe fn is_quiet(ts: *mut PyThreadState) -> bool {
+    // SAFETY: the GIL is held.
+    unsafe {
+        let version = monitoring::version(ts);
+        version == QUIET_VERSION.load(Ordering::Relaxed) || now_quiet(ts, version)
+    }
+}
+
+#[cold]
+unsafe fn now_quiet(ts: *mut PyThreadState, version: u64) -> bool {
+    // SAFETY: as above.
+    if unsafe { monitoring::other_tools_active(ts, std::ptr::null_mut()) } {
+        return false;
+    }
+    QUIET_VERSION.store(version, Ordering::Relaxed);
+    true
+}
+
+/// What a function's vectorcall lands in, through a thunk that adds the record.
+///
+/// # Safety
+/// The vectorcall protocol, and a live record of the function's code.
+pub unsafe extern "C" fn call(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, record: *mut Record) -> Obj {
+    const OFFSET: usize = 1 << (usize::BITS - 1);
+    // SAFETY: the protocol gives `count` live arguments; the record lives while it is installed.
+    unsafe {
+        let r = &mut *record;
+        let count = nargsf & !OFFSET;
+        let ts = capi::PyThreadState_Get();
+        if r.valid.load(Ordering::Relaxed) == 0
+            || !kwnames.is_null()
+            || r.plain_args != Some(count as u32)
+            || !is_quiet(ts)
+            || stack::is_low(ts)
+        {
+            return call_slowly(f, args, nargsf, kwnames, record, ts);
+        }
+        if !frame::enter_call(ts) {
+            return interpreted(f, args, nargsf, kwnames);
+        }
+        let fr = frame::push_frame(ts, f);
+        if fr.is_null() {
+            frame::leave_call(ts);
+            return interpreted(f, args, nargsf, kwnames);
+        }
+        for k in 0..count {
+            let a = *args.add(k);
+            capi::incref(a);
+            *frame::slot(fr, k) = a;
+        }
+        run(ts, fr, r)
+    }
+}
+
+#[inline]
+unsafe fn run(ts: *mut PyThreadState, fr: *mut Frame, r: &mut Record) -> Obj {
+    // SAFETY: a valid record has code; the frame is complete.
+    unsafe {
+        r.entries += 1;
+        r.active += 1;
+        let native = r.native.expect("a valid region has code");
+        let result = native(ts, fr);
+        r.active -= 1;
+        if result & 1 == 0 {
+            return result as Obj;
+        }
+        frame::leave_call(ts);
+        frame::pop_frame(ts, fr);
+        (result & !1) as Obj
+    }
+}
+
+/// Calls that are not plain: other argument forms, regions that have fallen, a watching tool, a deep stack.
+#[cold]
+unsafe fn call_slowly(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, record: *mut Record, ts: *mut PyThreadState) -> Obj {
+    // SAFETY: as for `call`.
+    unsafe {
+        if !(*record).is_valid() {
+            registry::function_fell(f, record);
+            return interpreted(f, args, nargsf, kwnames);
+        }
+        if stack::is_low(ts) {
+            // Native frames take machine stack, the interpreter's own calls do not: let it run this depth alone.
+            registry::step_aside(f, record);
+            let r = interpreted(f, args, nargsf, kwnames);
+            registry::step_back(f, record);
+            return r;
+        }
+        if !is_quiet(ts) {
+            return interpreted(f, args, nargsf, kwnames);
+        }
+        if !frame::enter_call(ts) {
+            return interpreted(f, args, nargsf, kwnames);
+        }
+        match super::bind::bind(ts, f, args, nargsf, kwnames, &(*record).info) {
+            Some(fr) => run(ts, fr, &mut *record),
+            // Wrong arguments: the interpreter knows what to say.
+            None => {
+                frame::leave_call(ts);
+                interpreted(f, args, nargsf, kwnames)
+            }
+        }
+    }
+}
+
+/// The JUMP callback: the current frame's code jumps between code units.
+///
+/// # Safety
+/// Called by the interpreter with the GIL held.
+pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> Answer {
+    // SAFETY: the current frame's code is `code`, checked; a region in the table is live.
+    unsafe {
+        if to > from {
+            return Answer::Disable;
+        }
+        let fr = frame::current(ts);
+        if fr.is_null() || frame::code(fr) != code {
+            return Answer::Go;
+        }
+        match registry::loop_at(code, to) {
+            registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r),
+            registry::LoopAt::Wait => Answer::Go,
+            registry::LoopAt::New => {
+                propose(fr, code, to);
+                Answer::Go
+            }
+            registry::LoopAt::None => Answer::Disable,
+        }
+    }
+}
+
+/// Prepares a loop that is about to go round: locals and stack are just what an entry will find.
+unsafe fn propose(fr: *mut Frame, code: Obj, unit: u32) {
+    // SAFETY: as for `jumped`.
+    unsafe {
+        let s = registry::state(code);
+        let Ok(info) = super::compile::info(s) else { return };
+        let depth = frame::stacktop(fr) - info.nlocalsplus as i32;
+        if depth < 0 {
+            return;
+        }
+        match super::compile::prepare(code, Entry::Loop { unit, depth: depth as u32 }, fr, std::ptr::null_mut(), false) {
+            Ok(job) => {
+                registry::state(code).pending.insert(Some(unit));
+                super::sampler::submit(job);
+            }
+            Err(e) => {
+                registry::state(code).refused.insert(Some(unit), e);
+            }
+        }
+    }
+}
+
+unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: *mut Record) -> Answer {
+    // SAFETY: as for `jumped`; the region is of this code.
+    unsafe {
+        let r = &mut *record;
+        if r.valid.load(Ordering::Relaxed) == 0 || monitoring::other_tools_active(ts, code) || stack::is_low(ts) || !is_quiet(ts) {
+            return Answer::Go;
+        }
+        if frame::globals(fr) != r.globals || frame::builtins(fr) != r.builtins {
+            return Answer::Go;
+        }
+        let Entry::Loop { depth, .. } = r.entry else { return Answer::Go };
+        let base = r.info.nlocalsplus as i32;
+        if frame::stacktop(fr) != base + depth as i32 {
+            return Answer::Go;
+        }
+        frame::set_stacktop(fr, base);
+        let saved = frame::native_begin(ts);
+        r.entries += 1;
+        r.active += 1;
+        let start = std::time::Instant::now();
+        let native = r.native.expect("a valid region has code");
+        let result = native(ts, fr);
+        r.active -= 1;
+        r.native_ns += start.elapsed().as_nanos() as u64;
+        r.timed_entries += 1;
+        frame::native_end(ts, saved);
+        super::policy::after_loop(record);
+        if result == HANDED_BACK { Answer::Go } else { Answer::Raise }
+    }
+}

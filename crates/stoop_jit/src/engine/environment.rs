@@ -1,0 +1,170 @@
+//! What the front end may ask of the running program, answered under the GIL without running Python code.
+
+use stoop_cpython::capi::{self, Obj};
+use stoop_cpython::decode::CodeInfo;
+use stoop_cpython::capi::Frame;
+use stoop_cpython::{frame, inspect, objects};
+use stoop_ir::Class;
+
+use super::invariants;
+use super::record::{CodeState, Record};
+use crate::frontend::{Environment, Known};
+
+/// The environment of one compilation.
+pub struct Live<'a> {
+    /// The decoded code object.
+    pub info: &'a CodeInfo,
+    /// What is known of it.
+    pub state: &'a CodeState,
+    /// The region being made, which invariants refer to.
+    pub record: *mut Record,
+    /// A frame of the code, where one is running: its locals' classes are assumed.
+    pub frame: *mut Frame,
+    /// Globals and builtins.
+    pub globals: Obj,
+    /// Builtins.
+    pub builtins: Obj,
+    /// Objects to keep alive.
+    pub keep: Vec<Obj>,
+    /// Assumptions, for people.
+    pub assumptions: Vec<String>,
+    /// Whether this is a loop's entry: the frame's stack may be read.
+    pub at_loop: bool,
+}
+
+impl Live<'_> {
+    fn known(&mut self, o: Obj) -> Known {
+        // SAFETY: the GIL is held and `o` is alive; the reference keeps it so for the compiled code.
+        unsafe { capi::incref(o) };
+        self.keep.push(o);
+        Known { address: o as u64, class: classes::class_of(o), text: describe(o) }
+    }
+
+    /// Whether the code itself rebinds a global of this name.
+    fn stores(&self, name_index: u32) -> bool {
+        use stoop_cpython::opcodes::Opcode as O;
+        self.info
+            .instrs
+            .iter()
+            .any(|i| i.arg == name_index && matches!(i.op, O::StoreGlobal | O::DeleteGlobal | O::StoreName | O::DeleteName))
+    }
+}
+
+impl Environment for Live<'_> {
+    fn global(&mut self, name_index: u32) -> Option<Known> {
+        if self.stores(name_index) {
+            return None;
+        }
+        let name = self.info.names[name_index as usize];
+        // SAFETY: exact dicts and an exact interned str: the look-up compares by identity and text only.
+        let found = unsafe {
+            if !inspect::is_exact_dict(self.globals) || !inspect::is_exact_dict(self.builtins) {
+                return None;
+            }
+            let v = capi::PyDict_GetItem(self.globals, name);
+            if v.is_null() { capi::PyDict_GetItem(self.builtins, name) } else { v }
+        };
+        if found.is_null() {
+            return None;
+        }
+        if !invariants::track_name(self.record, self.globals, name) || !invariants::track_name(self.record, self.builtins, name) {
+            return None;
+        }
+        self.assumptions.push(format!("global {} unchanged", self.info.names_text[name_index as usize]));
+        Some(self.known(found))
+    }
+
+    fn constant(&mut self, index: u32) -> Known {
+        let o = self.info.consts[index as usize];
+        self.known(o)
+    }
+
+    fn module_attribute(&mut self, module: u64, name_index: u32) -> Option<Known> {
+        let name = self.info.names[name_index as usize];
+        // SAFETY: `module` is an exact module kept alive by this compilation; its dict is exact.
+        let (dict, found) = unsafe {
+            let dict = capi::PyModule_GetDict(module as Obj);
+            (dict, capi::PyDict_GetItem(dict, name))
+        };
+        if found.is_null() || !invariants::track_name(self.record, dict, name) {
+            return None;
+        }
+        self.assumptions.push(format!("module attribute {} unchanged", self.info.names_text[name_index as usize]));
+        Some(self.known(found))
+    }
+
+    fn none(&mut self) -> Known {
+        self.known(capi::none())
+    }
+
+    fn describe(&mut self, address: u64) -> Known {
+        self.known(address as Obj)
+    }
+
+    fn is_generic(&self, unit: u32) -> bool {
+        self.state.generic.contains(&unit)
+    }
+
+    fn entry_local(&self, slot: u32) -> Option<Option<Class>> {
+        if self.frame.is_null() || self.state.generic_locals.contains(&slot) {
+            return None;
+        }
+        // SAFETY: the frame is alive: the GIL is held since it was found.
+        let o = unsafe { *frame::slot(self.frame, slot as usize) };
+        if o.is_null() {
+            return self.at_loop.then_some(None);
+        }
+        classes::class_of(o).map(Some)
+    }
+
+    fn entry_stack(&self, depth: u32) -> Option<Option<Class>> {
+        if self.frame.is_null() || !self.at_loop {
+            return None;
+        }
+        // SAFETY: as above; a loop's frame has at least the header's depth on its stack.
+        let o = unsafe { *frame::slot(self.frame, (self.info.nlocalsplus + depth) as usize) };
+        if o.is_null() { Some(None) } else { classes::class_of(o).map(Some) }
+    }
+}
+
+/// The exact built-in classes.
+pub mod classes {
+    use stoop_cpython::capi::{self, Obj};
+    use stoop_cpython::inspect;
+    use stoop_ir::Class;
+
+    /// Type object addresses by class.
+    pub fn all() -> Vec<(Class, u64)> {
+        let mut v: Vec<(Class, u64)> = inspect::builtin_types()
+            .into_iter()
+            .filter_map(|(name, ty)| Class::from_text(name).map(|c| (c, ty as u64)))
+            .collect();
+        // SAFETY: None has a type.
+        v.push((Class::NoneType, unsafe { capi::type_of(capi::none()) } as u64));
+        v
+    }
+
+    /// The exact class of an object.
+    pub fn class_of(o: Obj) -> Option<Class> {
+        thread_local! {
+            static TABLE: Vec<(Class, u64)> = all();
+        }
+        // SAFETY: `o` is alive and the GIL is held.
+        let ty = unsafe { capi::type_of(o) } as u64;
+        TABLE.with(|t| t.iter().find(|(_, a)| *a == ty).map(|(c, _)| *c))
+    }
+}
+
+/// A text for a constant: exact for numbers, a qualified name for well-known builtins.
+fn describe(o: Obj) -> String {
+    const SHOWN: usize = 40;
+    // SAFETY: `o` is alive, of the class found.
+    unsafe {
+        match classes::class_of(o) {
+            Some(Class::Int) => objects::int_value(o).map_or_else(|| "big".to_owned(), |v| v.to_string()),
+            Some(Class::Float) => format!("{:?}", objects::float_value(o)),
+            Some(Class::Str) => objects::str_text(o).chars().take(SHOWN).collect(),
+            _ => super::well_known::name_of(o).map_or_else(|| objects::type_name(capi::type_of(o)), str::to_owned),
+        }
+    }
+}

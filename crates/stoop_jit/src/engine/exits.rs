@@ -1,0 +1,142 @@
+//! Leaving compiled code: the interpreter's frame is made exactly what it would be, and goes on there.
+
+use stoop_codegen::unit::{ExitDesc, Recipe};
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
+use stoop_cpython::frame;
+
+use super::record::Record;
+use crate::frontend::Entry;
+
+/// What a loop's machine code returns when the interpreter is to go on.
+pub const HANDED_BACK: usize = 2;
+
+/// An object for a recipe, with a reference of its own.
+///
+/// # Safety
+/// `values` is the exit's buffer.
+unsafe fn materialise(r: Recipe, values: *const u64) -> Obj {
+    // SAFETY: recipes index the buffer they were made for; references in it are alive.
+    unsafe {
+        let at = |k: usize| *values.add(k);
+        match r {
+            Recipe::Int(k) => capi::PyLong_FromLongLong(at(k) as i64),
+            Recipe::Float(k) => capi::PyFloat_FromDouble(f64::from_bits(at(k))),
+            Recipe::Bool(k) => truth(at(k) & 0xff != 0),
+            Recipe::Owned(k) => at(k) as Obj,
+            Recipe::Borrowed(k) => {
+                let o = at(k) as Obj;
+                capi::xincref(o);
+                o
+            }
+            Recipe::Null => std::ptr::null_mut(),
+            Recipe::Const(a) => capi::new_ref(a as Obj),
+            Recipe::ConstInt(v) => capi::PyLong_FromLongLong(v),
+            Recipe::ConstFloat(bits) => capi::PyFloat_FromDouble(f64::from_bits(bits)),
+            Recipe::ConstBool(b) => truth(b),
+        }
+    }
+}
+
+fn truth(b: bool) -> Obj {
+    if b { capi::py_true() } else { capi::py_false() }
+}
+
+/// Writes locals and operand stack.
+///
+/// # Safety
+/// The frame, buffer and exit belong together.
+unsafe fn rebuild(frame: *mut Frame, values: *const u64, e: &ExitDesc, nlocalsplus: u32) {
+    // Everything is made before anything is dropped: a drop may run code that looks at the frame.
+    let mut dropped: Vec<Obj> = Vec::new();
+    // SAFETY: slots are within the frame; each gets an owned reference.
+    unsafe {
+        let locals: Vec<(u32, Obj)> = e.locals.iter().map(|(k, r)| (*k, materialise(*r, values))).collect();
+        for (n, r) in e.stack.iter().enumerate() {
+            *frame::slot(frame, nlocalsplus as usize + n) = materialise(*r, values);
+        }
+        frame::set_stacktop(frame, (nlocalsplus as usize + e.stack.len()) as i32);
+        for (k, new) in locals {
+            let slot = frame::slot(frame, k as usize);
+            let old = *slot;
+            *slot = new;
+            if !old.is_null() {
+                dropped.push(old);
+            }
+        }
+        for o in dropped {
+            capi::decref(o);
+        }
+    }
+}
+
+/// The runtime helper `SideExit`.
+///
+/// # Safety
+/// Called by compiled code with its own frame, buffer and record.
+pub unsafe extern "C" fn side_exit(ts: *mut PyThreadState, f: *mut Frame, values: *const u64, record: *mut Record, index: u32) -> usize {
+    // SAFETY: the record lives while an activation runs; its exits do not change.
+    unsafe {
+        let e: *const ExitDesc = &(&(*record).exits)[index as usize];
+        (&mut (*record).exit_counts)[index as usize] += 1;
+        super::policy::met(record, &*e, values);
+        let nlocalsplus = (&(*record).info).nlocalsplus;
+        rebuild(f, values, &*e, nlocalsplus);
+        go_on(ts, f, record, (*e).unit)
+    }
+}
+
+/// Hands the frame to the interpreter at a code unit.
+unsafe fn go_on(ts: *mut PyThreadState, f: *mut Frame, record: *mut Record, unit: u32) -> usize {
+    // SAFETY: the frame is complete; for a function's it is consumed by the interpreter.
+    unsafe {
+        if (*record).entry == Entry::Function {
+            frame::set_next(f, unit);
+            frame::leave_call(ts);
+            frame::resume(ts, f) as usize
+        } else {
+            // Inside the callback the interpreter reads the pointer itself, without the bias of a suspended frame.
+            frame::set_running(f, unit);
+            HANDED_BACK
+        }
+    }
+}
+
+/// The runtime helper `RaiseExit`: an exception is set.
+///
+/// # Safety
+/// As for [`side_exit`].
+pub unsafe extern "C" fn raise_exit(ts: *mut PyThreadState, f: *mut Frame, values: *const u64, record: *mut Record, index: u32) -> usize {
+    // SAFETY: as above. The exception is kept aside while the frame is rebuilt.
+    unsafe {
+        let e: *const ExitDesc = &(&(*record).exits)[index as usize];
+        (&mut (*record).exit_counts)[index as usize] += 1;
+        let info = (*record).info.clone();
+        let exc = capi::PyErr_GetRaisedException();
+        rebuild(f, values, &*e, info.nlocalsplus);
+        capi::PyErr_SetRaisedException(exc);
+        let unit = (*e).unit;
+        let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
+        let is_function = (*record).entry == Entry::Function;
+        if !is_function && info.handler(op_unit).is_none() {
+            // The interpreter adds the traceback entry and unwinds the frame itself.
+            frame::set_running(f, op_unit);
+            return 0;
+        }
+        if frame::unwind(ts, f, op_unit, false) {
+            let handler = info.handler(op_unit).map_or(unit, |h| h.target);
+            return go_on(ts, f, record, handler);
+        }
+        frame::leave_call(ts);
+        frame::pop_frame(ts, f);
+        0
+    }
+}
+
+/// The runtime helper `Poll`.
+///
+/// # Safety
+/// As for [`side_exit`]; the frame is in order (synced).
+pub unsafe extern "C" fn poll(ts: *mut PyThreadState, f: *mut Frame) -> i32 {
+    // SAFETY: the GIL is held.
+    unsafe { super::breaker::serve(ts, f) }
+}

@@ -1,0 +1,114 @@
+//! What compiled code relies on without checking, and who says when it falls.
+//!
+//! | invariant | holds while | broken by |
+//! |---|---|---|
+//! | a global, builtin or module attribute keeps its value | the dict has the same entry of that name | the dict watcher: that key added, changed, deleted; the dict cleared, cloned into, freed |
+//!
+//! A broken invariant voids the regions that rely on it: running activations leave at their next safe point, new
+//! entries are refused, and the region is compiled anew when it is hot again.
+
+use std::cell::UnsafeCell;
+use std::collections::HashMap;
+
+use stoop_cpython::capi::Obj;
+use stoop_cpython::watch::{self, DictEvent};
+use stoop_cpython::{inspect, objects};
+
+use super::record::Record;
+
+/// State that only the holder of the GIL touches.
+struct Held<T>(UnsafeCell<T>);
+// SAFETY: every access is made with the GIL held, which orders them.
+unsafe impl<T> Sync for Held<T> {}
+// SAFETY: as above.
+unsafe impl<T> Send for Held<T> {}
+
+#[derive(Default)]
+struct Names {
+    /// By dict, then by name's text.
+    dicts: HashMap<usize, HashMap<String, Entry>>,
+    /// Interned name objects that somebody relies on: most events are about others.
+    interned: std::collections::HashSet<usize>,
+}
+
+#[derive(Default)]
+struct Entry {
+    records: Vec<*mut Record>,
+    /// How often it changed while relied on. Names that keep changing are not relied on again.
+    broken: u32,
+}
+
+/// A name that changed this often is a variable.
+const TOO_OFTEN: u32 = 2;
+
+static NAMES: std::sync::LazyLock<Held<Names>> = std::sync::LazyLock::new(|| Held(UnsafeCell::new(Names::default())));
+
+fn names() -> &'static mut Names {
+    // SAFETY: the GIL is held, and no caller keeps the reference over a call that could come back here.
+    unsafe { &mut *NAMES.0.get() }
+}
+
+/// Makes a region depend on a dict's entry of a name; `false` if the entry changes too often or can't be watched.
+pub fn track_name(record: *mut Record, dict: Obj, name: Obj) -> bool {
+    // SAFETY: names are exact strings.
+    let text = unsafe { objects::str_text(name) };
+    let n = names();
+    let entry = n.dicts.entry(dict as usize).or_default().entry(text).or_default();
+    if entry.broken >= TOO_OFTEN {
+        return false;
+    }
+    if !entry.records.contains(&record) {
+        entry.records.push(record);
+    }
+    n.interned.insert(name as usize);
+    // SAFETY: an exact dict, the GIL held. Watching twice is harmless.
+    unsafe { watch::watch_dict(dict) }
+}
+
+/// Forgets a region that is about to be freed.
+pub fn forget(record: *mut Record) {
+    for d in names().dicts.values_mut() {
+        for e in d.values_mut() {
+            e.records.retain(|r| *r != record);
+        }
+    }
+}
+
+/// The dict watcher. Runs in the middle of dict operations: touches only our own memory.
+pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
+    let n = names();
+    if matches!(event, DictEvent::Added | DictEvent::Modified | DictEvent::Deleted) && !key.is_null() {
+        // SAFETY: the key is alive during the event.
+        let is_str = unsafe { inspect::is_exact_str(key) };
+        // SAFETY: an exact str.
+        if !is_str || !n.interned.contains(&(key as usize)) && unsafe { inspect::is_interned(key) } {
+            return;
+        }
+        if let Some(entries) = n.dicts.get_mut(&(dict as usize)) {
+            // SAFETY: as above.
+            let text = unsafe { objects::str_text(key) };
+            if let Some(e) = entries.get_mut(&text) {
+                break_entry(e);
+            }
+        }
+        return;
+    }
+    // Cleared, cloned into, or freed: everything falls.
+    if let Some(mut entries) = n.dicts.remove(&(dict as usize)) {
+        for e in entries.values_mut() {
+            break_entry(e);
+        }
+    }
+}
+
+fn break_entry(e: &mut Entry) {
+    if e.records.is_empty() {
+        return;
+    }
+    e.broken += 1;
+    for r in e.records.drain(..) {
+        // SAFETY: `forget` takes a record out before it is freed.
+        unsafe { (*r).invalidate() };
+        super::totals::count(|t| t.invalidations += 1);
+    }
+}

@@ -1,0 +1,19 @@
+//! The engine: finds hot code, compiles it, enters and leaves it, keeps what it relies on true.
+
+mod abi;
+mod bind;
+mod breaker;
+pub mod compile;
+mod entry;
+mod environment;
+mod exits;
+mod invariants;
+mod policy;
+pub mod record;
+pub mod registry;
+mod sampler;
+mod stack;
+pub mod totals;
+mod well_known;
+
+pub mod api;

@@ -1,0 +1,68 @@
+//! Policy: what to do about regions that leave too often or do not pay.
+
+use stoop_codegen::unit::ExitDesc;
+use stoop_ir::{Imm, Op};
+
+use super::record::Record;
+use super::registry;
+use crate::frontend::{Entry, NEVER_RAN};
+
+/// Exits at one guard after which the region is compiled anew without that assumption.
+const GUARD_PATIENCE: u64 = 64;
+/// Exits into code that had never run after which the region is compiled anew.
+const COLD_PATIENCE: u64 = 16;
+/// Loop entries after which a region must have shown that it pays.
+const TRIAL_ENTRIES: u64 = 400;
+/// Nanoseconds a loop entry must last on average: entering and leaving cost about a fifth of it.
+const MIN_LOOP_NS: u64 = 1500;
+
+/// An exit was taken.
+///
+/// # Safety
+/// The region's own exit and buffer.
+pub unsafe fn met(record: *mut Record, e: &ExitDesc, _values: *const u64) {
+    // SAFETY: the region is running, so it is alive; the GIL is held.
+    unsafe {
+        let r = &*record;
+        let index = r.exits.iter().position(|x| std::ptr::eq(x, e)).unwrap_or(0);
+        let count = r.exit_counts[index];
+        let patience = match e.op {
+            Op::Check | Op::CheckValid | Op::Poll => return,
+            Op::Exit if is_never_ran(r, e) => COLD_PATIENCE,
+            Op::Exit => {
+                if r.entry == Entry::Function && count == TRIAL_ENTRIES * 4 && count * 2 > r.entries {
+                    registry::drop_region(record, "most calls leave it before they return");
+                }
+                return;
+            }
+            _ => GUARD_PATIENCE,
+        };
+        if count < patience || count * 50 < r.entries {
+            return;
+        }
+        // A local's class at the entry is told by the guard that follows the entry value, at the entry's unit.
+        registry::assume_less(record, e);
+    }
+}
+
+fn is_never_ran(r: &Record, e: &ExitDesc) -> bool {
+    match e.imm {
+        Imm::Name(n) => r.names.get(n.index()).is_some_and(|t| t == NEVER_RAN),
+        _ => false,
+    }
+}
+
+/// A loop was left.
+///
+/// # Safety
+/// A region that is not running any more on this thread, the GIL held.
+pub unsafe fn after_loop(record: *mut Record) {
+    // SAFETY: as documented.
+    unsafe {
+        let r = &*record;
+        if r.timed_entries == TRIAL_ENTRIES && r.native_ns < TRIAL_ENTRIES * MIN_LOOP_NS {
+            registry::drop_region(record, "it is left so soon after each entry that it does not pay");
+        }
+    }
+}
+

@@ -1,0 +1,160 @@
+//! What the engine keeps for each code object and each compiled region.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use stoop_codegen::memory::Code;
+use stoop_codegen::unit::ExitDesc;
+use stoop_cpython::capi::{Frame, Obj, PyThreadState};
+use stoop_cpython::decode::CodeInfo;
+
+use crate::frontend::Entry;
+
+/// Machine code's signature. See the crate documentation for what the result means.
+pub type NativeFn = unsafe extern "C" fn(*mut PyThreadState, *mut Frame) -> usize;
+
+/// One compiled region: a function's entry or a loop's.
+///
+/// Its address is part of the machine code, so it is boxed, and freed only when no activation is left.
+pub struct Record {
+    /// 1 while every assumption stands. Compiled code compares it at safe points.
+    pub valid: AtomicU64,
+    /// Where it is entered.
+    pub entry: Entry,
+    /// The code object (borrowed: the region does not outlive it).
+    pub code: Obj,
+    /// The decoded code object.
+    pub info: Arc<CodeInfo>,
+    /// Source line of the entry.
+    pub line: u32,
+    /// The machine code.
+    pub native: Option<NativeFn>,
+    /// Its memory.
+    pub memory: Option<Code>,
+    /// The thunk that calls of the function enter by.
+    pub thunk: Option<Code>,
+    /// The exits.
+    pub exits: Vec<ExitDesc>,
+    /// How often each was taken.
+    pub exit_counts: Vec<u64>,
+    /// How often the region was entered.
+    pub entries: u64,
+    /// Time spent inside, in nanoseconds (loops only, sampled).
+    pub native_ns: u64,
+    /// Entries that `native_ns` covers.
+    pub timed_entries: u64,
+    /// Activations running now.
+    pub active: u64,
+    /// Objects the code names, kept alive.
+    pub consts: Vec<Obj>,
+    /// Microseconds of compiling.
+    pub compile_us: u64,
+    /// Machine code bytes.
+    pub code_bytes: usize,
+    /// What was assumed, for people.
+    pub assumptions: Vec<String>,
+    /// Names in the IR (exit reasons among them).
+    pub names: Vec<String>,
+    /// Text stages, when asked for.
+    pub texts: Vec<(String, String)>,
+    /// The globals its functions must have (borrowed: they are compared, never read).
+    pub globals: Obj,
+    /// The builtins its functions must have.
+    pub builtins: Obj,
+    /// Local slots that guards of entry values are about.
+    pub entry_slots: std::collections::HashMap<stoop_ir::Inst, u32>,
+    /// The fastest plain call: positional count, when nothing but positional arguments is taken.
+    pub plain_args: Option<u32>,
+}
+
+impl Record {
+    /// Whether every assumption still stands.
+    pub fn is_valid(&self) -> bool {
+        self.valid.load(Ordering::Relaxed) != 0 && self.native.is_some()
+    }
+
+    /// Voids the region: running activations leave at their next safe point.
+    pub fn invalidate(&self) {
+        self.valid.store(0, Ordering::Relaxed);
+    }
+
+    /// The header's unit; 0 for a function.
+    pub fn unit(&self) -> u32 {
+        match self.entry {
+            Entry::Function => 0,
+            Entry::Loop { unit, .. } => unit,
+        }
+    }
+}
+
+/// Why a code object, or a region of it, is not compiled (any more).
+pub type Reason = String;
+
+/// What the engine knows of a code object.
+pub struct CodeState {
+    /// The code object (borrowed; the code watcher tells its end).
+    pub code: Obj,
+    /// Decoded before any instrumentation took the feedback away.
+    pub info: Option<Arc<CodeInfo>>,
+    /// Times the sampler saw it running.
+    pub samples: u32,
+    /// Never compile (`@stoop.never`).
+    pub never: bool,
+    /// Code units where speculation failed.
+    pub generic: BTreeSet<u32>,
+    /// Local slots whose class at an entry is not worth assuming.
+    pub generic_locals: BTreeSet<u32>,
+    /// The function entry.
+    pub function: Option<Box<Record>>,
+    /// Loop entries by header unit.
+    pub loops: BTreeMap<u32, Box<Record>>,
+    /// Regions that may not be tried again, by header unit (`None`: the function entry).
+    pub refused: BTreeMap<Option<u32>, Reason>,
+    /// Regions asked for and not there yet.
+    pub pending: BTreeSet<Option<u32>>,
+    /// Functions whose vectorcall is ours (borrowed; the function watcher tells their end).
+    pub functions: BTreeSet<usize>,
+    /// How often regions were compiled anew.
+    pub recompiles: u32,
+    /// Whether JUMP events are armed.
+    pub armed: bool,
+    /// Why it was dropped, if it was.
+    pub dropped: Option<Reason>,
+    /// Totals of regions that are gone.
+    pub past_entries: u64,
+    /// Times a loop was taken over while a better entry was waited for.
+    pub waits: u32,
+}
+
+impl CodeState {
+    /// A fresh state.
+    pub fn new(code: Obj) -> CodeState {
+        CodeState {
+            code,
+            info: None,
+            samples: 0,
+            never: false,
+            generic: BTreeSet::new(),
+            generic_locals: BTreeSet::new(),
+            function: None,
+            loops: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            recompiles: 0,
+            armed: false,
+            dropped: None,
+            past_entries: 0,
+            waits: 0,
+        }
+    }
+
+    /// The region of an entry.
+    pub fn region(&mut self, unit: Option<u32>) -> Option<&mut Box<Record>> {
+        match unit {
+            None => self.function.as_mut(),
+            Some(u) => self.loops.get_mut(&u),
+        }
+    }
+}

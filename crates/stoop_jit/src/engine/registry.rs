@@ -1,0 +1,319 @@
+//! All code objects and regions the engine knows, and what happens to them over their lives.
+//!
+//! Everything here is touched with the GIL held only.
+
+use std::cell::UnsafeCell;
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::atomic::Ordering;
+
+use stoop_codegen::unit::ExitDesc;
+use stoop_cpython::capi::{self, Obj, VectorcallFn};
+use stoop_cpython::watch::{CodeEvent, FunctionEvent};
+use stoop_cpython::{inspect, monitoring};
+
+use super::entry::INTERPRETED;
+use super::record::{CodeState, Record};
+use super::{invariants, totals};
+
+/// Compilations of one region before the code object is given up.
+pub const MAX_RECOMPILES: u32 = 12;
+
+#[derive(Default)]
+struct Registry {
+    states: HashMap<usize, Box<CodeState>>,
+    /// Regions that are void but may still be running.
+    retired: Vec<Box<Record>>,
+    enabled: bool,
+}
+
+struct Held(UnsafeCell<Option<Registry>>);
+// SAFETY: every access is made with the GIL held, which orders them.
+unsafe impl Sync for Held {}
+static REGISTRY: Held = Held(UnsafeCell::new(None));
+
+fn registry() -> &'static mut Registry {
+    // SAFETY: the GIL is held; callers keep no reference over calls that come back here.
+    unsafe { (*REGISTRY.0.get()).get_or_insert_default() }
+}
+
+/// Whether the engine is on.
+#[must_use]
+pub fn is_enabled() -> bool {
+    registry().enabled
+}
+
+/// Turns the engine on or off; off: every region is voided and left at its next safe point.
+pub fn set_enabled(on: bool) {
+    registry().enabled = on;
+    if !on {
+        let codes: Vec<usize> = registry().states.keys().copied().collect();
+        for c in codes {
+            release(c as Obj, None);
+        }
+    }
+}
+
+/// What is known of a code object, if anything.
+pub fn find(code: Obj) -> Option<&'static mut CodeState> {
+    registry().states.get_mut(&(code as usize)).map(|b| &mut **b)
+}
+
+/// What is known of a code object.
+pub fn state(code: Obj) -> &'static mut CodeState {
+    registry().states.entry(code as usize).or_insert_with(|| Box::new(CodeState::new(code)))
+}
+
+/// Every code object with something known.
+pub fn all() -> Vec<&'static mut CodeState> {
+    registry().states.values_mut().map(|b| &mut **b).collect()
+}
+
+/// What a jump to a loop header should do.
+pub enum LoopAt {
+    /// Enter this region.
+    Region(*mut Record),
+    /// Nothing is there yet: the loop may be worth compiling.
+    New,
+    /// It is being compiled.
+    Wait,
+    /// Nothing will ever be there.
+    None,
+}
+
+/// What is at a loop header.
+pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
+    let Some(s) = find(code) else { return LoopAt::None };
+    if let Some(r) = s.loops.get_mut(&unit) {
+        if r.is_valid() {
+            return LoopAt::Region(&raw mut **r);
+        }
+        let old = s.loops.remove(&unit);
+        retire(old);
+        s.recompiles += 1;
+        if s.recompiles > MAX_RECOMPILES {
+            s.refused.insert(Some(unit), "its assumptions kept failing".to_owned());
+        }
+    }
+    if s.never || s.dropped.is_some() || s.refused.contains_key(&Some(unit)) || !is_enabled() {
+        return LoopAt::None;
+    }
+    if s.pending.contains(&Some(unit)) { LoopAt::Wait } else { LoopAt::New }
+}
+
+/// Puts a region aside until no activation is left, then frees it.
+pub fn retire(r: Option<Box<Record>>) {
+    let reg = registry();
+    if let Some(r) = r {
+        r.invalidate();
+        totals::count(|t| t.past_entries += r.entries);
+        reg.retired.push(r);
+    }
+    let mut k = 0;
+    while k < reg.retired.len() {
+        if reg.retired[k].active == 0 {
+            let mut dead = reg.retired.swap_remove(k);
+            invariants::forget(&raw mut *dead);
+            totals::count(|t| t.code_bytes = t.code_bytes.saturating_sub(dead.code_bytes as u64));
+            let consts = std::mem::take(&mut dead.consts);
+            drop(dead);
+            for o in consts {
+                // SAFETY: the region held one reference each.
+                unsafe { capi::decref(o) };
+            }
+        } else {
+            k += 1;
+        }
+    }
+}
+
+/// Makes a function enter its code's region by vectorcall.
+pub fn install(f: Obj) {
+    // SAFETY: a live function; the GIL is held.
+    unsafe {
+        let code = inspect::function_code(f);
+        let Some(s) = find(code) else { return };
+        let Some(r) = s.function.as_ref() else { return };
+        let Some(thunk) = r.thunk.as_ref() else { return };
+        if inspect::function_vectorcall(f) as u64 != INTERPRETED.load(Ordering::Relaxed)
+            || inspect::function_globals(f) != r.globals
+            || inspect::function_builtins(f) != r.builtins
+        {
+            return;
+        }
+        let target: VectorcallFn = std::mem::transmute(thunk.address() as *const c_void);
+        capi::PyFunction_SetVectorcall(f, target);
+        s.functions.insert(f as usize);
+    }
+}
+
+/// Gives a function its own vectorcall back.
+pub fn uninstall(f: Obj) {
+    // SAFETY: a live function; INTERPRETED is `_PyFunction_Vectorcall`.
+    unsafe {
+        let target: VectorcallFn = std::mem::transmute(INTERPRETED.load(Ordering::Relaxed) as *const c_void);
+        capi::PyFunction_SetVectorcall(f, target);
+    }
+}
+
+/// Takes every region of a code object away. `why` keeps new ones from being made.
+pub fn release(code: Obj, why: Option<&str>) {
+    let Some(s) = find(code) else { return };
+    for f in std::mem::take(&mut s.functions) {
+        uninstall(f as Obj);
+    }
+    let regions: Vec<Box<Record>> = s.function.take().into_iter().chain(std::mem::take(&mut s.loops).into_values()).collect();
+    if let Some(why) = why {
+        s.dropped = Some(why.to_owned());
+        totals::count(|t| t.dropped += 1);
+    }
+    s.samples = 0;
+    if std::mem::take(&mut s.armed) {
+        // SAFETY: a live code object, the GIL held.
+        unsafe { monitoring::disarm(code) };
+    }
+    for r in regions {
+        retire(Some(r));
+    }
+}
+
+/// A call found its region void.
+pub fn function_fell(f: Obj, record: *mut Record) {
+    uninstall(f);
+    // SAFETY: the record is alive while a thunk leads to it.
+    let code = unsafe { (*record).code };
+    let Some(s) = find(code) else { return };
+    s.functions.remove(&(f as usize));
+    if s.function.as_ref().is_some_and(|r| std::ptr::eq(&raw const **r, record)) {
+        for g in std::mem::take(&mut s.functions) {
+            uninstall(g as Obj);
+        }
+        retire(s.function.take());
+        s.recompiles += 1;
+        s.samples = 0;
+        if s.recompiles > MAX_RECOMPILES {
+            s.refused.insert(None, "its assumptions kept failing".to_owned());
+        }
+    }
+}
+
+/// The machine stack is low: calls of this function go the interpreter's way for a while.
+pub fn step_aside(f: Obj, _record: *mut Record) {
+    uninstall(f);
+}
+
+/// The machine stack is free again.
+pub fn step_back(f: Obj, _record: *mut Record) {
+    install(f);
+}
+
+/// Drops one region for good.
+///
+/// # Safety
+/// A live region.
+pub unsafe fn drop_region(record: *mut Record, why: &str) {
+    // SAFETY: as documented; the record stays alive among the retired while it runs.
+    unsafe {
+        let code = (*record).code;
+        let unit = match (*record).entry {
+            crate::frontend::Entry::Function => None,
+            crate::frontend::Entry::Loop { unit, .. } => Some(unit),
+        };
+        (*record).invalidate();
+        let Some(s) = find(code) else { return };
+        s.refused.insert(unit, why.to_owned());
+        totals::count(|t| t.dropped += 1);
+        match unit {
+            None => {
+                for f in std::mem::take(&mut s.functions) {
+                    uninstall(f as Obj);
+                }
+                retire(s.function.take());
+            }
+            Some(u) => retire(s.loops.remove(&u)),
+        }
+    }
+}
+
+/// A guard kept failing: void the region and do not assume that again.
+///
+/// # Safety
+/// A live region and one of its exits.
+pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc) {
+    // SAFETY: as documented.
+    unsafe {
+        let code = (*record).code;
+        let slot = (*record).entry_slots.get(&e.inst).copied();
+        (*record).invalidate();
+        let Some(s) = find(code) else { return };
+        match slot {
+            Some(k) => {
+                s.generic_locals.insert(k);
+            }
+            None => {
+                s.generic.insert(e.unit);
+            }
+        }
+        s.recompiles += 1;
+        totals::count(|t| t.recompiled += 1);
+        if s.recompiles > MAX_RECOMPILES {
+            release(code, Some("its assumptions kept failing"));
+            return;
+        }
+        let is_function = (*record).entry == crate::frontend::Entry::Function;
+        if is_function {
+            let f = s.functions.iter().next().copied();
+            if let Some(f) = f {
+                super::compile::request_function(f as Obj);
+            }
+        }
+    }
+}
+
+/// A code object is about to be freed.
+pub fn forget_code(code: Obj) {
+    if let Some(mut s) = registry().states.remove(&(code as usize)) {
+        retire(s.function.take());
+        for (_, r) in std::mem::take(&mut s.loops) {
+            retire(Some(r));
+        }
+    }
+}
+
+/// A function was created, changed or is about to be freed.
+pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
+    // SAFETY: a live function, with its old code where that changes.
+    let code = unsafe { inspect::function_code(f) };
+    match event {
+        FunctionEvent::Create => {
+            if find(code).is_some_and(|s| s.function.is_some()) {
+                install(f);
+            }
+        }
+        FunctionEvent::Destroy => {
+            if let Some(s) = find(code) {
+                s.functions.remove(&(f as usize));
+            }
+        }
+        FunctionEvent::Code => {
+            if find(code).is_some_and(|s| s.functions.remove(&(f as usize))) {
+                uninstall(f);
+            }
+        }
+        FunctionEvent::Defaults | FunctionEvent::KwDefaults => {}
+    }
+}
+
+/// A code object was created or is about to be freed.
+pub fn on_code(event: CodeEvent, code: Obj) {
+    if event == CodeEvent::Destroy && registry().states.contains_key(&(code as usize)) {
+        forget_code(code);
+    }
+}
+
+/// In a forked child: what was being compiled is lost.
+pub fn after_fork() {
+    for s in all() {
+        s.pending.clear();
+    }
+}

@@ -1,0 +1,210 @@
+//! The sampler: a thread that now and then takes the GIL, looks at what every thread runs, and compiles what is hot.
+//!
+//! It holds the GIL for microseconds: regions are prepared under it, optimised and lowered without it, and
+//! installed under it again. It sleeps longer while nothing new is found.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
+use stoop_cpython::thread::Visitor;
+use stoop_cpython::{frame, monitoring};
+
+use super::compile::{self, Job, Shared};
+use super::{registry, totals};
+use crate::frontend::Entry;
+
+/// How the sampler works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Time between looks while something is found.
+    pub interval: Duration,
+    /// Looks that must find a code object running before it is compiled.
+    pub threshold: u32,
+    /// Whether functions are entered by calls.
+    pub functions: bool,
+    /// Whether running loops are taken over.
+    pub osr: bool,
+}
+
+static RUNNING: AtomicBool = AtomicBool::new(false);
+/// Counts starts; a thread that finds another number than its own ends.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static THREAD: Mutex<Option<std::thread::JoinHandle<()>>> = Mutex::new(None);
+/// Jobs that the program's own threads have prepared.
+static JOBS: Mutex<Vec<Job>> = Mutex::new(Vec::new());
+
+/// The longest sleep, while nothing is found.
+const LONGEST: Duration = Duration::from_millis(50);
+/// Frames looked at, from the innermost.
+const FRAMES: usize = 4;
+
+/// Starts the thread. The GIL is held.
+pub fn start(settings: Settings, shared: std::sync::Arc<Shared>) {
+    let generation = GENERATION.fetch_add(1, Ordering::SeqCst) + 1;
+    RUNNING.store(true, Ordering::SeqCst);
+    let t = std::thread::Builder::new().name("stoop-sampler".to_owned()).spawn(move || run(settings, &shared, generation));
+    if let Ok(t) = t {
+        *lock(&THREAD) = Some(t);
+    }
+}
+
+fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Stops the thread and waits for it. The GIL is held, and given up while waiting.
+pub fn stop() {
+    RUNNING.store(false, Ordering::SeqCst);
+    GENERATION.fetch_add(1, Ordering::SeqCst);
+    let t = lock(&THREAD).take();
+    if let Some(t) = t {
+        t.thread().unpark();
+        // SAFETY: the calling thread holds the GIL and takes it again.
+        unsafe {
+            let saved = capi::PyEval_SaveThread();
+            let _ = t.join();
+            capi::PyEval_RestoreThread(saved);
+        }
+    }
+    drop_jobs();
+}
+
+/// In a forked child, where the thread is gone. The GIL is held.
+pub fn after_fork() {
+    if let Some(t) = lock(&THREAD).take() {
+        // Neither joined nor detached: it does not exist here.
+        std::mem::forget(t);
+    }
+    drop_jobs();
+}
+
+fn drop_jobs() {
+    for j in std::mem::take(&mut *lock(&JOBS)) {
+        j.abandon();
+    }
+}
+
+/// Hands over a prepared job.
+pub fn submit(job: Job) {
+    lock(&JOBS).push(job);
+    if let Some(t) = lock(&THREAD).as_ref() {
+        t.thread().unpark();
+    }
+}
+
+/// Prepares a function's entry for the background. The GIL is held.
+pub fn request(f: Obj) {
+    // SAFETY: a live function.
+    unsafe {
+        let code = stoop_cpython::inspect::function_code(f);
+        let s = registry::state(code);
+        if s.pending.contains(&None) || s.refused.contains_key(&None) {
+            return;
+        }
+        match compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, false) {
+            Ok(job) => {
+                registry::state(code).pending.insert(None);
+                submit(job);
+            }
+            Err(e) => {
+                registry::state(code).refused.insert(None, e);
+            }
+        }
+    }
+}
+
+fn run(settings: Settings, shared: &Shared, generation: u64) {
+    let Some(mut visitor) = Visitor::new() else { return };
+    let mut pause = settings.interval;
+    let alive = || RUNNING.load(Ordering::SeqCst) && GENERATION.load(Ordering::SeqCst) == generation;
+    while alive() {
+        std::thread::park_timeout(pause);
+        if !alive() {
+            break;
+        }
+        let begin = Instant::now();
+        let found = visitor.visit(|me| look(me, &settings));
+        let Some(found) = found else { return };
+        totals::count(|t| {
+            t.samples += 1;
+            t.sampling_us += begin.elapsed().as_micros() as u64;
+        });
+        let jobs = std::mem::take(&mut *lock(&JOBS));
+        pause = if found || !jobs.is_empty() { settings.interval } else { (pause * 5 / 4).min(LONGEST.max(settings.interval)) };
+        for job in jobs {
+            let out = compile::finish(&job, shared);
+            // SAFETY: the visit holds the GIL.
+            let done = visitor.visit(|_| unsafe { compile::install(job, out, shared) });
+            if done.is_none() || !alive() {
+                return;
+            }
+        }
+    }
+}
+
+/// Looks at every thread; whether something that may become hot was running.
+fn look(me: *mut PyThreadState, settings: &Settings) -> bool {
+    let mut found = false;
+    // SAFETY: the GIL is held; nothing below runs Python code but the arming of events.
+    unsafe {
+        for ts in frame::threads() {
+            if ts == me {
+                continue;
+            }
+            let frames: Vec<*mut Frame> = frame::frames(ts).take(FRAMES).collect();
+            for (depth, f) in frames.into_iter().enumerate() {
+                found |= see(f, depth, settings);
+            }
+        }
+    }
+    found
+}
+
+/// A frame was seen running.
+unsafe fn see(f: *mut Frame, depth: usize, settings: &Settings) -> bool {
+    // SAFETY: a live frame; the GIL is held.
+    unsafe {
+        let code = frame::code(f);
+        if code.is_null() || !frame::is_complete(f) {
+            return false;
+        }
+        let s = registry::state(code);
+        if s.never || s.dropped.is_some() {
+            return false;
+        }
+        s.samples = s.samples.saturating_add(1);
+        let has_function = s.function.as_ref().is_some_and(|r| r.is_valid());
+        if s.samples < settings.threshold {
+            return !has_function;
+        }
+        if settings.osr && !s.armed {
+            // Decoded first: instrumentation hides what the interpreter has learnt about jumps and loops.
+            let has_loop = match compile::info(s) {
+                Ok(i) => i.instrs.iter().any(|i| i.op == stoop_cpython::opcodes::Opcode::JumpBackward),
+                Err(e) => {
+                    s.dropped = Some(e);
+                    return false;
+                }
+            };
+            if has_loop && monitoring::arm(code) {
+                registry::state(code).armed = true;
+            }
+        }
+        let s = registry::state(code);
+        if settings.functions && depth == 0 && !has_function && !s.pending.contains(&None) && !s.refused.contains_key(&None) {
+            let function = frame::function(f);
+            match compile::prepare(code, Entry::Function, f, function, false) {
+                Ok(job) => {
+                    registry::state(code).pending.insert(None);
+                    submit(job);
+                }
+                Err(e) => {
+                    registry::state(code).refused.insert(None, e);
+                }
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,65 @@
+//! Builtins whose meaning the compiler knows, recognised by identity.
+
+use std::sync::OnceLock;
+
+use stoop_cpython::capi::{self, Obj};
+
+struct Row {
+    /// The name the passes know it by.
+    name: &'static str,
+    address: usize,
+}
+
+static TABLE: OnceLock<Vec<Row>> = OnceLock::new();
+
+/// Attributes to look up: module, attribute (a dot goes through a class).
+const NAMES: &[(&str, &str, &str)] = &[
+    ("builtins", "len", "builtins.len"),
+    ("builtins", "abs", "builtins.abs"),
+    ("builtins", "range", "builtins.range"),
+    ("builtins", "int", "builtins.int"),
+    ("builtins", "float", "builtins.float"),
+    ("builtins", "str", "builtins.str"),
+    ("builtins", "list", "builtins.list"),
+    ("builtins", "tuple", "builtins.tuple"),
+    ("builtins", "enumerate", "builtins.enumerate"),
+    ("builtins", "isinstance", "builtins.isinstance"),
+    ("builtins", "min", "builtins.min"),
+    ("builtins", "max", "builtins.max"),
+    ("math", "sqrt", "math.sqrt"),
+    ("builtins", "list.append", "list.append"),
+];
+
+/// Looks the objects up. Called when the engine starts, before any user code can have changed them in its sight.
+///
+/// # Safety
+/// The GIL is held. Imports `builtins` and, where it is a built-in or installed module, `math`.
+pub unsafe fn start() {
+    TABLE.get_or_init(|| NAMES.iter().filter_map(|(m, attr, name)| Some(Row { name, address: find(m, attr)? })).collect());
+}
+
+fn find(module: &str, attr: &str) -> Option<usize> {
+    let m = std::ffi::CString::new(module).ok()?;
+    // SAFETY: the GIL is held; references are kept for ever, as the table is.
+    unsafe {
+        let mut o = capi::PyImport_ImportModule(m.as_ptr());
+        for part in attr.split('.') {
+            if o.is_null() {
+                capi::PyErr_Clear();
+                return None;
+            }
+            let a = std::ffi::CString::new(part).ok()?;
+            o = capi::PyObject_GetAttrString(o, a.as_ptr());
+        }
+        if o.is_null() {
+            capi::PyErr_Clear();
+            return None;
+        }
+        Some(o as usize)
+    }
+}
+
+/// The name of a well-known object.
+pub fn name_of(o: Obj) -> Option<&'static str> {
+    TABLE.get()?.iter().find(|r| r.address == o as usize).map(|r| r.name)
+}
