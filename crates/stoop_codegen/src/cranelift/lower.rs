@@ -331,7 +331,7 @@ impl<'a> Lower<'a> {
 
     pub(crate) fn imm_object(&self) -> Result<u64, Error> {
         match self.f.inst(self.inst).imm {
-            Imm::Const(c) => Ok(self.f.consts[c.index()].address),
+            Imm::Const(c) => self.f.consts.get(c.index()).map(|c| c.address).ok_or_else(|| self.malformed("no such constant")),
             _ => Err(self.malformed("needs a constant")),
         }
     }

@@ -1,0 +1,9 @@
+//! Compiles small functions, runs the machine code over objects laid out by hand, and looks at what it did.
+
+mod calls;
+mod exits;
+mod floats;
+mod ints;
+mod objects;
+mod parts;
+mod support;
