@@ -8,40 +8,18 @@ use cranelift_codegen::ir::{self, InstBuilder, Value as CV, types};
 use stoop_ir::{CmpOp, InstData};
 
 impl Lower<'_> {
-    pub(crate) fn int_add(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
-        let (x, y) = match (self.known_int(data.args[0]), self.known_int(data.args[1])) {
-            (Some(_), None) => (data.args[1], data.args[0]),
-            _ => (data.args[0], data.args[1]),
-        };
-        if let Some(c) = self.known_int(y) {
-            let x = self.v(x)?;
-            return self.add_constant(x, c);
-        }
+    // The overflow flag passes through a register here; `disas::fuse_overflow_branches` takes it out again.
+
+    pub(crate) fn int_add(&mut self, a: &[CV]) -> Result<CV, Error> {
         let (sum, overflow) = self.b.ins().sadd_overflow(a[0], a[1]);
         self.guard_not(overflow)?;
         Ok(sum)
     }
 
-    pub(crate) fn int_sub(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
-        if let Some(c) = self.known_int(data.args[1]).and_then(i64::checked_neg) {
-            return self.add_constant(a[0], c);
-        }
+    pub(crate) fn int_sub(&mut self, a: &[CV]) -> Result<CV, Error> {
         let (difference, overflow) = self.b.ins().ssub_overflow(a[0], a[1]);
         self.guard_not(overflow)?;
         Ok(difference)
-    }
-
-    /// With a constant, overflow shows in the order of sum and operand: a compare and jump that the machine
-    /// fuses, where the overflow flag would pass through a register.
-    fn add_constant(&mut self, x: CV, c: i64) -> Result<CV, Error> {
-        if c == 0 {
-            return Ok(x);
-        }
-        let sum = self.add_imm(x, c);
-        let cc = if c > 0 { IntCC::SignedLessThan } else { IntCC::SignedGreaterThan };
-        let overflow = self.icmp(cc, sum, x);
-        self.guard_not(overflow)?;
-        Ok(sum)
     }
 
     pub(crate) fn int_mul(&mut self, a: &[CV]) -> Result<CV, Error> {

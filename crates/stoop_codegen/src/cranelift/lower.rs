@@ -266,16 +266,25 @@ impl<'a> Lower<'a> {
         self.b.ins().jump(to, &args);
     }
 
+    /// A block to go on in after the present one: cold if that is.
+    pub(crate) fn next_block(&mut self) -> ir::Block {
+        let next = self.b.create_block();
+        if self.b.current_block().is_some_and(|now| self.b.func.layout.is_cold(now)) {
+            self.b.set_cold_block(next);
+        }
+        next
+    }
+
     /// Goes on in a new block, unless `cond` holds.
     pub(crate) fn branch_away(&mut self, cond: CV, to: ir::Block) {
-        let go_on = self.b.create_block();
+        let go_on = self.next_block();
         self.branch(cond, to, go_on);
         self.b.switch_to_block(go_on);
     }
 
     /// Goes on in a new block if `cond` holds.
     pub(crate) fn branch_unless(&mut self, cond: CV, to: ir::Block) {
-        let go_on = self.b.create_block();
+        let go_on = self.next_block();
         self.branch(cond, go_on, to);
         self.b.switch_to_block(go_on);
     }
@@ -453,8 +462,8 @@ impl<'a> Lower<'a> {
             Op::UnboxFloat => Ok(Some(self.load_as(types::F64, a[0], self.req.abi.float_value))),
             Op::UnboxBool => Ok(Some(self.unbox_bool(a[0]))),
 
-            Op::IntAdd => one(self.int_add(data, a)),
-            Op::IntSub => one(self.int_sub(data, a)),
+            Op::IntAdd => one(self.int_add(a)),
+            Op::IntSub => one(self.int_sub(a)),
             Op::IntMul => one(self.int_mul(a)),
             Op::IntFloorDiv => one(self.int_floor_div(data, a)),
             Op::IntMod => one(self.int_mod(data, a)),

@@ -25,7 +25,7 @@ impl Lower<'_> {
         if is_immortal(ty) {
             return Ok(());
         }
-        let done = self.b.create_block();
+        let done = self.next_block();
         if ty == Type::MaybeNull {
             let null = self.icmp_imm(IntCC::Equal, object, 0);
             self.branch_away(null, done);
@@ -50,7 +50,7 @@ impl Lower<'_> {
         if is_immortal(ty) {
             return Ok(());
         }
-        let done = self.b.create_block();
+        let done = self.next_block();
         if ty == Type::MaybeNull {
             let null = self.icmp_imm(IntCC::Equal, object, 0);
             self.branch_away(null, done);
