@@ -1,0 +1,23 @@
+"""Shared by all Python tests."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "python"))
+
+import harness  # noqa: E402
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Run a program plainly and under Stoop and compare."""
+    return partial(harness.both, tmp_path)
+
+
+@pytest.fixture
+def both_loop(tmp_path):
+    """The same for programs whose running loops are to be taken over."""
+    return partial(harness.both_loop, tmp_path)

@@ -1,0 +1,71 @@
+"""What test programs import: compile a function, and report at the end what became of it.
+
+The same program runs plainly and under Stoop; plainly, all of this does nothing. `harness.both` starts both runs.
+"""
+
+import atexit
+import json
+import os
+import sys
+
+STOOP = None
+ANSWERS = {}
+KEPT = []
+
+
+def hot(function, *args, calls=3, **keywords):
+    """Call a function until the interpreter has specialised it, then compile it; returns it."""
+    for _ in range(calls):
+        function(*args, **keywords)
+    return compiled(function)
+
+
+def compiled(function):
+    """Compile a function now; returns it."""
+    KEPT.append(function)  # In both runs: reference counts are compared.
+    if STOOP is not None:
+        plain = getattr(function, "__func__", function)
+        ANSWERS[plain.__qualname__] = STOOP.compile(function)
+    return function
+
+
+def under_stoop():
+    """Whether this is the run under Stoop. Programs must not print it."""
+    return STOOP is not None
+
+
+def _record():
+    functions = []
+    for f in STOOP.stats().functions:
+        regions = [
+            {
+                "kind": r.kind,
+                "line": r.first_line,
+                "state": r.state,
+                "reason": r.reason,
+                "entries": r.entries,
+                "exits": [[x.reason, x.line, x.count] for x in r.exits],
+            }
+            for r in f.regions
+        ]
+        row = {"name": f.name, "filename": f.filename, "line": f.line, "state": f.state, "reason": f.reason}
+        functions.append({**row, "regions": regions})
+    with open(os.environ["PROBE_OUT"], "w", encoding="utf-8") as out:
+        json.dump({"answers": ANSWERS, "functions": functions}, out)
+
+
+def _start():
+    global STOOP
+    if "PROBE_OUT" not in os.environ:
+        return
+    import stoop
+
+    STOOP = stoop
+    if not stoop.is_enabled():
+        stoop.enable(**json.loads(os.environ["PROBE_OPTIONS"]))
+    process = os.getpid()
+    atexit.register(lambda: _record() if os.getpid() == process else None)
+
+
+_start()
+sys.modules.setdefault("probe", sys.modules[__name__])
