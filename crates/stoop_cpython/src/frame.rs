@@ -1,8 +1,8 @@
 //! Interpreter frames: reading them, pushing and popping them by hand, handing them to the interpreter.
 //!
-//! Two ways to set a frame's instruction pointer, which 3.12 tells apart and 3.13 does not:
-//! [`set_running`] says which instruction is running (what tracebacks and `f_lineno` show),
-//! [`set_next`] says where the interpreter goes on once it takes the frame over.
+//! Three ways to set a frame's instruction pointer, which 3.12 tells apart and 3.13 does not:
+//! [`set_running`] says which instruction is running (what tracebacks and `f_lineno` show), [`set_next`] where
+//! the interpreter goes on once [`resume`] hands it the frame, [`set_landing`] where it goes on after a JUMP callback.
 //!
 //! # Safety
 //! Every function wants a live thread state of the calling thread (or, for readers, of a thread that waits for
@@ -11,15 +11,15 @@
 use std::ffi::c_void;
 
 use crate::capi::{
-    _PyEval_EvalFrameDefault, Frame, Obj, PyCode_Type, PyErr_Clear, PyErr_GetRaisedException,
-    PyErr_SetRaisedException, PyEval_GetFrame, PyInterpreterState_Get,
+    _PyEval_EvalFrameDefault, Frame, Obj, PyCell_New, PyCode_Type, PyErr_Clear,
+    PyErr_GetRaisedException, PyErr_SetRaisedException, PyEval_GetFrame, PyInterpreterState_Get,
     PyInterpreterState_ThreadHead, PyLong_FromLong, PyObject_GC_IsTracked, PyObject_GC_Track,
     PyObject_GetArenaAllocator, PyObjectArenaAllocator, PyThreadState, PyThreadState_GetFrame,
     PyThreadState_Next, PyTraceBack_Here, decref, incref, xdecref,
 };
-use crate::decode::{Handler, exception_table};
+use crate::decode::{Handler, exception_table, kind};
 use crate::layout::{self, Layout, at, owner, read, write};
-use crate::objects::bytes_slice;
+use crate::objects::{bytes_slice, tuple_slice};
 
 /// The cell that holds a thread's current frame.
 ///
@@ -269,6 +269,17 @@ pub unsafe fn set_next(frame: *mut Frame, unit: u32) {
     }
 }
 
+/// Says, inside a JUMP callback, where the interpreter goes on after it (an instruction's `unit`). On the jumping
+/// instruction itself, that jump is then made without being reported again.
+///
+/// # Safety
+/// See the module; the frame has a code object.
+#[inline]
+pub unsafe fn set_landing(frame: *mut Frame, unit: u32) {
+    // SAFETY: the caller's frame. The interpreter takes the pointer as it is, on 3.12 too.
+    unsafe { set_running(frame, unit) }
+}
+
 /// Whether a frame is past its prologue, so that it may be shown.
 ///
 /// # Safety
@@ -380,6 +391,41 @@ pub unsafe fn push_frame(tstate: *mut PyThreadState, function: Obj) -> *mut Fram
         write(frame, l.frame_previous, cell.read());
         cell.write(frame);
         frame
+    }
+}
+
+/// Does for a pushed frame, once its arguments are in their slots, what the bytecode before the first traceable
+/// unit does: makes the cells (keeping arguments in them) and copies the closure. Nobody may look at the frame
+/// before: CPython takes cells and free variables for granted. False with MemoryError set.
+///
+/// # Safety
+/// See the module; a frame made by [`push_frame`], on which this has not been called.
+pub unsafe fn prologue(frame: *mut Frame) -> bool {
+    let l = layout::get();
+    // SAFETY: kinds has one byte a slot; free variables are the last ones, in the closure's order.
+    unsafe {
+        let code: Obj = read(frame, l.frame_code);
+        let kinds = bytes_slice(read(code, l.co_localspluskinds));
+        for (i, &k) in kinds.iter().enumerate() {
+            if k & kind::CELL != 0 {
+                let place = slot(frame, i);
+                let cell = PyCell_New(*place);
+                if cell.is_null() {
+                    return false;
+                }
+                xdecref(place.replace(cell));
+            }
+        }
+        let closure: Obj = read(function(frame), l.func_closure);
+        if !closure.is_null() {
+            let cells = tuple_slice(closure);
+            let first = kinds.len() - cells.len();
+            for (i, &cell) in cells.iter().enumerate() {
+                incref(cell);
+                slot(frame, first + i).write(cell);
+            }
+        }
+        true
     }
 }
 
@@ -637,8 +683,9 @@ pub unsafe fn handler_of(code: Obj, unit: u32) -> Option<Handler> {
 
 /// Dispatches the exception that is set, raised by the instruction at `op_unit` of the current frame: adds the
 /// traceback entry (unless the instruction re-raises), and if a handler is in charge, cuts the operand stack to
-/// its level, pushes what it wants and sets the frame to go on there. False if there is none: the exception
-/// stays set and the frame is to be popped.
+/// its level, pushes what it wants and sets the frame to go on there: by [`resume`], or after the JUMP callback
+/// that this runs in. False if there is none: the exception stays set and the frame is to be popped (in a
+/// callback: answer [`crate::monitoring::Answer::Raise`]).
 ///
 /// Tools are not told (no RAISE event): the caller leaves that to the interpreter while any is active.
 ///
@@ -649,6 +696,7 @@ pub unsafe fn unwind(
     frame: *mut Frame,
     op_unit: u32,
     reraised: bool,
+    in_callback: bool,
 ) -> bool {
     debug_assert!(!tstate.is_null());
     let l = layout::get();
@@ -685,7 +733,11 @@ pub unsafe fn unwind(
             push(frame, lasti);
         }
         push(frame, exception);
-        set_next(frame, handler.target);
+        if in_callback {
+            set_landing(frame, handler.target);
+        } else {
+            set_next(frame, handler.target);
+        }
         true
     }
 }
