@@ -3,3 +3,6 @@
 pub mod engine;
 pub mod frontend;
 pub mod helpers;
+pub mod options;
+pub mod reasons;
+pub mod stats;
