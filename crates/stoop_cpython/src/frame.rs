@@ -683,9 +683,12 @@ pub unsafe fn handler_of(code: Obj, unit: u32) -> Option<Handler> {
 
 /// Dispatches the exception that is set, raised by the instruction at `op_unit` of the current frame: adds the
 /// traceback entry (unless the instruction re-raises), and if a handler is in charge, cuts the operand stack to
-/// its level, pushes what it wants and sets the frame to go on there: by [`resume`], or after the JUMP callback
-/// that this runs in. False if there is none: the exception stays set and the frame is to be popped (in a
-/// callback: answer [`crate::monitoring::Answer::Raise`]).
+/// its level, pushes what it wants and sets the frame to go on there by [`resume`]. False if there is none: the
+/// exception stays set and the frame is to be popped.
+///
+/// Inside a JUMP callback: ask [`handler_of`] first. With a handler, call this, then [`set_landing`] on its target.
+/// Without one do not: [`set_running`] and [`crate::monitoring::Answer::Raise`] let the interpreter add the
+/// traceback entry and pop the frame itself.
 ///
 /// Tools are not told (no RAISE event): the caller leaves that to the interpreter while any is active.
 ///
@@ -696,7 +699,6 @@ pub unsafe fn unwind(
     frame: *mut Frame,
     op_unit: u32,
     reraised: bool,
-    in_callback: bool,
 ) -> bool {
     debug_assert!(!tstate.is_null());
     let l = layout::get();
@@ -733,11 +735,7 @@ pub unsafe fn unwind(
             push(frame, lasti);
         }
         push(frame, exception);
-        if in_callback {
-            set_landing(frame, handler.target);
-        } else {
-            set_next(frame, handler.target);
-        }
+        set_next(frame, handler.target);
         true
     }
 }
