@@ -13,14 +13,16 @@ def stoop_command(given=None):
 
     `given` is the user's own (a shell-like string). Otherwise it is the
     `stoop` script installed beside this interpreter, or, where there is none,
-    this interpreter with STOOP=1.
+    this interpreter with STOOP=1. Options in the environment (STOOP_…) are
+    passed on, to Stoop alone.
     """
+    options = {name: value for name, value in os.environ.items() if name.startswith("STOOP_")}
     if given:
-        return shlex.split(given), {}
+        return shlex.split(given), options
     script = Path(sys.executable).with_name("stoop")
     if script.exists():
-        return [str(script)], {}
-    return [sys.executable], {"STOOP": "1"}
+        return [str(script)], options
+    return [sys.executable], {**options, "STOOP": "1"}
 
 
 def environment(extra=None):
