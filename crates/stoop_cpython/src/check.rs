@@ -742,6 +742,11 @@ unsafe fn threads(l: &Layout) -> Probe {
     }
 }
 
+/// A pending call that only shows in the eval breaker.
+unsafe extern "C" fn nothing(_: *mut std::ffi::c_void) -> c_int {
+    0
+}
+
 unsafe fn interpreter(l: &Layout) -> Probe {
     // SAFETY: the current interpreter.
     unsafe {
@@ -779,6 +784,12 @@ unsafe fn interpreter(l: &Layout) -> Probe {
             read::<Obj, _>(interp, l.interp_list_append) == append.0,
             "the cached list.append",
         )?;
+        if Py_AddPendingCall(nothing, std::ptr::null_mut()) == 0 {
+            that(
+                crate::monitoring::pending(PyThreadState_Get()),
+                "the eval breaker",
+            )?;
+        }
         match l.breaker {
             Breaker::Interpreter { version, .. } => {
                 // Versions start at 1 and grow by one a change of events.

@@ -467,7 +467,9 @@ pub struct Layout {
     pub interp_eval_frame: i32,
     /// Tools with global events, a byte an event.
     pub interp_tools: i32,
-    /// Their number.
+    /// Names of the monitoring tools, a pointer a tool.
+    pub interp_tool_names: i32,
+    /// Events in `interp_tools`.
     pub interp_tools_len: i32,
     /// The cached built-in `len`.
     pub interp_len: i32,

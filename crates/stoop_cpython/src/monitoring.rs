@@ -7,13 +7,16 @@
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::capi::{
-    METH_FASTCALL, Obj, PyCFunction_NewEx, PyErr_Clear, PyImport_ImportModule, PyLong_FromLong,
-    PyMethodDef, PyObject_CallFunctionObjArgs, PyObject_GetAttrString, PyObject_Vectorcall,
-    PyThreadState, PyThreadState_Get, PyUnicode_AsUTF8, PyUnicode_FromString, decref, none,
-    xdecref,
+    METH_FASTCALL, Obj, PyCFunction_NewEx, PyDict_GetItemString, PyDict_New, PyDict_SetItemString,
+    PyErr_Clear, PyEval_GetBuiltins, PyFunction_GetCode, PyImport_ImportModule, PyLong_FromLong,
+    PyMethodDef, PyObject_CallFunctionObjArgs, PyObject_CallOneArg, PyObject_GetAttrString,
+    PyObject_Vectorcall, PyRun_String, PyThreadState, PyThreadState_Get, PyTuple_Pack,
+    PyUnicode_AsUTF8, PyUnicode_FromString, decref, none, xdecref,
 };
+use crate::decode::decode_text;
 use crate::layout::{self, Breaker, read};
 use crate::objects::int_value;
 
@@ -65,6 +68,9 @@ static ON_JUMP: Def = Def(PyMethodDef {
     ml_doc: std::ptr::null(),
 });
 
+/// What [`self_test`] waits for: 1 while it runs, 2 once a jump was reported as the layout says.
+static PROBE: AtomicU8 = AtomicU8::new(0);
+
 unsafe extern "C" fn on_jump(_slf: Obj, args: *const Obj, count: isize) -> Obj {
     let Some(handles) = HANDLES.get() else {
         return none();
@@ -78,6 +84,10 @@ unsafe extern "C" fn on_jump(_slf: Obj, args: *const Obj, count: isize) -> Obj {
         let (Some(from), Some(to)) = (from, to) else {
             return none();
         };
+        if PROBE.load(Ordering::Relaxed) != 0 {
+            probe_jump(code);
+            return none();
+        }
         catch_unwind(AssertUnwindSafe(|| {
             (handles.handler)(
                 PyThreadState_Get(),
@@ -152,12 +162,82 @@ pub unsafe fn install(handler: JumpFn) -> Result<(), String> {
             c"register_callback",
             &[handles.tool, handles.jump, function],
         )?);
+        let tested = self_test(name);
         xdecref(name);
         xdecref(function);
         xdecref(monitoring);
         xdecref(sys);
+        if tested.is_err() {
+            uninstall();
+        }
+        tested
     }
-    Ok(())
+}
+
+/// Inside the callback of the probe's jump: do thread state and frame look as the layout says?
+unsafe fn probe_jump(code: Obj) {
+    let l = layout::get();
+    // SAFETY: the current frame runs `code`, as checked.
+    unsafe {
+        let ts = PyThreadState_Get();
+        let frame = crate::frame::current(ts);
+        let good = read::<i32, _>(ts, l.ts_tracing) > 0
+            && read::<i32, _>(ts, l.ts_what_event) == 7
+            && crate::frame::code(frame) == code
+            && crate::frame::stacktop(frame) == read::<i32, _>(code, l.co_nlocalsplus) + 1
+            && is_armed(code);
+        if good {
+            PROBE.store(2, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Reports one jump of a small function to ourselves, to see that monitoring data lie where the layout says.
+unsafe fn self_test(name: Obj) -> Result<(), String> {
+    let l = layout::get();
+    let wrong = |what: &str| {
+        Err(format!(
+            "monitoring is laid out differently from what Stoop knows: {what}"
+        ))
+    };
+    // SAFETY: a function of our own, run once; all references are dropped.
+    unsafe {
+        let interp: *const u8 = read(PyThreadState_Get(), l.ts_interp);
+        if read::<Obj, _>(interp, l.interp_tool_names + 8 * i32::from(TOOL)) != name {
+            return wrong("the tools' names");
+        }
+        let names = PyDict_New();
+        PyDict_SetItemString(names, c"__builtins__".as_ptr(), PyEval_GetBuiltins());
+        let text = c"def probe(items):\n    for i in items: pass\n";
+        xdecref(PyRun_String(text.as_ptr(), 257, names, names));
+        let probe = PyDict_GetItemString(names, c"probe".as_ptr());
+        if probe.is_null() {
+            PyErr_Clear();
+            decref(names);
+            return wrong("a function for probing cannot be made");
+        }
+        let code = PyFunction_GetCode(probe);
+        let before = decode_text(code);
+        let armed = arm(code);
+        let during = decode_text(code);
+        let seen = armed && is_armed(code);
+        PROBE.store(1, Ordering::Relaxed);
+        let items = PyTuple_Pack(2, none(), none());
+        xdecref(PyObject_CallOneArg(probe, items));
+        xdecref(items);
+        PyErr_Clear();
+        // Within a callback of somebody's nothing is reported; then this must do.
+        let muted = read::<i32, _>(PyThreadState_Get(), l.ts_tracing) > 0;
+        let reported = PROBE.swap(0, Ordering::Relaxed) == 2 || muted;
+        let disarmed = disarm(code) && !is_armed(code);
+        decref(names);
+        match (seen && disarmed, before == during, reported) {
+            (false, ..) => wrong("a code object's tools"),
+            (_, false, _) => wrong("instrumented instructions"),
+            (.., false) => wrong("a jump event's thread and frame"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Gives the tool id back; armed code objects report no more.

@@ -196,6 +196,7 @@ pub static LAYOUT: Layout = Layout {
     interp_threads_head: 72,
     interp_eval_frame: 1744,
     interp_tools: 381744,
+    interp_tool_names: 382872,
     interp_tools_len: 15,
     interp_len: 381712,
     interp_isinstance: 381704,

@@ -197,6 +197,7 @@ pub static LAYOUT: Layout = Layout {
     interp_threads_head: 7344,
     interp_eval_frame: 8472,
     interp_tools: 193136,
+    interp_tool_names: 194264,
     interp_tools_len: 15,
     interp_len: 193080,
     interp_isinstance: 193072,
