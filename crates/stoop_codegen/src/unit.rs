@@ -35,7 +35,7 @@ pub struct Request<'a> {
 /// The code holds absolute addresses only and may be copied anywhere.
 #[derive(Clone, Debug, Default)]
 pub struct Compiled {
-    /// The code, entry first, followed by its floating-point constants.
+    /// The code, entry first, followed by its floating-point constants and a stub for its rare calls.
     pub bytes: Vec<u8>,
     /// How many of the bytes are instructions.
     pub code_size: usize,

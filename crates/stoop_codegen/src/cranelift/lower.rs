@@ -3,12 +3,13 @@
 use super::Facts;
 use super::exits::{Pending, Tail};
 use super::slots::{self, Roots};
+use super::stub;
 use crate::runtime::{Helper, M};
 use crate::unit::{Error, ExitDesc, Request};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     self, AbiParam, BlockArg, InstBuilder, MemFlagsData, SigRef, Signature, SourceLoc, StackSlot, StackSlotData,
-    StackSlotKind, Value as CV, types,
+    StackSlotKind, UserExternalName, Value as CV, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -35,6 +36,7 @@ pub(crate) fn lower(
     let exit_buffer = slot(&mut b);
     let arguments = slot(&mut b);
     let scratch = slot(&mut b);
+    let stub_result = slot(&mut b);
     let mut l = Lower {
         req: request,
         f: func,
@@ -49,6 +51,10 @@ pub(crate) fn lower(
         raise: None,
         inst: Inst(0),
         signatures: HashMap::new(),
+        stubs: HashMap::new(),
+        stub: None,
+        stub_result,
+        uses_floats: func.values.iter().any(|v| v.ty == Type::F64),
         method_slots: HashMap::new(),
         exit_buffer,
         exit_need: 1,
@@ -138,6 +144,11 @@ pub(crate) struct Lower<'a> {
     /// The present instruction.
     pub(crate) inst: Inst,
     signatures: HashMap<Helper, SigRef>,
+    stubs: HashMap<Helper, ir::FuncRef>,
+    stub: Option<ir::UserExternalNameRef>,
+    /// Where the stub leaves results.
+    stub_result: StackSlot,
+    uses_floats: bool,
     /// Where each `PyLoadMethod` leaves self or NULL.
     pub(crate) method_slots: HashMap<Inst, StackSlot>,
     pub(crate) exit_buffer: StackSlot,
@@ -228,6 +239,10 @@ impl<'a> Lower<'a> {
     /// Calls a helper with machine values.
     pub(crate) fn helper(&mut self, h: Helper, args: &[CV]) -> Option<CV> {
         debug_assert_eq!(args.len(), h.params().len(), "{}", h.name());
+        let cold = self.b.current_block().is_some_and(|now| self.b.func.layout.is_cold(now));
+        if cold && self.keeps_registers(h) {
+            return self.helper_keeping_registers(h, args);
+        }
         let b = &mut self.b;
         let sig = *self.signatures.entry(h).or_insert_with(|| {
             let of = |m: &M| match m {
@@ -244,6 +259,45 @@ impl<'a> Lower<'a> {
         let callee = self.address((self.req.helpers)(h));
         let call = self.b.ins().call_indirect(sig, callee, args);
         self.b.inst_results(call).first().copied()
+    }
+
+    /// Whether a call in a cold block goes through the stub: it costs a few nanoseconds, and saves hot loops
+    /// from keeping floats in memory for the sake of a call that hardly ever happens.
+    fn keeps_registers(&self, h: Helper) -> bool {
+        match h {
+            Helper::SideExit | Helper::RaiseExit => false,
+            // Destroying objects is common, and harms floats only: other values have registers to stay in.
+            Helper::Dealloc => stub::EXISTS && self.uses_floats,
+            // The stub takes three words and a double, and yields a word.
+            _ => stub::EXISTS && h.result() != M::D && h.params().iter().filter(|m| **m != M::D).count() <= 3,
+        }
+    }
+
+    fn helper_keeping_registers(&mut self, h: Helper, args: &[CV]) -> Option<CV> {
+        let name = *self.stub.get_or_insert_with(|| {
+            self.b.func.declare_imported_user_function(UserExternalName { namespace: 0, index: stub::INDEX })
+        });
+        let target = self.address((self.req.helpers)(h));
+        let out = self.stack_address(self.stub_result, 0);
+        let mut all = vec![target, out];
+        all.extend_from_slice(args);
+        let callee = match self.stubs.get(&h) {
+            Some(c) => *c,
+            None => {
+                let params: Vec<_> = all.iter().map(|v| self.b.func.dfg.value_type(*v)).collect();
+                let signature = self.b.import_signature(stub::signature(&params));
+                let name = ir::ExternalName::user(name);
+                let callee = self.b.import_function(ir::ExtFuncData { name, signature, colocated: true, patchable: false });
+                *self.stubs.entry(h).or_insert(callee)
+            }
+        };
+        self.b.ins().call(callee, &all);
+        let ty = match h.result() {
+            M::V | M::D => return None,
+            M::R | M::P | M::L => types::I64,
+            M::I => types::I32,
+        };
+        Some(self.b.ins().stack_load(types::I64, ty, self.stub_result, 0))
     }
 
     /// Calls a helper that has a result.

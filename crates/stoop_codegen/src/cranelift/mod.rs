@@ -11,6 +11,7 @@ mod lists;
 mod lower;
 mod objects;
 mod slots;
+mod stub;
 
 use crate::disas;
 use crate::unit::{Compiled, Error, Request};
@@ -57,9 +58,6 @@ fn compile_with(
     let exits = lower::lower(request, isa.frontend_config(), &mut context.func, builder)?;
     let clif = request.want_text.then(|| context.func.display().to_string());
     let code = context.compile(isa, &mut ControlPlane::default()).map_err(|e| Error::Backend(e.inner.to_string()))?;
-    if !code.buffer.relocs().is_empty() {
-        return Err(Error::Backend(format!("unexpected relocations: {:?}", code.buffer.relocs())));
-    }
     let mut unit_map: Vec<(u32, u32)> = Vec::new();
     for loc in code.buffer.get_srclocs_sorted() {
         if !loc.loc.is_default() && unit_map.last().is_none_or(|l| l.1 != loc.loc.bits()) {
@@ -68,6 +66,7 @@ fn compile_with(
     }
     let mut bytes = code.code_buffer().to_vec();
     let code_size = disas::code_size(&bytes);
+    stub::append(&mut bytes, code.buffer.relocs(), isa)?;
     disas::fuse_overflow_branches(&mut bytes[..code_size]);
     let asm = request.want_text.then(|| disas::text(&bytes[..code_size], 0, &unit_map));
     Ok(Compiled {
