@@ -24,7 +24,7 @@ class Unmeasured(Exception):
 
 
 def count_instructions(command, extra, additions, iterations):
-    """How many instructions callgrind sees the counted program execute."""
+    """How many instructions callgrind sees the counted program execute, and what that says."""
     done = subprocess.run(
         [
             "valgrind",
@@ -43,11 +43,11 @@ def count_instructions(command, extra, additions, iterations):
     if done.returncode != 0 or not found:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise Unmeasured(f"the program failed under valgrind: {last}")
-    return int(found.group(1))
+    return int(found.group(1)), done.stdout.strip()
 
 
 def instructions_per_addition(command, extra):
-    """Instructions retired for one more integer addition in a hot loop.
+    """Instructions retired for one more integer addition in a hot loop, and a remark.
 
     Four runs, a difference of differences: what is the same for k and 2k
     additions (the loop itself) falls out, and so does all that does not grow
@@ -57,10 +57,10 @@ def instructions_per_addition(command, extra):
         raise Unmeasured("valgrind is not installed")
     slopes = []
     for additions in (ADDITIONS, 2 * ADDITIONS):
-        few = count_instructions(command, extra, additions, ITERATIONS)
-        many = count_instructions(command, extra, additions, 11 * ITERATIONS)
+        few, _ = count_instructions(command, extra, additions, ITERATIONS)
+        many, remark = count_instructions(command, extra, additions, 11 * ITERATIONS)
         slopes.append((many - few) / (10 * ITERATIONS))
-    return (slopes[1] - slopes[0]) / ADDITIONS
+    return (slopes[1] - slopes[0]) / ADDITIONS, remark
 
 
 def one_start(command, extra, code):
@@ -108,25 +108,22 @@ def starts(peers, rounds=STARTS):
     }
 
 
-def report(peers, with_instructions=True):
+def report(peers):
     """Measure both figures, print them, and return them for the JSON file."""
     result = {"additions": {}, "start": {}}
     print("\nMachine instructions for one hot integer addition in a loop (callgrind):")
     for name, (command, extra) in peers.items():
-        if not with_instructions:
-            print("  skipped: not asked for")
-            break
         # valgrind has to start the interpreter itself, not a script that starts it.
         if name == "Stoop":
             command, extra = [sys.executable], {**extra, "STOOP": "1"}
         try:
-            figure = instructions_per_addition(command, extra)
+            figure, remark = instructions_per_addition(command, extra)
         except Unmeasured as why:
             result["additions"][name] = None
             print(f"  {name:8} skipped: {why}")
         else:
             result["additions"][name] = figure
-            print(f"  {name:8} {figure:6.1f}")
+            print(f"  {name:8} {figure:6.1f}  {remark}".rstrip())
 
     print(f"\nProcess start, `-c pass` (shortest and median of {STARTS}, peak memory):")
     try:

@@ -25,7 +25,9 @@ def main():
         loop(20, 3)
     stoop = sys.modules.get("stoop")
     if stoop is not None and stoop.is_enabled():
-        stoop.compile(loop)
+        refusal = stoop.compile(loop)
+        if refusal:
+            print(f"not compiled: {refusal}")
     total = loop(iterations, 3)
     assert total == 3 * additions * iterations, total
 
