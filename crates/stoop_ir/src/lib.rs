@@ -8,6 +8,7 @@ mod table;
 
 pub mod cfg;
 pub mod func;
+pub mod interp;
 pub mod ops;
 pub mod parse;
 pub mod print;

@@ -31,6 +31,8 @@ pub enum Operand {
     I1,
     /// A reference (or NULL).
     Ref,
+    /// Anything.
+    Any,
 }
 
 /// What operand `i` of an operation is.
@@ -72,6 +74,8 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::FloatToInt
         | Op::FloatToBool => Operand::F64,
         Op::BoxBool | Op::BoolNot | Op::BoolToInt | Op::Branch | Op::GuardTrue | Op::GuardFalse => Operand::I1,
+        // What a slot held may have been known unboxed only.
+        Op::StoreLocal if i == 1 => Operand::Any,
         Op::ListItem | Op::TupleItem | Op::ListSwap if i == 1 => Operand::I64,
         Op::ListSetFloat | Op::ListSetInt if i == 1 => Operand::I64,
         Op::ListSetFloat if i == 2 => Operand::F64,

@@ -1,0 +1,178 @@
+//! The reference interpreter's operations on objects: references, guards, boxes, lists, tuples, iterators,
+//! attributes, cells.
+
+use super::heap::{Fault, Kind, Obj, Val};
+use super::{Interp, Step, index};
+use crate::func::{Imm, InstData};
+use crate::ops::Op;
+
+fn done(v: Val) -> Result<Step, Fault> {
+    Ok(Step::Value(Some(v)))
+}
+
+fn item(items: &[Obj], at: i64) -> Result<Obj, Fault> {
+    usize::try_from(at).ok().and_then(|i| items.get(i).copied()).ok_or_else(|| format!("position {at} of {}", items.len()))
+}
+
+impl Interp<'_> {
+    pub(super) fn object_step(&mut self, data: &InstData, args: &[Val]) -> Result<Step, Fault> {
+        match (data.op, args) {
+            (Op::IncRef, [Val::Ref(o)]) => self.heap.incref(*o).map(|()| Step::Value(None)),
+            (Op::DecRef, [Val::Ref(o)]) => self.heap.decref(*o).map(|()| Step::Value(None)),
+            (Op::GuardClass | Op::GuardVersion, [Val::Ref(o)]) => {
+                let want = data.result.map(|r| self.func.ty(r));
+                let holds = Some(self.heap.get(*o)?.ty()) == want;
+                Ok(if holds { Step::Value(Some(args[0])) } else { Step::Leave })
+            }
+            (Op::GuardIs, [a, b]) => Ok(if a == b { Step::Value(None) } else { Step::Leave }),
+            (Op::GuardNotNull, [v]) => Ok(if *v == Val::Null { Step::Leave } else { Step::Value(Some(*v)) }),
+            (Op::RefCast, [v]) => done(*v),
+            (Op::ObjIs, [a, b]) => done(Val::I1(a == b)),
+            (Op::IsNull, [v]) => done(Val::I1(*v == Val::Null)),
+            (Op::BoxInt | Op::BoxFloat | Op::BoxBool, [v]) => {
+                let v = self.heap.boxed(*v);
+                done(v)
+            }
+            (Op::UnboxInt | Op::UnboxFloat | Op::UnboxBool, [Val::Ref(o)]) => match (data.op, &*self.heap.get(*o)?) {
+                (Op::UnboxInt, Kind::Int(i)) => done(Val::I64(*i)),
+                (Op::UnboxInt, Kind::BigInt) => Ok(Step::Leave),
+                (Op::UnboxFloat, Kind::Float(f)) => done(Val::F64(*f)),
+                (Op::UnboxBool, Kind::Bool(b)) => done(Val::I1(*b)),
+                (_, k) => Err(format!("can't unbox {k:?}")),
+            },
+            (Op::BuildTuple | Op::BuildList, _) => {
+                let items = args.iter().map(|a| match a {
+                    Val::Ref(o) => Ok(*o),
+                    v => Err(format!("{v:?} is no item")),
+                });
+                let items = items.collect::<Result<Vec<_>, _>>()?;
+                let kind = if data.op == Op::BuildTuple { Kind::Tuple(items) } else { Kind::List(items) };
+                done(Val::Ref(self.heap.alloc(kind)))
+            }
+            (Op::NewRangeIter, [Val::I64(start), Val::I64(stop), Val::I64(step)]) => {
+                let (start, stop, step) = (*start, *stop, *step);
+                if step == 0 {
+                    return Ok(Step::Leave);
+                }
+                // How many whole steps fit before the stop, with both turned upwards.
+                let (way, step128) = (i128::from(stop) - i128::from(start), i128::from(step));
+                let n = ((way * step128.signum() + step128.abs() - 1).div_euclid(step128.abs())).max(0);
+                match i64::try_from(n) {
+                    Ok(n) => done(Val::Ref(self.heap.alloc(Kind::RangeIter(start, step, n)))),
+                    Err(_) => Ok(Step::Leave),
+                }
+            }
+            (_, [Val::Ref(o), ..]) => self.container_step(data, *o, &args[1..]),
+            _ => Err(format!("no rule for these operands: {args:?}")),
+        }
+    }
+
+    fn container_step(&mut self, data: &InstData, o: Obj, rest: &[Val]) -> Result<Step, Fault> {
+        let kind = self.heap.get(o)?;
+        match (data.op, kind, rest) {
+            (Op::ListLen, Kind::List(items), _) | (Op::TupleLen, Kind::Tuple(items), _) => done(Val::I64(items.len() as i64)),
+            (Op::StrLen, Kind::Str(s), _) => done(Val::I64(s.chars().count() as i64)),
+            (Op::ListItem, Kind::List(items), [Val::I64(i)]) | (Op::TupleItem, Kind::Tuple(items), [Val::I64(i)]) => {
+                done(Val::Ref(item(items, *i)?))
+            }
+            (Op::ListSwap, Kind::List(items), [Val::I64(i), Val::Ref(new)]) => {
+                let old = item(items, *i)?;
+                items[*i as usize] = *new;
+                done(Val::Ref(old))
+            }
+            (Op::ListSetFloat | Op::ListSetInt, Kind::List(items), [Val::I64(i), v]) => {
+                let old = item(items, *i)?;
+                let new = self.overwrite(old, *v)?;
+                if let (Some(new), Kind::List(items)) = (new, self.heap.get(o)?) {
+                    items[*i as usize] = new;
+                    self.heap.decref(old)?;
+                }
+                Ok(Step::Value(None))
+            }
+            (Op::ListAppend, Kind::List(items), [Val::Ref(new)]) => {
+                items.push(*new);
+                Ok(Step::Value(None))
+            }
+            (Op::RangeIterLen, Kind::RangeIter(_, _, left), _) => done(Val::I64(*left)),
+            (Op::RangeIterNext, Kind::RangeIter(next, step, left), _) if *left > 0 => {
+                let v = *next;
+                *left -= 1;
+                *next = next.wrapping_add(*step);
+                done(Val::I64(v))
+            }
+            (Op::ListIterNext, Kind::ListIter(..), _) | (Op::TupleIterNext, Kind::TupleIter(..), _) => self.next_item(o),
+            (Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt, Kind::Instance(..), _) => {
+                self.field_step(data, o, rest)
+            }
+            (Op::LoadCell, Kind::Cell(content), _) => Ok(content.map_or(Step::Leave, |c| Step::Value(Some(Val::Ref(c))))),
+            (Op::SwapCell, Kind::Cell(content), [new]) => {
+                let new = if let Val::Ref(o) = new { Some(*o) } else { None };
+                done(std::mem::replace(content, new).map_or(Val::Null, Val::Ref))
+            }
+            (_, kind, _) => Err(format!("no rule for {kind:?} and {rest:?}")),
+        }
+    }
+
+    /// Overwrites a uniquely owned box of the same kind, or makes a new one.
+    fn overwrite(&mut self, old: Obj, v: Val) -> Result<Option<Obj>, Fault> {
+        let unique = self.heap.is_unique(old)?;
+        match (self.heap.get(old)?, v) {
+            (Kind::Float(f), Val::F64(new)) if unique => *f = new,
+            (Kind::Int(i), Val::I64(new)) if unique => *i = new,
+            _ => {
+                let Val::Ref(new) = self.heap.boxed(v) else { return Err(format!("can't store {v:?}")) };
+                return Ok(Some(new));
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_item(&mut self, iter: Obj) -> Result<Step, Fault> {
+        let (items_of, at) = match self.heap.get(iter)? {
+            Kind::ListIter(o, at) | Kind::TupleIter(o, at) => (*o, *at),
+            k => return Err(format!("{k:?} is no iterator")),
+        };
+        let Some(of) = items_of else { return done(Val::Null) };
+        let next = match self.heap.get(of)? {
+            Kind::List(items) | Kind::Tuple(items) => items.get(at).copied(),
+            k => return Err(format!("{k:?} is no sequence")),
+        };
+        if let Kind::ListIter(o, at) | Kind::TupleIter(o, at) = self.heap.get(iter)? {
+            match next {
+                Some(_) => *at += 1,
+                None => *o = None,
+            }
+        }
+        match next {
+            Some(o) => done(Val::Ref(o)),
+            None => {
+                self.heap.decref(of)?;
+                done(Val::Null)
+            }
+        }
+    }
+
+    fn field_step(&mut self, data: &InstData, o: Obj, rest: &[Val]) -> Result<Step, Fault> {
+        debug_assert!(matches!(data.imm, Imm::Index(_)));
+        let k = index(data)?;
+        let Kind::Instance(_, fields) = self.heap.get(o)? else { return Err("no instance".to_owned()) };
+        let old = *fields.get(k).ok_or_else(|| format!("no attribute {k}"))?;
+        match (data.op, rest, old) {
+            (_, _, None) => Ok(Step::Leave),
+            (Op::LoadField, _, Some(old)) => done(Val::Ref(old)),
+            (Op::SwapField, [Val::Ref(new)], Some(old)) => {
+                fields[k] = Some(*new);
+                done(Val::Ref(old))
+            }
+            (_, [v], Some(old)) => {
+                let new = self.overwrite(old, *v)?;
+                if let (Some(new), Kind::Instance(_, fields)) = (new, self.heap.get(o)?) {
+                    fields[k] = Some(new);
+                    self.heap.decref(old)?;
+                }
+                Ok(Step::Value(None))
+            }
+            _ => Err(format!("no rule for {rest:?}")),
+        }
+    }
+}
