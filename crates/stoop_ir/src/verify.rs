@@ -230,6 +230,7 @@ impl Verifier<'_> {
                 Operand::F64 => ty == Type::F64,
                 Operand::I1 => ty == Type::I1,
                 Operand::Ref => ty.is_ref(),
+                Operand::Any => true,
             };
             if !fits {
                 self.inst_error(i, &format!("operand {j} can't be {ty}"));

@@ -1,5 +1,6 @@
 //! Stoop: stoop_jit.
 
+pub mod dump;
 pub mod engine;
 pub mod frontend;
 pub mod helpers;

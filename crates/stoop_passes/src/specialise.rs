@@ -187,6 +187,9 @@ impl Specialiser {
     }
 
     fn int(&mut self, f: &mut Function, v: Value, st: Option<State>) -> Value {
+        if let Some(n) = constant(f, v, Class::Int).and_then(|t| t.parse::<i64>().ok()) {
+            return self.emit(f, Op::ConstInt, &[], Imm::Int(n), Type::I64, None).expect("a constant");
+        }
         match self.ty(f, v) {
             Type::I64 => v,
             Type::Exact(Class::Bool) => {
@@ -202,6 +205,15 @@ impl Specialiser {
 
     /// The operand as a double. Ints are converted; `exact` leaves where that would lose bits.
     fn float(&mut self, f: &mut Function, v: Value, exact: bool, st: Option<State>) -> Value {
+        if let Some(x) = constant(f, v, Class::Float).and_then(|t| t.parse::<f64>().ok()) {
+            return self.emit(f, Op::ConstFloat, &[], Imm::Float(x.to_bits()), Type::F64, None).expect("a constant");
+        }
+        if let Some(n) = constant(f, v, Class::Int).and_then(|t| t.parse::<i64>().ok())
+            && n.unsigned_abs() <= 1 << 53
+        {
+            let bits = (n as f64).to_bits();
+            return self.emit(f, Op::ConstFloat, &[], Imm::Float(bits), Type::F64, None).expect("a constant");
+        }
         match self.ty(f, v).class() {
             Some(Class::Int | Class::Bool) => {
                 let i = self.int(f, v, st);
@@ -498,6 +510,15 @@ impl Specialiser {
         } else {
             self.yields_borrowed(f, d, seq);
         }
+    }
+}
+
+/// The text of a constant of this class: its exact repr, for numbers.
+fn constant(f: &Function, v: Value, class: Class) -> Option<&str> {
+    let d = f.inst(f.def_inst(v)?);
+    match (d.op, d.imm) {
+        (Op::ConstObj, Imm::Const(c)) if f.consts[c.index()].class == Some(class) => Some(f.consts[c.index()].text.as_str()),
+        _ => None,
     }
 }
 

@@ -208,8 +208,18 @@ fn meet(func: &Function, roots: &Roots, b: Block, preds: &[(Block, usize)], ends
             let value = match named {
                 Some(v) => v,
                 None => {
-                    let common = visited().next()?.2[k]?.value;
-                    visited().all(|(_, _, end)| end[k].is_some_and(|f| f.value == common)).then_some(common)?
+                    // A parameter that every edge gives what the slot holds there, or a value all agree on.
+                    let gives = |i: usize| {
+                        visited().all(|(p, edge, end)| {
+                            let given = func.terminator(p).map(|t| func.inst(t).targets[edge].args[i]);
+                            matches!((given, end[k]), (Some(g), Some(f)) if roots.value(g) == roots.value(f.value))
+                        })
+                    };
+                    let first = visited().next()?.2[k]?.value;
+                    match (0..data.params.len()).find(|i| gives(*i)) {
+                        Some(i) => data.params[i],
+                        None => visited().all(|(_, _, end)| end[k].is_some_and(|f| f.value == first)).then_some(first)?,
+                    }
                 }
             };
             let mut exact = true;

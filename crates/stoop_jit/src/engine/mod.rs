@@ -11,7 +11,7 @@ mod invariants;
 mod policy;
 pub mod record;
 pub mod registry;
-mod sampler;
+pub mod sampler;
 mod stack;
 pub mod totals;
 mod well_known;

@@ -69,7 +69,7 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
             if k >= code.instrs.len() {
                 return None;
             }
-            if leaders.contains(&code.instrs[k].unit) {
+            if code.instrs[k].half == 0 && leaders.contains(&code.instrs[k].unit) {
                 work.push(code.instrs[k].unit);
                 break;
             }
@@ -100,7 +100,7 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
                 return None;
             }
             let next = code.instrs[k].unit;
-            if next != i.unit && leaders.contains(&next) {
+            if code.instrs[k].half == 0 && leaders.contains(&next) {
                 successors.push(next);
                 break;
             }
