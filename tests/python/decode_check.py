@@ -97,7 +97,10 @@ def decoded(text):
             raise ValueError(line)
         unit, op_unit, _next, name, arg = words[:5]
         more = dict(w.split("=", 1) for w in words[5:] if "=" in w)
-        number = lambda key: int(more[key]) if key in more else None
+
+        def number(key, more=more):
+            return int(more[key]) if key in more else None
+
         rows.append((
             int(unit), int(op_unit), name, int(arg), number("flag"), number("flag2"), number("half"),
             number("target"), number("kwnames"), number("line"),
@@ -142,7 +145,7 @@ def warm_code():
     for _ in range(50):
         json.dumps({"a": [1, 2.5, None, "x"] * 5})
         json.loads('{"a": [1, 2.5, null, "x"]}')
-        re.compile("(a|b)*c+[d-f]{2,3}", 0 if _ else re.DEBUG & 0)
+        re.compile("(a|b)*c+[d-f]{2,3}")
         textwrap.wrap("some words to wrap " * 5, 20)
         ast.unparse(ast.parse("def f(x):\n  return [i*2 for i in x if i]"))
         re.purge()
