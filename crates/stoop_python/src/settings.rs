@@ -1,0 +1,139 @@
+//! Options from Python, and switching the engine on with them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyList};
+
+use stoop_jit::engine::api::{self, Config};
+use stoop_jit::engine::sampler::Settings;
+use stoop_jit::options::{self, Options, Value};
+
+/// The options in force: `None` until they are first asked for, when the environment is read.
+static IN_FORCE: Mutex<Option<Options>> = Mutex::new(None);
+
+fn lock() -> MutexGuard<'static, Option<Options>> {
+    IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The options so far: defaults under the environment, where Python itself heeds it.
+fn current(py: Python<'_>) -> PyResult<Options> {
+    if let Some(options) = &*lock() {
+        return Ok(options.clone());
+    }
+    let mut options = Options::default();
+    let flags = py.import("sys")?.getattr("flags")?;
+    if !flags.getattr("ignore_environment")?.is_truthy()? {
+        options.set_from_environment().map_err(|e| PyValueError::new_err(e.to_string()))?;
+    }
+    Ok(options)
+}
+
+/// A value from Python.
+fn value(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if let Ok(switch) = object.cast::<PyBool>() {
+        return Ok(Value::Switch(switch.is_true()));
+    }
+    if let Ok(number) = object.extract::<i64>() {
+        return Ok(Value::Number(number));
+    }
+    if let Ok(text) = object.extract::<String>() {
+        return Ok(Value::Text(text));
+    }
+    let kind = object.get_type().name()?.to_string();
+    Err(PyTypeError::new_err(format!("option '{name}': expected a bool, int or str, not {kind}")))
+}
+
+fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Switch(v) => v.into_pyobject(py)?.to_owned().into_any(),
+        Value::Number(v) => v.into_pyobject(py)?.into_any(),
+        Value::Text(v) => v.into_pyobject(py)?.into_any(),
+    })
+}
+
+/// Switches the engine on with these options over the ones in force.
+pub fn enable(given: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = given.py();
+    let mut wanted = current(py)?;
+    for (name, object) in given.iter() {
+        let name: String = name.extract()?;
+        wanted.set(&name, &value(&name, &object)?).map_err(|e| PyValueError::new_err(e.to_string()))?;
+    }
+    if api::is_enabled() && lock().as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    let config = config(&wanted);
+    // SAFETY: the GIL is held; importing this module has checked the layout and the interpreter.
+    unsafe { api::enable(config) }.map_err(PyRuntimeError::new_err)?;
+    *lock() = Some(wanted);
+    watch_the_process(py)
+}
+
+fn config(options: &Options) -> Config {
+    Config {
+        settings: Settings {
+            interval: Duration::from_millis(options.sample_interval_ms.unsigned_abs()),
+            threshold: u32::try_from(options.threshold).unwrap_or(u32::MAX),
+            functions: options.functions,
+            osr: options.osr,
+        },
+        budget: usize::try_from(options.budget_mb).unwrap_or(usize::MAX >> 20) << 20,
+        passes_off: options.passes_off(),
+        verify: options.verify,
+    }
+}
+
+/// Has the engine told when the process forks, and before the interpreter goes.
+fn watch_the_process(py: Python<'_>) -> PyResult<()> {
+    static DONE: Mutex<bool> = Mutex::new(false);
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::mem::replace(&mut *done, true) {
+        return Ok(());
+    }
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("after_in_child", wrap_pyfunction!(after_fork, py)?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(shutdown, py)?,))?;
+    Ok(())
+}
+
+#[pyfunction]
+fn after_fork() {
+    api::after_fork();
+}
+
+#[pyfunction]
+fn shutdown() {
+    api::shutdown();
+}
+
+/// The options in force, by name.
+pub fn in_force(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in current(py)?.values() {
+        dict.set_item(name, object(py, &value)?)?;
+    }
+    Ok(dict)
+}
+
+/// The table of options.
+pub fn table(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for row in options::rows() {
+        let dict = PyDict::new(py);
+        dict.set_item("name", row.name)?;
+        dict.set_item("default", object(py, &row.default)?)?;
+        dict.set_item("unit", row.unit)?;
+        dict.set_item("help", row.help)?;
+        list.append(dict)?;
+    }
+    Ok(list)
+}
+
+/// The budget for machine code, in bytes.
+pub fn code_budget(py: Python<'_>) -> PyResult<usize> {
+    Ok(config(&current(py)?).budget)
+}
