@@ -134,7 +134,7 @@ impl Walk {
             Op::Branch => {
                 if let Some(truth) = self.known(func, func.inst(i).args[0]) {
                     let d = func.inst_mut(i);
-                    d.targets.swap_remove(usize::from(!truth));
+                    d.targets.swap_remove(usize::from(truth));
                     d.op = Op::Jump;
                     d.args.clear();
                     self.removed += 1;

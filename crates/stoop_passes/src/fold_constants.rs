@@ -283,7 +283,7 @@ fn fold_branch(func: &mut Function, b: Block, replace: &mut Replacements) -> boo
     let same = func.inst(t).targets[0] == func.inst(t).targets[1];
     if same || known.is_some() {
         let d = func.inst_mut(t);
-        d.targets.swap_remove(usize::from(known == Some(false)));
+        d.targets.swap_remove(usize::from(known == Some(true)));
         d.targets.truncate(1);
         d.op = Op::Jump;
         d.args.clear();
