@@ -242,7 +242,7 @@ impl Units {
 /// Reads a code object.
 ///
 /// # Safety
-/// A live code object; GIL held; [`check`] has succeeded.
+/// A live code object; GIL held; [`crate::check::check`] has succeeded.
 pub unsafe fn decode(code: Obj) -> Result<CodeInfo, Unreadable> {
     let l = layout::get();
     // SAFETY: the caller's code object; the layout was checked against the running interpreter.

@@ -19,19 +19,19 @@ pub enum Feedback {
     Str,
     /// `a += b` on strs, stored into the local that held the left operand.
     StrInPlace,
-    /// list[int].
+    /// `list[int]`.
     ListInt,
-    /// tuple[int].
+    /// `tuple[int]`.
     TupleInt,
-    /// str[int].
+    /// `str[int]`.
     StrInt,
-    /// dict[key].
+    /// `dict[key]`.
     DictGet,
     /// A class's Python `__getitem__`.
     GetItemFunction,
-    /// list[int] = value.
+    /// `list[int] = value`.
     ListSetInt,
-    /// dict[key] = value.
+    /// `dict[key] = value`.
     DictSet,
     /// Over a list.
     IterList,

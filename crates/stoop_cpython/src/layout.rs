@@ -1,6 +1,6 @@
 //! Where things lie in the memory of the CPython at hand.
 //!
-//! One [`Layout`] a version, chosen at run time by [`check`]; [`get`] is how everything else
+//! One [`Layout`] a version, chosen at run time by [`crate::check::check`]; [`get`] is how everything else
 //! reaches it. Offsets are in bytes from the start of the thing named; unless a field's note gives a width,
 //! the field is a 64-bit word.
 
@@ -489,7 +489,7 @@ pub fn set(layout: &'static Layout) {
 /// The layout of the running interpreter.
 ///
 /// # Panics
-/// Before [`check`] has succeeded: a caller's bug, since nothing of CPython may be touched then.
+/// Before [`crate::check::check`] has succeeded: a caller's bug, since nothing of CPython may be touched then.
 #[inline]
 pub fn get() -> &'static Layout {
     CURRENT

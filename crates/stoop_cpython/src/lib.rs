@@ -17,6 +17,7 @@ pub mod layout;
 pub mod monitoring;
 pub mod objects;
 pub mod opcodes;
+mod probe;
 pub mod thread;
 mod v3_12;
 mod v3_13;

@@ -169,7 +169,7 @@ impl Opcode {
     }
 }
 
-/// What a specialised opcode says, before its caches are read into a [`crate::decode::Feedback`].
+/// What a specialised opcode says, before its caches are read into a [`crate::feedback::Feedback`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(
     missing_docs,
