@@ -152,3 +152,51 @@ fn a_float_loop_leaves_with_its_accumulator() {
     assert_eq!(out.locals(), [(0, Thing::Float(2.0)), (1, Thing::Float(0.0)), (2, Thing::Bool(false))]);
     assert_eq!(out.stack(), [Thing::Float(0.0)]);
 }
+
+#[test]
+fn floats_stay_in_registers_across_rare_calls() {
+    let mut w = World::new();
+    let (a, b) = (w.float(1.0), w.float(2.0));
+    let (list, n) = (w.list(&[a, b]), w.int(50));
+    let text = "func \"t\"
+         s0 = code 0 unit 2 locals [v0, v1, -] stack []
+         s1 = code 0 unit 4 locals [v0, v1, v11] stack []
+         b0():
+           v0: list = entry.local #0
+           v1: int = entry.local #1
+           v3: i64 = unbox.int v1 state s0
+           v4: i64 = const.int 0
+           v5: f64 = const.float 0.5
+           v6: f64 = const.float 0.25
+           jump b1(v4, v5, v6)
+         b1(v10: i64, v11: f64, v12: f64):
+           poll state s1
+           v20: i1 = int.cmp lt v10, v3
+           branch v20, b2(), b3()
+         b2():
+           v22: i64 = const.int 1
+           v28: f64 = float.add v11, v12
+           list.setfloat v0, v22, v28
+           v33: i64 = int.add v10, v22 state s1
+           jump b1(v33, v28, v11)
+         b3():
+           v40: float = box.float v11
+           return v40";
+    let mut want = (0.5, 0.25);
+    for _ in 0..50 {
+        want = (want.0 + want.1, want.0);
+    }
+    let quiet = w.local(0, list).local(1, n).run(text);
+    assert_eq!((quiet.float(), quiet.log.len()), (want.0, 0));
+    let asm = quiet.compiled.asm.expect("text");
+    let spills = asm.lines().filter(|l| l.contains("[rsp") && l.contains("xmm")).count();
+    assert!(spills <= 1, "only exits write floats to memory:\n{asm}");
+    // With every rare call taken, the values survive all the same.
+    crate::support::set_word(b, 0, 2);
+    w.interrupt();
+    w.results(&[0; 60]);
+    let busy = w.run(text);
+    assert_eq!(busy.float(), want.0);
+    assert_eq!(busy.log.iter().filter(|e| matches!(e, crate::support::Event::SetFloat(_, _))).count(), 50);
+    assert_eq!(busy.calls().len(), 51);
+}
