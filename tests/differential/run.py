@@ -8,7 +8,6 @@ forces each of the first `--guards` guards and turns off each pass in turn. A pr
 """
 
 import argparse
-import ast
 import collections
 import difflib
 import json
@@ -18,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import shrink
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -67,11 +68,17 @@ def execute_all(args, programs, options):
             totals["compiled"] += batch.counts["compiled"]
             totals["refused"].update(batch.counts["refused"])
         if batch.crash:
-            if not batch.outputs and batch.crash and options is None:
-                sys.exit(f"a plain run fails: {batch.crash}")
             if len(outputs) < len(programs):
                 outputs.append("CRASH " + batch.crash)
     return outputs, totals
+
+
+def differing(args, texts, options):
+    """For each program: whether its plain and its compiled output differ."""
+    quick = argparse.Namespace(**{**vars(args), "timeout": min(args.timeout, 2)})  # A piece less may mean no end.
+    plain, _ = execute_all(quick, texts, None)
+    compiled, _ = execute_all(quick, texts, options)
+    return [a != b and not a.startswith("CRASH") for a, b in zip(plain, compiled)]
 
 
 def pass_names():
@@ -99,69 +106,6 @@ def modes(args, number, passes):
         yield f"without {name}", {**base, "passes_off": name}
 
 
-# --- shrinking ---------------------------------------------------------------------------------
-
-
-def bodies(tree):
-    """Every statement list of a program."""
-    for node in ast.walk(tree):
-        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-            value = getattr(node, field, None)
-            if isinstance(value, list) and value:
-                yield value
-
-
-def without(text, position, width, lift):
-    """The text without `width` statements from `position` on (counting all), or with a compound one replaced by its body."""
-    tree = ast.parse(text)
-    seen = 0
-    for body in bodies(tree):
-        if position < seen + len(body):
-            at = position - seen
-            if lift:
-                inner = getattr(body[at], "body", None)
-                if not isinstance(inner, list) or isinstance(body[at], (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)):
-                    return None
-                body[at:at + 1] = inner
-            else:
-                del body[at:at + width]
-                if not body and isinstance(getattr(tree, "body", None), list) and body is not tree.body:
-                    body.append(ast.Pass())
-            try:
-                made = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-                compile(made, "program.py", "exec")
-            except (SyntaxError, ValueError, AttributeError):
-                return None
-            return made if made != text else None
-        seen += len(body)
-    return None
-
-
-def shrink(args, text, options):
-    """Delete statements while plain and compiled output differ."""
-    ends = time.monotonic() + args.shrink_seconds
-
-    def differs(candidate):
-        plain = execute(args, [candidate], None)
-        if plain.crash:
-            return False
-        return execute(args, [candidate], options).outputs != plain.outputs
-
-    text = ast.unparse(ast.parse(text)) + "\n"
-    if not differs(text):
-        return None
-    for width in (8, 3, 1, 1):
-        for lift in (False, True) if width == 1 else (False,):
-            position = sum(len(b) for b in bodies(ast.parse(text)))
-            while position > 0 and time.monotonic() < ends:
-                position -= 1
-                candidate = without(text, position, width, lift)
-                if candidate is not None and differs(candidate):
-                    text = candidate
-                    position = min(position + 1, sum(len(b) for b in bodies(ast.parse(text))))
-    return text
-
-
 # --- the run -----------------------------------------------------------------------------------
 
 
@@ -181,7 +125,7 @@ def report(args, seed, mode, options, plain, compiled):
         diff = difflib.unified_diff(plain.splitlines(), compiled.splitlines(), "plain", "compiled", lineterm="", n=1)
         print("    " + "\n    ".join(list(diff)[:20]))
     if args.shrink_seconds > 0:
-        small = shrink(args, text, options)
+        small = shrink.shrink(text, lambda texts: differing(args, texts, options), args.shrink_seconds)
         if small is None:
             print("    alone it does not differ: an earlier program of the batch matters")
         else:
@@ -217,6 +161,8 @@ def main():
     for number, start in enumerate(range(0, args.count, args.batch)):
         programs = list(seeds[start:start + args.batch])
         plain, _ = execute_all(args, programs, None)
+        if any(p.startswith("CRASH") for p in plain):
+            sys.exit("a plain run fails: " + next(p for p in plain if p.startswith("CRASH")))
         rows = [("plain again", None)] if args.plain_only else modes(args, number, passes)
         for mode, options in rows:
             compiled, counts = execute_all(args, programs, options)

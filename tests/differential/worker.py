@@ -10,6 +10,7 @@ import io
 import json
 import linecache
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -65,7 +66,7 @@ def run(text, name, hot):
         gc.collect()
         sys.stdout = before
         linecache.cache.pop(name, None)
-    return output.getvalue()
+    return re.sub(r" at 0x[0-9a-f]+", " at 0x", output.getvalue())  # Addresses differ from process to process.
 
 
 def main():
