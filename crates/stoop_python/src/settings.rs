@@ -93,7 +93,11 @@ fn watch_the_process(py: Python<'_>) -> PyResult<()> {
     if std::mem::replace(&mut *done, true) {
         return Ok(());
     }
+    // The engine's thread stops before a fork: the child must not inherit a lock that it holds, and CPython warns
+    // of forks in processes with several threads.
     let kwargs = PyDict::new(py);
+    kwargs.set_item("before", wrap_pyfunction!(shutdown, py)?)?;
+    kwargs.set_item("after_in_parent", wrap_pyfunction!(after_fork, py)?)?;
     kwargs.set_item("after_in_child", wrap_pyfunction!(after_fork, py)?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
     py.import("atexit")?.call_method1("register", (wrap_pyfunction!(shutdown, py)?,))?;
