@@ -15,8 +15,15 @@ use crate::engine::registry;
 /// The GIL is held.
 pub unsafe fn object_file(code: Obj) -> Result<Vec<u8>, String> {
     let known = registry::find(code);
-    let region = known.as_ref().and_then(|s| s.function.iter().chain(s.loops.values()).find(|r| r.memory.is_some()));
-    let Some(record) = region else { return Err("it has no machine code: see stoop.info".to_owned()) };
+    let region = known.as_ref().and_then(|s| {
+        s.function
+            .iter()
+            .chain(s.loops.values())
+            .find(|r| r.memory.is_some())
+    });
+    let Some(record) = region else {
+        return Err("it has no machine code: see stoop.info".to_owned());
+    };
     // SAFETY: the region's memory lives while the GIL is held: freeing takes it.
     let bytes = unsafe { machine_code(record) };
     object::object_file(&symbol(record), bytes).map_err(|e| e.to_string())

@@ -29,11 +29,12 @@ fn code_of(function: &Bound<'_, PyAny>) -> PyResult<Obj> {
 /// The engine of CPython's own extension module; everything here needs `check` to have passed.
 #[pymodule]
 mod _stoop {
+    use super::*;
     #[pymodule_export]
     use super::{
-        compile, disable, dis, dump_native, enable, info, is_enabled, never, options, options_table, stats_row,
+        compile, dis, disable, dump_native, enable, info, is_enabled, never, options,
+        options_table, stats_row,
     };
-    use super::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -2,7 +2,10 @@
 //!
 //! # Safety
 //! Every helper here borrows live objects and needs the GIL; frames are live and of the current thread.
-#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the module's heading states it for all"
+)]
 
 use std::ffi::CStr;
 use std::ptr::null_mut;
@@ -80,7 +83,11 @@ unsafe fn in_dict(dict: Obj, name: Obj) -> Result<Obj, Raised> {
         if !value.is_null() {
             return Ok(new_ref(value));
         }
-        if capi::PyErr_Occurred().is_null() { Ok(value) } else { Err(Raised) }
+        if capi::PyErr_Occurred().is_null() {
+            Ok(value)
+        } else {
+            Err(Raised)
+        }
     }
 }
 
@@ -92,7 +99,11 @@ unsafe fn undefined(name: Obj) -> Obj {
         if text.is_null() {
             return null_mut();
         }
-        capi::PyErr_Format(capi::PyExc_NameError, c"name '%.200s' is not defined".as_ptr(), text);
+        capi::PyErr_Format(
+            capi::PyExc_NameError,
+            c"name '%.200s' is not defined".as_ptr(),
+            text,
+        );
         let exception = capi::PyErr_GetRaisedException();
         // The attribute only helps suggestions: its failure would not matter.
         if capi::PyErr_GivenExceptionMatches(exception, capi::PyExc_NameError) != 0
@@ -115,7 +126,12 @@ struct Namespaces {
 unsafe fn namespaces(frame: *mut Frame) -> Namespaces {
     let layout = layout::get();
     // SAFETY: a live frame.
-    unsafe { Namespaces { globals: read(frame, layout.frame_globals), builtins: read(frame, layout.frame_builtins) } }
+    unsafe {
+        Namespaces {
+            globals: read(frame, layout.frame_globals),
+            builtins: read(frame, layout.frame_builtins),
+        }
+    }
 }
 
 unsafe fn f_locals(frame: *mut Frame) -> Obj {
@@ -171,7 +187,11 @@ pub unsafe extern "C" fn load_name(frame: *mut Frame, name: Obj) -> Obj {
     unsafe {
         let locals = f_locals(frame);
         if locals.is_null() {
-            capi::PyErr_Format(capi::PyExc_SystemError, c"no locals when loading %R".as_ptr(), name);
+            capi::PyErr_Format(
+                capi::PyExc_SystemError,
+                c"no locals when loading %R".as_ptr(),
+                name,
+            );
             return null_mut();
         }
         let spaces = namespaces(frame);
@@ -194,7 +214,11 @@ pub unsafe extern "C" fn store_name(frame: *mut Frame, name: Obj, value: Obj) ->
     unsafe {
         let locals = f_locals(frame);
         if locals.is_null() {
-            capi::PyErr_Format(capi::PyExc_SystemError, c"no locals found when storing %R".as_ptr(), name);
+            capi::PyErr_Format(
+                capi::PyExc_SystemError,
+                c"no locals found when storing %R".as_ptr(),
+                name,
+            );
             return -1;
         }
         if type_of(locals) == type_ptr!(PyDict_Type) {
@@ -210,13 +234,19 @@ pub unsafe extern "C" fn import(frame: *mut Frame, name: Obj, level: Obj, fromli
     // SAFETY: the caller's frame and objects; the argument array has five.
     unsafe {
         let spaces = namespaces(frame);
-        let Ok(importer) = look_up(spaces.builtins, dunder_import()) else { return null_mut() };
+        let Ok(importer) = look_up(spaces.builtins, dunder_import()) else {
+            return null_mut();
+        };
         if importer.is_null() {
             capi::PyErr_SetString(capi::PyExc_ImportError, c"__import__ not found".as_ptr());
             return null_mut();
         }
         let locals = f_locals(frame);
-        let locals = if locals.is_null() { capi::none() } else { locals };
+        let locals = if locals.is_null() {
+            capi::none()
+        } else {
+            locals
+        };
         let args = [name, spaces.globals, locals, fromlist, level];
         let module = capi::PyObject_Vectorcall(importer, args.as_ptr(), args.len(), null_mut());
         decref(importer);
@@ -248,8 +278,12 @@ pub unsafe extern "C" fn import_from(module: Obj, name: Obj) -> Obj {
             Ok(value) if !value.is_null() => return value,
             Ok(_) => {}
         }
-        let Ok(package) = optional_attribute(module, dunder_name()) else { return null_mut() };
-        let value = match package.is_null() || capi::PyType_IsSubtype(type_of(package), type_ptr!(PyUnicode_Type)) == 0 {
+        let Ok(package) = optional_attribute(module, dunder_name()) else {
+            return null_mut();
+        };
+        let value = match package.is_null()
+            || capi::PyType_IsSubtype(type_of(package), type_ptr!(PyUnicode_Type)) == 0
+        {
             true => null_mut(),
             false => submodule(package, name),
         };
@@ -303,7 +337,11 @@ unsafe fn cannot_import(module: Obj, package: Obj, name: Obj) {
 unsafe fn stand_in(module: Obj, package: Obj) -> Obj {
     // SAFETY: live objects; the dict is the stand-in's own.
     unsafe {
-        let named = if package.is_null() { dunder_name() } else { package };
+        let named = if package.is_null() {
+            dunder_name()
+        } else {
+            package
+        };
         let copy = ffi::PyModule_NewObject(named);
         if copy.is_null() {
             return copy;
@@ -348,7 +386,8 @@ unsafe fn import_from_stand_in(stand_in: Obj, name: Obj) -> Result<(), Raised> {
     const FILE_INPUT: i32 = 257;
     // SAFETY: new references are dropped on every path; dicts are fresh.
     unsafe {
-        let importer = capi::PyCFunction_NewEx((&raw const GIVE_SELF.0).cast_mut(), stand_in, null_mut());
+        let importer =
+            capi::PyCFunction_NewEx((&raw const GIVE_SELF.0).cast_mut(), stand_in, null_mut());
         let builtins = capi::PyDict_New();
         let globals = capi::PyDict_New();
         let text = capi::PyUnicode_FromFormat(c"from m import %U".as_ptr(), name);

@@ -2,7 +2,10 @@
 //!
 //! # Safety
 //! Every helper here borrows live objects and needs the GIL; any Python code may run.
-#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the module's heading states it for all"
+)]
 
 use std::ptr::null_mut;
 
@@ -12,7 +15,9 @@ use stoop_ir::ops::{BinOp, UnOp};
 
 /// `a OP b`; `op` is [`BinOp`]'s position.
 pub unsafe extern "C" fn binary(op: i32, a: Obj, b: Obj) -> Obj {
-    let Some(&op) = BinOp::ALL.get(op as usize) else { return unknown() };
+    let Some(&op) = BinOp::ALL.get(op as usize) else {
+        return unknown();
+    };
     // SAFETY: the caller's objects.
     unsafe {
         match op {
@@ -35,7 +40,9 @@ pub unsafe extern "C" fn binary(op: i32, a: Obj, b: Obj) -> Obj {
 
 /// `a OP= b`; `op` is [`BinOp`]'s position.
 pub unsafe extern "C" fn inplace(op: i32, a: Obj, b: Obj) -> Obj {
-    let Some(&op) = BinOp::ALL.get(op as usize) else { return unknown() };
+    let Some(&op) = BinOp::ALL.get(op as usize) else {
+        return unknown();
+    };
     // SAFETY: the caller's objects.
     unsafe {
         match op {
@@ -58,7 +65,9 @@ pub unsafe extern "C" fn inplace(op: i32, a: Obj, b: Obj) -> Obj {
 
 /// `OP a`; `op` is [`UnOp`]'s position.
 pub unsafe extern "C" fn unary(op: i32, a: Obj) -> Obj {
-    let Some(&op) = UnOp::ALL.get(op as usize) else { return unknown() };
+    let Some(&op) = UnOp::ALL.get(op as usize) else {
+        return unknown();
+    };
     // SAFETY: the caller's object.
     unsafe {
         match op {
@@ -77,7 +86,12 @@ pub unsafe extern "C" fn unary(op: i32, a: Obj) -> Obj {
 /// An operator number outside its table: always a bug in the lowering.
 fn unknown() -> Obj {
     // SAFETY: the GIL is held by every helper's caller.
-    unsafe { capi::PyErr_SetString(capi::PyExc_SystemError, c"Stoop: unknown operator number".as_ptr()) };
+    unsafe {
+        capi::PyErr_SetString(
+            capi::PyExc_SystemError,
+            c"Stoop: unknown operator number".as_ptr(),
+        )
+    };
     null_mut()
 }
 
