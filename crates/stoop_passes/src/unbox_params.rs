@@ -70,7 +70,8 @@ fn choose(f: &Function) -> Vec<bool> {
                             wanted[a.index()] = true;
                             changed = true;
                         }
-                        if !w && unboxed_operand(f, *a).is_some() {
+                        let flows = wanted[a.index()] && f.ty(*a).class() == f.ty(*p).class();
+                        if !w && (flows || unboxed_operand(f, *a).is_some()) {
                             wanted[p.index()] = true;
                             changed = true;
                         }
