@@ -18,10 +18,11 @@ const LOOK_BACK: usize = 64;
 pub fn reads(func: &Function, inst: Inst) -> Mem {
     let op = func.inst(inst).op;
     match op {
-        Op::GuardVersion | Op::GuardFuncVersion => op.info().reads.or(IDENTITY),
-        Op::GuardKeys => op.info().reads.or(IDENTITY),
-        // A uniquely owned box may be overwritten in place while a borrowed reference to it is around.
-        Op::UnboxInt | Op::UnboxFloat => op.info().reads.or(Mem::BOX),
+        Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys => op.info().reads.or(IDENTITY),
+        // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
+        // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
+        // pass does that.
+        Op::UnboxInt | Op::UnboxFloat => Mem::NONE,
         _ => op.info().reads,
     }
 }
