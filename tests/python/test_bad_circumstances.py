@@ -85,8 +85,7 @@ def test_a_bad_value_names_the_option():
 def test_no_budget_for_code():
     done = run(
         "import stoop, warnings\nwarnings.simplefilter('always')\n"
-        "name = [o.name for o in stoop.options_table() if 'code' in o.name and o.unit.startswith(('byte', 'MB', 'MiB', 'KB', 'KiB', 'kB', 'meg', 'kil'))][0]\n"
-        f"stoop.enable(threshold=1, **{{name: 0}})\n{LOOP}\n"
+        f"stoop.enable(threshold=1, budget_mb=0)\n{LOOP}\n"
         "print(stoop.compile(f))\nprint(f(1000), stoop.stats().code_bytes)\n"
     )
     why, values = done.stdout.splitlines()
@@ -97,8 +96,7 @@ def test_no_budget_for_code():
 def test_a_tiny_budget_is_kept():
     done = run(
         "import stoop, warnings\nwarnings.simplefilter('ignore')\n"
-        "row = [o for o in stoop.options_table() if 'code' in o.name and o.unit.startswith(('byte', 'MB', 'MiB', 'KB', 'KiB', 'kB', 'meg', 'kil'))][0]\n"
-        "stoop.enable(threshold=1, **{row.name: 1 if row.unit[0] in 'Mm' else 64 if row.unit[0] in 'Kk' else 65536})\n"
+        "stoop.enable(threshold=1, budget_mb=1)\n"
         "total = 0\nwhy = set()\n"
         "for k in range(400):\n    space = {}\n    exec(f'def f(n):\\n    t = {k}\\n    for i in range(n):\\n        t = t * 3 % 1000 + i // 7\\n    return t', space)\n"
         "    f = space['f']\n    f(9); f(9)\n    why.add(stoop.compile(f) is None)\n    total += f(50)\n    s = stoop.stats()\n    assert s.code_bytes <= s.code_budget, (s.code_bytes, s.code_budget)\n"

@@ -10,14 +10,20 @@ import sys
 
 STOOP = None
 ANSWERS = {}
+ENTRIES = {}
 KEPT = []
 
 
 def hot(function, *args, calls=3, **keywords):
-    """Call a function until the interpreter has specialised it, then compile it; returns it."""
+    """Call a function until the interpreter has specialised it, compile it, and call it once more; returns it."""
     for _ in range(calls):
         function(*args, **keywords)
-    return compiled(function)
+    compiled(function)
+    if calls > 0:
+        function(*args, **keywords)
+        if STOOP is not None:
+            ENTRIES[getattr(function, "__func__", function).__qualname__] = STOOP.info(function).entries
+    return function
 
 
 def compiled(function):
@@ -51,7 +57,7 @@ def _record():
         row = {"name": f.name, "filename": f.filename, "line": f.line, "state": f.state, "reason": f.reason}
         functions.append({**row, "regions": regions})
     with open(os.environ["PROBE_OUT"], "w", encoding="utf-8") as out:
-        json.dump({"answers": ANSWERS, "functions": functions}, out)
+        json.dump({"answers": ANSWERS, "entries": ENTRIES, "functions": functions}, out)
 
 
 def _start():
@@ -61,6 +67,10 @@ def _start():
     import stoop
 
     STOOP = stoop
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+    KEPT.append(frame.f_code)  # The module's records go with its code.
     if not stoop.is_enabled():
         stoop.enable(**json.loads(os.environ["PROBE_OPTIONS"]))
     process = os.getpid()
