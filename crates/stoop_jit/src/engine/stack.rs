@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// C-recursion units that are left to others.
-const C_RECURSION_RESERVE: i32 = 2500;
+const C_RECURSION_RESERVE: i32 = 350;
 
 /// Whether compiled code should not be entered from here.
 ///
