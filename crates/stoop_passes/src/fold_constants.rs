@@ -5,7 +5,7 @@
 //! block then; edges through empty blocks carry the arguments along.
 
 use stoop_ir::cfg::remove_unreachable_blocks;
-use stoop_ir::{Block, CmpOp, Function, Imm, Inst, InstData, Op, State, Target, Type, Value};
+use stoop_ir::{Block, Class, CmpOp, Const, Function, Imm, Inst, InstData, Op, State, Target, Type, Value};
 
 use crate::arithmetic;
 use crate::pipeline::{ConstValue, PassContext};
@@ -37,6 +37,8 @@ enum Fold {
     Value(Value),
     /// It becomes another instruction with the same result.
     Inst(Op, Vec<Value>, Imm),
+    /// It yields its operand, with a reference of its own.
+    Itself,
     /// It does nothing.
     Remove,
 }
@@ -66,6 +68,14 @@ fn simplify(func: &mut Function, ctx: &PassContext) -> usize {
                     *d = InstData { op, args, imm, hint: stoop_ir::Hint::None, ..d.clone() };
                     if !op.needs_state() {
                         d.state = None;
+                    }
+                }
+                Fold::Itself => {
+                    let d = func.inst_mut(i);
+                    let result = d.result.take();
+                    *d = InstData { op: Op::IncRef, state: None, hint: stoop_ir::Hint::None, ..d.clone() };
+                    if let Some(r) = result {
+                        replace.set(r, func.inst(i).args[0]);
                     }
                 }
                 Fold::Remove => dead[i.index()] = true,
@@ -132,6 +142,11 @@ fn fold(func: &Function, ctx: &PassContext, i: Inst) -> Fold {
             _ => crate::util::const_float(func, d.args[0]).map_or(Fold::Keep, |v| float(-v)),
         },
         Op::FloatAbs => crate::util::const_float(func, d.args[0]).map_or(Fold::Keep, |v| float(v.abs())),
+        // Iterators are their own iterators.
+        Op::PyGetIter => match func.ty(d.args[0]) {
+            Type::Exact(Class::RangeIter | Class::ListIter | Class::TupleIter) => Fold::Itself,
+            _ => Fold::Keep,
+        },
         Op::FloatToBool => crate::util::const_float(func, d.args[0]).map_or(Fold::Keep, |v| bool(v != 0.0)),
         _ => Fold::Keep,
     }
@@ -158,14 +173,26 @@ fn fold_unbox(func: &Function, ctx: &PassContext, d: &InstData) -> Fold {
         (Op::UnboxInt, Op::BoxInt, _) | (Op::UnboxFloat, Op::BoxFloat, _) | (Op::UnboxBool, Op::BoxBool, _) => {
             Fold::Value(p.args[0])
         }
-        (_, Op::ConstObj, Imm::Const(c)) => match (d.op, ctx.const_values.get(&c)) {
-            (Op::UnboxInt, Some(ConstValue::Int(v))) => int(*v),
-            (Op::UnboxFloat, Some(ConstValue::Float(v))) => float(*v),
-            (Op::UnboxBool, Some(ConstValue::Bool(v))) => bool(*v),
+        (_, Op::ConstObj, Imm::Const(c)) => match (d.op, const_value(func, ctx, c)) {
+            (Op::UnboxInt, Some(ConstValue::Int(v))) => int(v),
+            (Op::UnboxFloat, Some(ConstValue::Float(v))) => float(v),
+            (Op::UnboxBool, Some(ConstValue::Bool(v))) => bool(v),
             _ => Fold::Keep,
         },
         _ => Fold::Keep,
     }
+}
+
+/// A number constant's value. The front end describes numbers by their exact `repr`.
+fn const_value(func: &Function, ctx: &PassContext, c: Const) -> Option<ConstValue> {
+    let data = &func.consts[c.index()];
+    let described = || match data.class? {
+        Class::Int => data.text.parse().ok().map(ConstValue::Int),
+        Class::Float => data.text.parse().ok().map(ConstValue::Float),
+        Class::Bool => Some(ConstValue::Bool(data.text == "True")),
+        _ => None,
+    };
+    ctx.const_values.get(&c).copied().or_else(described)
 }
 
 fn fold_truth_guard(func: &Function, d: &InstData) -> Fold {

@@ -11,6 +11,7 @@ pub mod fold_constants;
 pub mod hoist_invariants;
 pub mod memory;
 pub mod pipeline;
+pub mod remove_checks;
 pub mod remove_refcount_pairs;
 pub mod reuse_boxes;
 pub mod sink_boxes;

@@ -106,11 +106,8 @@ pub static PASSES: &[Pass] = &[
             c.count("boxes_reused", n);
         },
     },
-    Pass {
-        name: "remove_refcount_pairs",
-        doc: "A reference that is taken and dropped with nothing in between that needs it is not taken.",
-        run: crate::remove_refcount_pairs::run,
-    },
+    PAIRS,
+    CHECKS,
     DEAD,
     CSE,
     Pass {
@@ -126,6 +123,8 @@ pub static PASSES: &[Pass] = &[
     CSE,
     GUARDS,
     FOLD,
+    PAIRS,
+    CHECKS,
     DEAD,
 ];
 
@@ -143,6 +142,16 @@ const GUARDS: Pass = Pass {
     name: "eliminate_guards",
     doc: "Guards whose outcome is known are removed.",
     run: crate::eliminate_guards::run,
+};
+const PAIRS: Pass = Pass {
+    name: "remove_refcount_pairs",
+    doc: "A reference that is taken and dropped with nothing in between that needs it is not taken.",
+    run: crate::remove_refcount_pairs::run,
+};
+const CHECKS: Pass = Pass {
+    name: "remove_checks",
+    doc: "Safe points that follow nothing that could have run Python code are dropped.",
+    run: crate::remove_checks::run,
 };
 const DEAD: Pass = Pass {
     name: "eliminate_dead_code",

@@ -22,8 +22,13 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
         let insts = func.blocks[b].insts.clone();
         // References taken in this block whose owner stands, by the object's name.
         let mut open: Vec<(Value, usize)> = Vec::new();
+        // Boxes made in this block that nobody else can have a reference to.
+        let mut fresh: Vec<Value> = Vec::new();
         for (k, &i) in insts.iter().enumerate() {
             let d = func.inst(i);
+            if let (Op::BoxInt | Op::BoxFloat, Some(r)) = (d.op, d.result) {
+                fresh.push(r);
+            }
             match d.op {
                 Op::IncRef | Op::DecRef if is_immortal(func.ty(d.args[0])) => dead[i.index()] = true,
                 Op::IncRef => open.push((root(func, d.args[0]), k)),
@@ -42,7 +47,13 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
                         open.retain(|(w, _)| survives_drop(func, *w, v, dropped));
                     }
                 }
-                _ => close(func, i, &mut open),
+                _ => {
+                    close(func, i, &mut open, &fresh);
+                    if !fresh.is_empty() {
+                        let d = func.inst(i);
+                        fresh.retain(|v| !(0..d.args.len()).any(|k| d.args[k] == *v && d.op.steals(k)));
+                    }
+                }
             }
         }
     }
@@ -59,7 +70,7 @@ fn is_immortal(ty: Type) -> bool {
 }
 
 /// Forgets the references whose owner an instruction may let go.
-fn close(func: &Function, i: Inst, open: &mut Vec<(Value, usize)>) {
+fn close(func: &Function, i: Inst, open: &mut Vec<(Value, usize)>, fresh: &[Value]) {
     let d = func.inst(i);
     if d.op.is(Flags::PY) || d.op.info().writes.meets(Mem::BOX) {
         open.clear();
@@ -68,7 +79,8 @@ fn close(func: &Function, i: Inst, open: &mut Vec<(Value, usize)>) {
     match d.op {
         Op::StoreLocal => {
             let (old, ty) = (root(func, d.args[1]), func.ty(d.args[1]));
-            open.retain(|(w, _)| survives_drop(func, *w, old, ty));
+            // A box that only we know of is not what the slot held, nor part of it.
+            open.retain(|(w, _)| survives_drop(func, *w, old, ty) || (ty.drop_is_silent() && fresh.contains(w)));
         }
         // At the end they drop what they iterate over.
         Op::ListIterNext | Op::TupleIterNext => open.clear(),
