@@ -8,6 +8,7 @@ pub mod eliminate_common_subexpressions;
 pub mod eliminate_dead_code;
 pub mod eliminate_guards;
 pub mod fold_constants;
+pub mod guard_early;
 pub mod hoist_invariants;
 pub mod memory;
 pub mod pipeline;

@@ -79,6 +79,11 @@ pub static PASSES: &[Pass] = &[
         },
     },
     Pass {
+        name: "guard_early",
+        doc: "What will be used as a number is guarded and unboxed where it is loaded.",
+        run: crate::guard_early::run,
+    },
+    Pass {
         name: "unbox_params",
         doc: "Numbers that flow through block parameters stay unboxed.",
         run: |f, c| {
@@ -91,19 +96,19 @@ pub static PASSES: &[Pass] = &[
     GUARDS,
     FOLD,
     Pass {
-        name: "sink_boxes",
-        doc: "A number box that nobody looks at is never made.",
-        run: |f, c| {
-            let n = crate::sink_boxes::run(f);
-            c.count("boxes_sunk", n);
-        },
-    },
-    Pass {
         name: "reuse_boxes",
         doc: "Fresh number boxes that replace an item or attribute are stored by value, in place.",
         run: |f, c| {
             let n = crate::reuse_boxes::run(f);
             c.count("boxes_reused", n);
+        },
+    },
+    Pass {
+        name: "sink_boxes",
+        doc: "A number box that nobody looks at is never made.",
+        run: |f, c| {
+            let n = crate::sink_boxes::run(f);
+            c.count("boxes_sunk", n);
         },
     },
     PAIRS,

@@ -14,35 +14,29 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
     ctx.count("checks_removed", n);
 }
 
+/// Nothing has run since the last safe point; a drop may have run a finaliser; anything may have run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Since {
+    Nothing,
+    Drop,
+    Python,
+}
+
 /// Removes the checks; how many.
 pub fn remove(f: &mut Function) -> usize {
     let effects = Effects::new(f);
-    let dirties = |f: &Function, i: Inst| {
-        let d = f.inst(i);
-        match d.op {
-            // What these let go is a number, a list or a tuple that the loop's owner still holds.
-            Op::ListIterNext | Op::TupleIterNext => false,
-            op => op.is(Flags::PY) || (op.info().flags.has(Flags::PINNED) && effects.writes(i) == Mem::ALL && !op.is(Flags::TERM)),
-        }
-    };
-    let is_check = |op: Op| matches!(op, Op::Check | Op::CheckValid);
-    let through = |f: &Function, b: usize, mut dirty: bool| {
-        for &i in &f.blocks[b].insts {
-            if is_check(f.inst(i).op) {
-                dirty = false;
-            } else {
-                dirty |= dirties(f, i);
-            }
-        }
-        dirty
-    };
-    let mut starts = vec![false; f.blocks.len()];
+    let mut starts = vec![Since::Nothing; f.blocks.len()];
     loop {
         let mut changed = false;
         for b in 0..f.blocks.len() {
-            if through(f, b, starts[b]) {
-                for s in f.successors(stoop_ir::Block(b as u32)) {
-                    changed |= !std::mem::replace(&mut starts[s.index()], true);
+            let mut since = starts[b];
+            for &i in &f.blocks[b].insts {
+                step(f, &effects, i, &mut since);
+            }
+            for s in f.successors(stoop_ir::Block(b as u32)) {
+                if starts[s.index()] < since {
+                    starts[s.index()] = since;
+                    changed = true;
                 }
             }
         }
@@ -52,21 +46,44 @@ pub fn remove(f: &mut Function) -> usize {
     }
     let mut count = 0;
     for b in 0..f.blocks.len() {
-        let mut dirty = starts[b];
+        let mut since = starts[b];
         let insts = std::mem::take(&mut f.blocks[b].insts);
         let mut kept = Vec::with_capacity(insts.len());
         for i in insts {
-            if is_check(f.inst(i).op) {
-                if !std::mem::replace(&mut dirty, false) {
-                    count += 1;
-                    continue;
-                }
+            if step(f, &effects, i, &mut since) {
+                kept.push(i);
             } else {
-                dirty |= dirties(f, i);
+                count += 1;
             }
-            kept.push(i);
         }
         f.blocks[b].insts = kept;
     }
     count
+}
+
+/// Follows an instruction; whether it is needed.
+fn step(f: &Function, effects: &Effects, i: Inst, since: &mut Since) -> bool {
+    let d = f.inst(i);
+    match d.op {
+        Op::Check => return std::mem::replace(since, Since::Nothing) != Since::Nothing,
+        Op::CheckValid => {
+            let needed = *since != Since::Nothing;
+            if *since == Since::Drop {
+                *since = Since::Nothing;
+            }
+            return needed;
+        }
+        // Another thread may have had the GIL; tools are asked about by the operation itself.
+        Op::Poll => *since = if *since < Since::Drop { Since::Drop } else { *since },
+        // What these let go is a list or a tuple that the loop's owner still holds.
+        Op::ListIterNext | Op::TupleIterNext => {}
+        op if op.is(Flags::PY) => *since = Since::Python,
+        op => {
+            let noisy = op.is(Flags::PINNED) && !op.is(Flags::TERM) && effects.writes(i) == Mem::ALL;
+            if noisy && *since == Since::Nothing {
+                *since = Since::Drop;
+            }
+        }
+    }
+    true
 }

@@ -2,10 +2,11 @@
 //!
 //! A box whose only uses are reference counts, frame states, and stores to local slots whose former value dies
 //! silently is removed: the local becomes dirty (its slot is written when somebody may look, or at an exit), frame
-//! states take the unboxed value. Sound because exits and safe points box what a frame state names unboxed, and the
+//! states take the unboxed value. The same goes for a number loaded from a container and guarded and unboxed at once
+//! (see `guard_early`): its references are not taken, its unboxed value stands for it. Sound because exits and safe points box what a frame state names unboxed, and the
 //! stale slot content it leaves behind can have no finaliser.
 
-use stoop_ir::{Function, Op, Value};
+use stoop_ir::{Function, Inst, Op, Value};
 
 /// Runs the pass; returns the number of boxes removed.
 pub fn run(f: &mut Function) -> usize {
@@ -15,7 +16,7 @@ pub fn run(f: &mut Function) -> usize {
         for &i in &b.insts {
             let d = f.inst(i);
             match d.op {
-                Op::IncRef | Op::DecRef => {}
+                Op::IncRef | Op::DecRef | Op::UnboxInt | Op::UnboxFloat => {}
                 Op::StoreLocal => {
                     if !f.ty(d.args[1]).drop_is_silent() {
                         needed[d.args[0].index()] = true;
@@ -36,6 +37,13 @@ pub fn run(f: &mut Function) -> usize {
     }
     let mut replace: Vec<Option<Value>> = vec![None; n];
     let mut count = 0;
+    for (guard, unboxed) in guarded_loads(f) {
+        if !needed[guard.index()] {
+            replace[guard.index()] = Some(unboxed);
+            count += 1;
+        }
+    }
+    let guards = replace.clone();
     for b in &f.blocks {
         for &i in &b.insts {
             let d = f.inst(i);
@@ -63,8 +71,39 @@ pub fn run(f: &mut Function) -> usize {
         });
         f.blocks[b].insts = insts;
     }
+    let unboxings: Vec<(Inst, Value)> = (0..f.insts.len())
+        .map(|k| Inst(k as u32))
+        .filter(|i| is_unboxing(f.inst(*i).op) && guards.get(f.inst(*i).args[0].index()).is_some_and(Option::is_some))
+        .map(|i| (i, f.inst(i).args[0]))
+        .collect();
     f.replace_uses(&replace);
+    for (i, guard) in unboxings {
+        f.inst_mut(i).args[0] = guard;
+    }
     count
+}
+
+fn is_unboxing(op: Op) -> bool {
+    matches!(op, Op::UnboxInt | Op::UnboxFloat)
+}
+
+/// Guards of loaded numbers that are unboxed right after, with the unboxed value.
+fn guarded_loads(f: &Function) -> Vec<(Value, Value)> {
+    let mut out = Vec::new();
+    for b in &f.blocks {
+        for w in b.insts.windows(2) {
+            let (g, u) = (f.inst(w[0]), f.inst(w[1]));
+            if g.op == Op::GuardClass
+                && is_unboxing(u.op)
+                && Some(u.args[0]) == g.result
+                && f.def_inst(g.args[0]).is_some_and(|l| matches!(f.inst(l).op, Op::ListItem | Op::TupleItem))
+                && let (Some(guard), Some(unboxed)) = (g.result, u.result)
+            {
+                out.push((guard, unboxed));
+            }
+        }
+    }
+    out
 }
 
 /// How often each value is used by instructions and branches (frame states do not count).

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use stoop_ir::{BinOp, Block, Class, CmpOp, Def, Flags, Function, Imm, Inst, InstData, Op, State, Type, UnOp, Value};
+use stoop_ir::{BinOp, Block, Class, CmpOp, Def, Element, Flags, Function, Imm, Inst, InstData, Op, State, Type, UnOp, Value};
 
 use crate::specialise_rules::{Rule, rule};
 
@@ -28,7 +28,7 @@ pub fn run(f: &mut Function) -> usize {
     }
     f.replace_uses(&s.replace);
     retype_params(f, &s.types);
-    remove_needless_checks(f);
+    crate::remove_checks::remove(f);
     s.count
 }
 
@@ -140,6 +140,8 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
         | Rule::ToFloat => Type::Exact(Class::Float),
         Rule::IntCmp(_) | Rule::FloatCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
         Rule::ResultClass(c) => Type::Exact(c),
+        Rule::ListSlice => Type::Exact(Class::List),
+        Rule::ArrayGet(c) => Type::Exact(item_class(c)),
         Rule::Same => ty(d.args[d.args.len() - 1])?,
         _ => declared,
     })
@@ -315,6 +317,10 @@ impl Specialiser {
         let st = d.state;
         let a = |k: usize| d.args[k];
         match rule {
+            Rule::Same if d.op == Op::PyGetIter => {
+                self.emit(f, Op::IncRef, &[a(0)], Imm::None, Type::Void, None);
+                self.yields(f, d, a(0));
+            }
             Rule::Generic | Rule::ResultClass(_) | Rule::Same => self.out.push(i),
             Rule::IntBin(op) => {
                 let (x, y) = (self.int(f, a(0), st), self.int(f, a(1), st));
@@ -386,10 +392,34 @@ impl Specialiser {
                 let op = match c {
                     Class::List => Op::ListLen,
                     Class::Tuple => Op::TupleLen,
-                    _ => Op::StrLen,
+                    Class::Str => Op::StrLen,
+                    _ => Op::ArrayLen,
                 };
                 let v = self.val(f, op, &[x], Type::I64, None);
                 self.yields(f, d, v);
+            }
+            Rule::ListSlice => {
+                let start = self.bound(f, a(1), 0, st);
+                let stop = self.bound(f, a(2), i64::MAX, st);
+                let v = self.val(f, Op::ListSlice, &[a(0), start, stop], Type::Exact(Class::List), st);
+                self.yields(f, d, v);
+            }
+            Rule::ArrayGet(c) => {
+                let (data, pos, element) = self.array_place(f, d, c);
+                let (op, ty) =
+                    if element.is_float { (Op::ArrayLoadFloat, Type::F64) } else { (Op::ArrayLoadInt, Type::I64) };
+                let v = self.emit(f, op, &[data, pos], Imm::Int(element.code.into()), ty, None).expect("an item");
+                self.yields(f, d, v);
+            }
+            Rule::ArraySet(c) => {
+                let (data, pos, element) = self.array_place(f, d, c);
+                let (op, x) = if element.is_float {
+                    (Op::ArrayStoreFloat, self.float(f, a(2), false, st))
+                } else {
+                    (Op::ArrayStoreInt, self.int(f, a(2), st))
+                };
+                self.emit(f, op, &[data, pos, x], Imm::Int(element.code.into()), Type::Void, st);
+                self.count += 1;
             }
             Rule::Unpack(c) => self.unpack(f, d, c),
             Rule::RangeNext => {
@@ -495,6 +525,25 @@ impl Specialiser {
         self.yields_borrowed(f, d, v);
     }
 
+    /// A slice's bound, where None stands for `none`.
+    fn bound(&mut self, f: &mut Function, v: Value, none: i64, st: Option<State>) -> Value {
+        if self.ty(f, v).class() == Some(Class::NoneType) {
+            return self.emit(f, Op::ConstInt, &[], Imm::Int(none), Type::I64, None).expect("a constant");
+        }
+        self.int(f, v, st)
+    }
+
+    /// Address of an array's items, the position a subscript stands for, what items are.
+    fn array_place(&mut self, f: &mut Function, d: &InstData, class: Class) -> (Value, Value, Element) {
+        let st = d.state;
+        let array = self.exact(f, d.args[0], class, st);
+        let k = self.int(f, d.args[1], st);
+        let len = self.val(f, Op::ArrayLen, &[array], Type::I64, None);
+        let pos = self.val(f, Op::Index, &[k, len], Type::I64, st);
+        let data = self.val(f, Op::ArrayData, &[array], Type::I64, None);
+        (data, pos, class.array_element().expect("the rule is for arrays"))
+    }
+
     fn unpack(&mut self, f: &mut Function, d: &InstData, c: Class) {
         let st = d.state;
         let Imm::Int(n) = d.imm else { unreachable!("unpacking has a count") };
@@ -520,6 +569,11 @@ fn constant(f: &Function, v: Value, class: Class) -> Option<&str> {
         (Op::ConstObj, Imm::Const(c)) if f.consts[c.index()].class == Some(class) => Some(f.consts[c.index()].text.as_str()),
         _ => None,
     }
+}
+
+/// The class of an array's items.
+fn item_class(array: Class) -> Class {
+    if array.array_element().is_some_and(|e| e.is_float) { Class::Float } else { Class::Int }
 }
 
 fn int_op(op: BinOp) -> Op {
@@ -562,41 +616,6 @@ fn retype_params(f: &mut Function, types: &[Option<Type>]) {
                 f.values[p.index()].ty = t;
             }
         }
-    }
-}
-
-/// Removes safe points that no longer follow anything that could run Python code.
-pub fn remove_needless_checks(f: &mut Function) {
-    for b in 0..f.blocks.len() {
-        let mut dirty = false;
-        let insts = std::mem::take(&mut f.blocks[b].insts);
-        let mut kept = Vec::with_capacity(insts.len());
-        for i in insts {
-            let d = f.inst(i);
-            let remove = match d.op {
-                Op::Check | Op::CheckValid => {
-                    let needless = !dirty;
-                    dirty = false;
-                    needless
-                }
-                Op::DecRef => {
-                    dirty |= !f.ty(d.args[0]).drop_is_silent();
-                    false
-                }
-                Op::StoreLocal => {
-                    dirty |= !f.ty(d.args[1]).drop_is_silent();
-                    false
-                }
-                op => {
-                    dirty |= op.is(Flags::PY) && op != Op::Poll;
-                    false
-                }
-            };
-            if !remove {
-                kept.push(i);
-            }
-        }
-        f.blocks[b].insts = kept;
     }
 }
 

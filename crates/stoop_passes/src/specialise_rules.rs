@@ -47,6 +47,12 @@ pub enum Rule {
     TupleGet,
     /// `list[int] = value`
     ListSet,
+    /// `list[start:stop]`, each bound an int or None.
+    ListSlice,
+    /// `array[int]`
+    ArrayGet(Class),
+    /// `array[int] = value`, the value a number that such an item can be, or unknown.
+    ArraySet(Class),
     /// `len(instance of the class)`
     Len(Class),
     /// Unpack an exact list or tuple.
@@ -106,14 +112,17 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
             (Some(Class::List), Some(Class::Int)) => Rule::ListGet,
             (Some(Class::Tuple), Some(Class::Int)) => Rule::TupleGet,
             (Some(Class::Str), Some(Class::Int)) => Rule::ResultClass(Class::Str),
+            (Some(c), Some(Class::Int)) if c.array_element().is_some() => Rule::ArrayGet(c),
             _ => Rule::Generic,
         },
         Op::PySetItem => match (class(0), class(1)) {
             (Some(Class::List), Some(Class::Int)) => Rule::ListSet,
+            (Some(c), Some(Class::Int)) if array_takes(c, known_class(types, d.args[2])) => Rule::ArraySet(c),
             _ => Rule::Generic,
         },
         Op::PyLen => match class(0) {
             Some(c @ (Class::List | Class::Tuple | Class::Str)) => Rule::Len(c),
+            Some(c) if c.array_element().is_some() => Rule::Len(c),
             _ => Rule::Generic,
         },
         Op::PyUnpack => match class(0) {
@@ -132,6 +141,7 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
             Some(Class::ListIter | Class::TupleIter | Class::RangeIter) => Rule::Same,
             _ => Rule::Generic,
         },
+        Op::PyGetSlice if is_list_slice(types, d) => Rule::ListSlice,
         Op::PyGetSlice => match known_class(types, d.args[0]) {
             Some(c @ (Class::List | Class::Str | Class::Tuple)) => Rule::ResultClass(c),
             _ => Rule::Generic,
@@ -160,6 +170,20 @@ fn known(types: &[Option<Type>], v: Value) -> bool {
 
 fn known_class(types: &[Option<Type>], v: Value) -> Option<Class> {
     types.get(v.index()).copied().flatten().and_then(Type::class)
+}
+
+/// Whether an array's item can be set to an instance of the class: `None` is a guess that is guarded.
+fn array_takes(array: Class, value: Option<Class>) -> bool {
+    array.array_element().is_some_and(|e| match value {
+        None => true,
+        Some(Class::Float) => e.is_float,
+        Some(c) => is_int(c),
+    })
+}
+
+fn is_list_slice(types: &[Option<Type>], d: &InstData) -> bool {
+    let bound = |k: usize| matches!(known_class(types, d.args[k]), Some(Class::Int | Class::NoneType));
+    known_class(types, d.args[0]) == Some(Class::List) && bound(1) && bound(2)
 }
 
 fn is_int(c: Class) -> bool {

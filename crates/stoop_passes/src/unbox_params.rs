@@ -3,15 +3,17 @@
 //! A parameter whose inferred type is an exact int, float or bool becomes `i64`, `f64` or `i1` if something
 //! unboxes it or something boxed flows in. Incoming boxes are looked through, other arguments unboxed at the end
 //! of the predecessor (an int that is too big leaves there, to the target's entry state). Where the object itself
-//! is still wanted, one box a block is made at the first such use and dropped at the block's end; frame states
-//! take the unboxed value, and the exit boxes it.
+//! is still wanted, one box a block is made at the first such use and dropped after the last; frame states take the
+//! unboxed value, and the exit boxes it. A reference that came with the parameter lives on in no object: where the
+//! block gives it away, the box's own goes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use stoop_ir::{Block, Class, Flags, FrameState, Function, Imm, Inst, Op, State, Target, Type, Value};
+use stoop_ir::{Block, Class, Def, Flags, FrameState, Function, Imm, Inst, Op, Ret, State, Target, Type, Value};
 
 /// Runs the pass; returns the number of parameters unboxed.
 pub fn run(f: &mut Function) -> usize {
+    retype(f);
     let chosen = choose(f);
     let count = chosen.iter().filter(|c| **c).count();
     if count == 0 {
@@ -31,6 +33,43 @@ pub fn run(f: &mut Function) -> usize {
     }
     f.replace_uses(&replace);
     count
+}
+
+/// Gives parameters the best type that all their arguments have: earlier passes may have found out more.
+fn retype(f: &mut Function) {
+    let mut types: Vec<Option<Type>> = f
+        .values
+        .iter()
+        .map(|v| match v.def {
+            Def::Param(_) => None,
+            Def::Inst(_) => Some(v.ty),
+        })
+        .collect();
+    loop {
+        let mut changed = false;
+        for b in &f.blocks {
+            for &i in &b.insts {
+                for t in &f.inst(i).targets {
+                    for (p, a) in f.blocks[t.block.index()].params.iter().zip(&t.args) {
+                        let Some(new) = types[a.index()].map(Type::boxed) else { continue };
+                        let joined = types[p.index()].map_or(new, |old| old.join(new));
+                        if types[p.index()] != Some(joined) {
+                            types[p.index()] = Some(joined);
+                            changed = true;
+                        }
+                    }
+                }
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    for (v, t) in f.values.iter_mut().zip(types) {
+        if let (Def::Param(_), Some(t @ Type::Exact(_)), true) = (v.def, t, v.ty.is_ref()) {
+            v.ty = t;
+        }
+    }
 }
 
 /// The box operation of an unboxed type.
@@ -93,50 +132,165 @@ fn choose(f: &Function) -> Vec<bool> {
     chosen
 }
 
+/// What a block does with a chosen parameter's object, and the box that stands for it there.
+struct Boxed {
+    /// The box, once made.
+    value: Option<Value>,
+    /// Position of the last instruction that uses it.
+    last: usize,
+    /// References the block takes less those it gives away.
+    net: i32,
+    /// References to the box that are held now.
+    held: i32,
+}
+
 fn rewrite_block(f: &mut Function, b: Block, chosen: &[bool], replace: &mut [Option<Value>]) {
     let is_chosen = |v: Value| chosen.get(v.index()).copied().unwrap_or(false);
     let insts = std::mem::take(&mut f.blocks[b.index()].insts);
     let mut out: Vec<Inst> = Vec::with_capacity(insts.len());
-    let mut boxes: HashMap<Value, Value> = HashMap::new();
-    for i in insts {
+    let mut boxes = survey(f, &insts, chosen);
+    for (at, &i) in insts.iter().enumerate() {
         let d = f.inst(i).clone();
         if matches!(d.op, Op::UnboxInt | Op::UnboxFloat | Op::UnboxBool) && is_chosen(d.args[0]) {
             replace[d.result.expect("a value").index()] = Some(d.args[0]);
             continue;
         }
-        // `old` of a store only says what the slot held; it is not a use of the object.
-        let uses = if d.op == Op::StoreLocal { 1 } else { d.args.len() };
-        for k in 0..uses {
+        for k in 0..object_operands(d.op, d.args.len()) {
             let a = d.args[k];
             if is_chosen(a) {
                 f.inst_mut(i).args[k] = boxed(f, a, &mut boxes, &mut out);
             }
         }
+        own_in_state(f, i, &boxes);
         if d.op.is(Flags::TERM) {
             finish(f, i, chosen, &mut boxes, &mut out);
+            drop_boxes(f, at, &mut boxes, &mut out);
+            out.push(i);
+            continue;
         }
         out.push(i);
+        for k in 0..object_operands(d.op, d.args.len()) {
+            if let Some(x) = boxes.get_mut(&d.args[k]) {
+                x.held += i32::from(d.op == Op::IncRef) - i32::from(d.op.steals(k));
+            }
+        }
+        drop_boxes(f, at, &mut boxes, &mut out);
     }
     f.blocks[b.index()].insts = out;
 }
 
+/// How many of an operation's operands are uses of objects: `old` of a store only says what the slot held.
+fn object_operands(op: Op, n: usize) -> usize {
+    if op == Op::StoreLocal { 1 } else { n }
+}
+
+/// The chosen parameters whose objects a block uses.
+fn survey(f: &Function, insts: &[Inst], chosen: &[bool]) -> BTreeMap<Value, Boxed> {
+    let is_chosen = |v: Value| chosen.get(v.index()).copied().unwrap_or(false);
+    let mut uses: BTreeMap<Value, Boxed> = BTreeMap::new();
+    let mut used = |v: Value, last: usize, net: i32| {
+        let u = uses.entry(v).or_insert(Boxed { value: None, last, net: 0, held: 0 });
+        u.last = u.last.max(last);
+        u.net += net;
+    };
+    for (at, &i) in insts.iter().enumerate() {
+        let d = f.inst(i);
+        if matches!(d.op, Op::UnboxInt | Op::UnboxFloat | Op::UnboxBool) {
+            continue;
+        }
+        // The result of such an operation is the operand itself, and lives on.
+        let last = if d.op.info().ret == Ret::Borrowed { insts.len() - 1 } else { at };
+        for k in 0..object_operands(d.op, d.args.len()) {
+            if is_chosen(d.args[k]) {
+                used(d.args[k], last, i32::from(d.op == Op::IncRef) - i32::from(d.op.steals(k)));
+            }
+        }
+        for t in &d.targets {
+            for (p, a) in f.blocks[t.block.index()].params.iter().zip(&t.args) {
+                if is_chosen(*a) && !is_chosen(*p) {
+                    used(*a, at, -i32::from(is_owned(f, t.block, *p)));
+                }
+            }
+        }
+    }
+    uses
+}
+
+/// Whether a block's parameter comes with a reference of its own.
+fn is_owned(f: &Function, b: Block, p: Value) -> bool {
+    let mut at = f.blocks[b.index()].entry_state;
+    while let Some(s) = at {
+        let s = &f.states[s.index()];
+        if s.stack.iter().any(|e| e.value == p && e.owned) {
+            return true;
+        }
+        at = s.parent;
+    }
+    false
+}
+
 /// The box of a chosen parameter in this block, made at its first use.
-fn boxed(f: &mut Function, v: Value, boxes: &mut HashMap<Value, Value>, out: &mut Vec<Inst>) -> Value {
-    if let Some(t) = boxes.get(&v) {
-        return *t;
+fn boxed(f: &mut Function, v: Value, boxes: &mut BTreeMap<Value, Boxed>, out: &mut Vec<Inst>) -> Value {
+    let x = boxes.get_mut(&v).expect("surveyed");
+    if let Some(t) = x.value {
+        return t;
     }
     let (op, ty) = box_op(f.ty(v));
     let (i, r) = f.make_inst(op, &[v], Imm::None, ty, None);
     out.push(i);
     let r = r.expect("a box");
-    boxes.insert(v, r);
+    x.value = Some(r);
+    x.held = 1;
+    // References that came with the parameter and are given away here.
+    while x.net < -1 {
+        out.push(f.make_inst(Op::IncRef, &[r], Imm::None, Type::Void, None).0);
+        x.net += 1;
+        x.held += 1;
+    }
     r
 }
 
-/// Rewrites a terminator's arguments and drops the block's boxes before it.
-fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut HashMap<Value, Value>, out: &mut Vec<Inst>) {
+/// Drops the boxes whose last use this was.
+fn drop_boxes(f: &mut Function, at: usize, boxes: &mut BTreeMap<Value, Boxed>, out: &mut Vec<Inst>) {
+    for x in boxes.values_mut() {
+        if x.last == at
+            && let Some(r) = x.value.take()
+            && f.ty(r) != Type::Exact(Class::Bool)
+        {
+            for _ in 0..=x.net {
+                out.push(f.make_inst(Op::DecRef, &[r], Imm::None, Type::Void, None).0);
+            }
+        }
+    }
+}
+
+/// An exit takes over the references to the boxes that stand for entries of its stack.
+fn own_in_state(f: &mut Function, i: Inst, boxes: &BTreeMap<Value, Boxed>) {
+    let Some(s) = f.inst(i).state else { return };
+    let live = |v: &Value| boxes.get(v).and_then(|x| Some((x.value?, x.held)));
+    let state = &f.states[s.index()];
+    if !state.stack.iter().any(|e| live(&e.value).is_some()) {
+        return;
+    }
+    let mut new = state.clone();
+    let mut left: BTreeMap<Value, i32> = BTreeMap::new();
+    for e in &mut new.stack {
+        if let Some((r, held)) = live(&e.value) {
+            let n = left.entry(r).or_insert(held);
+            e.owned = *n > 0;
+            e.value = r;
+            *n -= 1;
+        }
+    }
+    let new = f.add_state(new);
+    f.inst_mut(i).state = Some(new);
+}
+
+/// Rewrites a terminator's arguments.
+fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut BTreeMap<Value, Boxed>, out: &mut Vec<Inst>) {
     let is_chosen = |v: Value| chosen.get(v.index()).copied().unwrap_or(false);
     let mut targets: Vec<Target> = f.inst(term).targets.clone();
+    let mut unneeded: Vec<Value> = Vec::new();
     for t in &mut targets {
         let original = t.args.clone();
         for k in 0..t.args.len() {
@@ -145,6 +299,9 @@ fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut HashMap<Val
             if is_chosen(p) {
                 if f.ty(a) == f.ty(p) {
                     continue;
+                }
+                if is_owned(f, t.block, p) && f.ty(a) != Type::Exact(Class::Bool) {
+                    unneeded.push(a);
                 }
                 t.args[k] = match unboxed_operand(f, a) {
                     Some(x) => x,
@@ -176,15 +333,10 @@ fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut HashMap<Val
         }
     }
     f.inst_mut(term).targets = targets;
-    let mut drops: Vec<Value> = boxes.values().copied().collect();
-    drops.sort();
-    for r in drops {
-        if f.ty(r) != Type::Exact(Class::Bool) {
-            let (i, _) = f.make_inst(Op::DecRef, &[r], Imm::None, Type::Void, None);
-            out.push(i);
-        }
+    // Only now: the exits above hand these references over.
+    for a in unneeded {
+        out.push(f.make_inst(Op::DecRef, &[a], Imm::None, Type::Void, None).0);
     }
-    boxes.clear();
 }
 
 /// A block's entry state with its parameters replaced by the arguments of one edge.

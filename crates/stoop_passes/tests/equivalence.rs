@@ -2,7 +2,7 @@
 //! each pass, and reference counts must come out even.
 
 use stoop_ir::interp::heap::Kind;
-use stoop_ir::interp::{NoPython, Outcome, Run, Setup, run};
+use stoop_ir::interp::{NoPython, Outcome, Run, Setup, Trace, run};
 use stoop_ir::{Block, Class, CmpOp, FrameState, Function, Imm, Op, StackEntry, State, Target, Type, Value};
 use stoop_passes::{PASSES, PassContext};
 
@@ -348,7 +348,7 @@ fn execute(f: &Function, seed: u64) -> Run {
         let kind = if k < INTS { Kind::Int(rng.pick(&[0, 1, 5, 1000, -7])) } else { Kind::Float(rng.pick(&[0.0, 2.5, -1.0])) };
         setup.locals.push(Some(setup.heap.alloc(kind)));
     }
-    setup.trace = true;
+    setup.trace = Trace::All;
     run(f, setup, &mut NoPython).unwrap_or_else(|e| panic!("fault: {e}\n{f}"))
 }
 
@@ -366,8 +366,8 @@ fn compare(what: &str, before: &Run, after: &Run, texts: (&Function, &Function),
         return;
     }
     let explained = match (&before.outcome, &after.outcome) {
-        // Hoisted guards leave at the start of the loop, where the interpreter would have come through.
-        (_, Outcome::Exited(p)) if before.entries.contains(p) => {
+        // Moved guards leave where the interpreter would have come through with the same values.
+        (_, Outcome::Exited(p)) if before.passed.contains(p) => {
             tally.earlier += 1;
             true
         }

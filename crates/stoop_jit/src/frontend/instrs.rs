@@ -253,6 +253,8 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::JumpBackward => {
             let st = b.state(i.unit);
             b.void(Op::Poll, &[], Imm::None, Some(st));
+            // Whoever had the GIL meanwhile may have broken an assumption.
+            b.void(Op::CheckValid, &[], Imm::None, Some(st));
             b.go(target(i));
             return Ok(true);
         }
@@ -625,9 +627,11 @@ fn unpack(b: &mut Builder<'_>, i: &Instr) {
     let h = operand_hint(b, i);
     b.set_hint(h);
     b.ran_python = true;
-    for n in (0..i.arg).rev() {
-        let at = b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None);
-        let v = b.op(Op::TupleItem, &[t, at], Imm::None, Type::Obj, None);
+    let positions: Vec<Value> =
+        (0..i.arg).rev().map(|n| b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None)).collect();
+    // All loads first: then whatever is found out about an item can still leave before the first count is changed.
+    let items: Vec<Value> = positions.into_iter().map(|at| b.op(Op::TupleItem, &[t, at], Imm::None, Type::Obj, None)).collect();
+    for v in items {
         b.void(Op::IncRef, &[v], Imm::None, None);
         b.push_owned(v);
     }
