@@ -1,7 +1,7 @@
 //! The reference interpreter on functions whose meaning is known.
 
 use stoop_ir::interp::heap::{Heap, Kind, Val};
-use stoop_ir::interp::{Host, NoPython, Outcome, Run, Setup, run};
+use stoop_ir::interp::{Host, NoPython, Outcome, Run, Setup, Trace, run};
 use stoop_ir::{Function, InstData, Op};
 
 fn func(body: &str) -> Function {
@@ -52,7 +52,7 @@ fn with_list(items: Vec<Kind>) -> Setup {
     let mut setup = Setup::new(Vec::new());
     let items = items.into_iter().map(|k| setup.heap.alloc(k)).collect();
     setup.locals = vec![Some(setup.heap.alloc(Kind::List(items)))];
-    setup.trace = true;
+    setup.trace = Trace::Entries;
     setup
 }
 
@@ -61,8 +61,8 @@ fn a_loop_over_a_list() {
     let r = run(&func(SUM), with_list(vec![Kind::Float(1.5), Kind::Float(2.0)]), &mut NoPython).unwrap();
     assert_eq!(r.outcome, Outcome::Returned("3.5".to_owned()));
     assert_eq!(r.leaked, 0);
-    assert_eq!(r.entries.len(), 3);
-    assert_eq!(r.entries[1].locals, vec![Some("[1.5, 2.0]".to_owned()), Some("1".to_owned()), Some("1.5".to_owned())]);
+    assert_eq!(r.passed.len(), 3);
+    assert_eq!(r.passed[1].locals, vec![Some("[1.5, 2.0]".to_owned()), Some("1".to_owned()), Some("1.5".to_owned())]);
 }
 
 #[test]

@@ -63,8 +63,8 @@ pub enum Outcome {
 pub struct Run {
     /// How it ended.
     pub outcome: Outcome,
-    /// The entry states of the blocks it came through, in order, if asked for.
-    pub entries: Vec<Point>,
+    /// The states it passed, in order, as far as asked for.
+    pub passed: Vec<Point>,
     /// Instructions done.
     pub steps: u64,
     /// Mortal objects alive after everything was dropped.
@@ -81,8 +81,19 @@ pub struct Setup {
     pub stack: Vec<Obj>,
     /// Instructions that may be done.
     pub limit: u64,
-    /// Whether to note the entry states passed.
-    pub trace: bool,
+    /// Which states passed to note.
+    pub trace: Trace,
+}
+
+/// Which frame states a run notes as it passes them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trace {
+    /// None.
+    Nothing,
+    /// Those of blocks' starts.
+    Entries,
+    /// Those of blocks' starts and of instructions, each before its instruction.
+    All,
 }
 
 impl Setup {
@@ -90,7 +101,7 @@ impl Setup {
     pub fn new(locals: Vec<Kind>) -> Setup {
         let mut heap = Heap::default();
         let locals = locals.into_iter().map(|k| Some(heap.alloc(k))).collect();
-        Setup { heap, locals, stack: Vec::new(), limit: 100_000, trace: false }
+        Setup { heap, locals, stack: Vec::new(), limit: 100_000, trace: Trace::Nothing }
     }
 }
 
@@ -119,10 +130,10 @@ pub fn run(func: &Function, setup: Setup, host: &mut dyn Host) -> Result<Run, Fa
     let Setup { mut heap, locals, stack, limit, trace } = setup;
     let consts = func.consts.iter().map(|c| heap.alloc_immortal(const_kind(c.class, &c.text))).collect();
     let mut me = Interp { func, host, heap, locals, stack, values: vec![None; func.values.len()], consts };
-    let (mut block, mut steps, mut entries) = (func.entry(), 0, Vec::new());
+    let (mut block, mut steps, mut passed) = (func.entry(), 0, Vec::new());
     'blocks: loop {
-        if let (true, Some(s)) = (trace, func.blocks[block.index()].entry_state) {
-            entries.push(me.point(s)?);
+        if let (Trace::Entries | Trace::All, Some(s)) = (trace, func.blocks[block.index()].entry_state) {
+            passed.push(me.point(s)?);
         }
         for &i in &func.blocks[block.index()].insts {
             steps += 1;
@@ -130,16 +141,19 @@ pub fn run(func: &Function, setup: Setup, host: &mut dyn Host) -> Result<Run, Fa
                 return Err("too many steps".to_owned());
             }
             let data = func.inst(i);
+            if let (Trace::All, Some(s)) = (trace, data.state) {
+                passed.push(me.point(s)?);
+            }
             if data.op.is(Flags::TERM) {
                 if let Some(outcome) = me.end(data, &mut block)? {
                     let leaked = me.heap.live();
-                    return Ok(Run { outcome, entries, steps, leaked });
+                    return Ok(Run { outcome, passed, steps, leaked });
                 }
                 continue 'blocks;
             }
             if let Some(outcome) = me.inst(i)? {
                 let leaked = me.heap.live();
-                return Ok(Run { outcome, entries, steps, leaked });
+                return Ok(Run { outcome, passed, steps, leaked });
             }
         }
         return Err("a block without terminator".to_owned());
