@@ -1,6 +1,9 @@
 """Run CPython's own test files plainly and under Stoop and compare every test's outcome.
 
-    python tests/cpython/run.py [--quick] [--python PATH] [FILE ...]
+    python tests/cpython/run.py [--quick] [--cold] [--python PATH] [FILE ...]
+
+Each file's tests run twice in one process, the second time counts: under Stoop, everything the first time ran
+is compiled in between. `--cold` runs them once and leaves it to the sampler what is compiled.
 
 A test whose outcome differs is run again, alone with its file, on both sides: CPython's suite has tests that
 depend on time and load. A difference that comes back, and every crash, is a failure.
@@ -28,6 +31,7 @@ class Outcome:
         self.details = {}
         self.slowest = []
         self.stats = ""
+        self.compiled = None
         self.crash = None
         self.seconds = 0.0
 
@@ -50,7 +54,7 @@ def run_file(args, file, mode):
         if mode == "stoop" and args.children:
             env["STOOP"] = "1"
             env.update({f"STOOP_{k.upper()}": str(v) for k, v in options.items()})
-        command = [args.python, os.path.join(HERE, "worker.py"), file, out, mode, json.dumps(options), *args.test]
+        command = [args.python, os.path.join(HERE, "worker.py"), file, out, mode, args.how, json.dumps(options), *args.test]
         began = time.perf_counter()
         try:
             run = subprocess.run(
@@ -73,6 +77,8 @@ def run_file(args, file, mode):
             elif outcome == "time":
                 result.slowest.append((float(detail), test))
                 current = None
+            elif outcome == "compiled":
+                result.compiled = detail
             elif outcome == "stats":
                 result.stats = detail
             elif outcome == "end":
@@ -122,8 +128,13 @@ def compare(args, file):
         unsteady = sorted(set(found) - set(repeated))
         found = {t: d for t, d in found.items() if t in repeated}
         stoop.details.update(again.details)
-    ok = not found and not stoop.crash
-    print(f"{file}: {'same' if ok else 'DIFFERENT'}, {plain.seconds:.1f} s → {stoop.seconds:.1f} s, {plain.counts()}")
+    idle = args.how == "warm" and not stoop.crash and not (stoop.compiled and stoop.compiled[0])
+    ok = not found and not stoop.crash and not idle
+    functions = "" if stoop.compiled is None else f", {stoop.compiled[0]} functions compiled, {stoop.compiled[1]} not"
+    times = f"{plain.seconds:.1f} s → {stoop.seconds:.1f} s"
+    print(f"{file}: {'same' if ok else 'DIFFERENT'}, {times}{functions}, {plain.counts()}")
+    if idle:
+        print("    nothing was compiled: the comparison shows nothing")
     if stoop.crash:
         print(f"    crash: {stoop.crash}")
     for test, (a, b) in sorted(found.items()):
@@ -141,6 +152,7 @@ def main():
     parser.add_argument("files", nargs="*", help="test files (default: the whole table)")
     parser.add_argument("--quick", action="store_true", help="only the rows marked quick")
     parser.add_argument("--baseline", action="store_true", help="run plainly only and list what fails")
+    parser.add_argument("--cold", dest="how", action="store_const", const="cold", default="warm", help="run once; the sampler compiles")
     parser.add_argument("--python", default=sys.executable, help="the interpreter, with Stoop installed")
     parser.add_argument("--options", default="{}", help="more options for stoop.enable(), as JSON")
     parser.add_argument("--children", action="store_true", help="turn Stoop on in child processes too")

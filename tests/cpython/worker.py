@@ -1,15 +1,21 @@
 """Run one of CPython's test files and write each test's outcome as a line of JSON.
 
-Started by `run.py` in a process of its own: `worker.py FILE OUT plain|stoop [options as JSON]`.
+Started by `run.py` in a process of its own: `worker.py FILE OUT plain|stoop warm|cold OPTIONS [TEST ...]`.
 A line `["start", id]` before each test lets the parent name the test that crashed the process.
+
+`warm` runs the tests twice and records the second time. Under Stoop every function that the first time entered
+is compiled in between, with the interpreter's feedback: nearly all the tests' code, and the library's, is then
+machine code.
 """
 
 import faulthandler
+import gc
 import json
 import os
 import sys
 import tempfile
 import time
+import types
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -96,9 +102,62 @@ def only(suite, wanted):
     )
 
 
+class Entered:
+    """The code objects that run while this is on."""
+
+    TOOL = 3
+
+    def __init__(self):
+        self.codes = set()
+
+    def __enter__(self):
+        monitoring = sys.monitoring
+        monitoring.use_tool_id(self.TOOL, "entered")
+        monitoring.register_callback(self.TOOL, monitoring.events.PY_START, self.start)
+        monitoring.set_events(self.TOOL, monitoring.events.PY_START)
+        return self
+
+    def start(self, code, offset):
+        self.codes.add(code)
+        return sys.monitoring.DISABLE
+
+    def __exit__(self, *exception):
+        sys.monitoring.set_events(self.TOOL, 0)
+        sys.monitoring.register_callback(self.TOOL, sys.monitoring.events.PY_START, None)
+        sys.monitoring.free_tool_id(self.TOOL)
+
+
+def compile_all(stoop, codes):
+    """Compile every function of these code objects; how many were compiled, and how many were not."""
+    compiled = refused = 0
+    for f in gc.get_objects():
+        if type(f) is types.FunctionType and f.__code__ in codes:
+            codes.discard(f.__code__)
+            if stoop.compile(f) is None:
+                compiled += 1
+            else:
+                refused += 1
+    return compiled, refused
+
+
+def warm_up(suite, stoop):
+    """Run the tests for nothing, then compile what they ran."""
+    with Entered() as entered:
+        suite.run(unittest.TestResult())
+    if stoop is None:
+        return None
+    return compile_all(stoop, entered.codes)
+
+
+def load(file, wanted):
+    """A fresh suite of a file's tests."""
+    suite = without_exclusions(unittest.defaultTestLoader.loadTestsFromName(f"test.{file}"), file)
+    return only(suite, wanted) if wanted else suite
+
+
 def main():
-    file, out_path, mode, options = sys.argv[1:5]
-    wanted = sys.argv[5:]
+    file, out_path, mode, how, options = sys.argv[1:6]
+    wanted = sys.argv[6:]
     del sys.argv[1:]
     faulthandler.enable()
     out = open(out_path, "w", encoding="utf-8", errors="backslashreplace")
@@ -113,12 +172,11 @@ def main():
     support.verbose = False
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
-        suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{file}")
-        suite = without_exclusions(suite, file)
-        if wanted:
-            suite = only(suite, wanted)
         try:
-            suite.run(Recorder(out))
+            if how == "warm":
+                compiled = warm_up(load(file, wanted), stoop)
+                out.write(json.dumps(["compiled", "", compiled]) + "\n")
+            load(file, wanted).run(Recorder(out))
         finally:
             os.chdir(HERE)
     if stoop is not None:
