@@ -12,11 +12,15 @@ use stoop_ir::{Function, Inst, Op, Value};
 pub fn run(f: &mut Function) -> usize {
     let n = f.values.len();
     let mut needed = vec![false; n];
+    let guarded = guarded_loads(f);
+    let mut is_guard = vec![false; n];
+    guarded.iter().for_each(|(g, _)| is_guard[g.index()] = true);
     for b in &f.blocks {
         for &i in &b.insts {
             let d = f.inst(i);
             match d.op {
-                Op::IncRef | Op::DecRef | Op::UnboxInt | Op::UnboxFloat => {}
+                Op::IncRef | Op::DecRef => {}
+                Op::UnboxInt | Op::UnboxFloat if is_guard[d.args[0].index()] => {}
                 Op::StoreLocal => {
                     if !f.ty(d.args[1]).drop_is_silent() {
                         needed[d.args[0].index()] = true;
@@ -37,7 +41,7 @@ pub fn run(f: &mut Function) -> usize {
     }
     let mut replace: Vec<Option<Value>> = vec![None; n];
     let mut count = 0;
-    for (guard, unboxed) in guarded_loads(f) {
+    for (guard, unboxed) in guarded {
         if !needed[guard.index()] {
             replace[guard.index()] = Some(unboxed);
             count += 1;
@@ -88,7 +92,14 @@ fn is_unboxing(op: Op) -> bool {
 }
 
 /// Guards of loaded numbers that are unboxed right after, with the unboxed value.
+///
+/// Only where the guard is all that knows the loaded reference: counts and frame states that go by its other name
+/// would be left behind.
 fn guarded_loads(f: &Function) -> Vec<(Value, Value)> {
+    let mut uses = count_uses(f);
+    for s in f.states.iter() {
+        s.locals.iter().flatten().copied().chain(s.stack.iter().map(|e| e.value)).for_each(|v| uses[v.index()] += 1);
+    }
     let mut out = Vec::new();
     for b in &f.blocks {
         for w in b.insts.windows(2) {
@@ -96,6 +107,7 @@ fn guarded_loads(f: &Function) -> Vec<(Value, Value)> {
             if g.op == Op::GuardClass
                 && is_unboxing(u.op)
                 && Some(u.args[0]) == g.result
+                && uses[g.args[0].index()] == 1
                 && f.def_inst(g.args[0]).is_some_and(|l| matches!(f.inst(l).op, Op::ListItem | Op::TupleItem))
                 && let (Some(guard), Some(unboxed)) = (g.result, u.result)
             {

@@ -405,7 +405,7 @@ fn passes_keep_the_meaning_of_generated_functions() {
         let mut all = f.clone();
         for pass in general() {
             let mut one = f.clone();
-            (pass.run)(&mut one, &mut PassContext::default());
+            (pass.run)(&mut one, &mut counters);
             check(&one, pass.name);
             let what = format!("seed {seed}, {} alone", pass.name);
             compare(&what, &before, &execute(&one, seed), (&f, &one), &mut tally);
