@@ -159,11 +159,15 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
         };
         let mut peel = BTreeSet::new();
         let mut built = frontend::build(&frontend::Request { code: &info, entry, peel: &peel }, &mut live);
-        if let Ok(b) = &built {
-            peel = stoop_passes::specialise::unstable_headers(&b.func, &b.headers, &b.back_edges);
-            if !peel.is_empty() && b.func.insts.len() < PEEL_LIMIT {
-                built = frontend::build(&frontend::Request { code: &info, entry, peel: &peel }, &mut live);
+        // What one loop's variables settle to decides what another's do: a few rounds.
+        for _ in 0..PEEL_ROUNDS {
+            let Ok(b) = &built else { break };
+            let unstable = stoop_passes::specialise::unstable_headers(&b.func, &b.headers, &b.back_edges);
+            if unstable.is_subset(&peel) || b.func.insts.len() > PEEL_LIMIT {
+                break;
             }
+            peel.extend(unstable);
+            built = frontend::build(&frontend::Request { code: &info, entry, peel: &peel }, &mut live);
         }
         record.consts = std::mem::take(&mut live.keep);
         record.assumptions = std::mem::take(&mut live.assumptions);
@@ -198,6 +202,8 @@ impl Job {
     }
 }
 
+/// How often a region is built to find the loops worth peeling.
+const PEEL_ROUNDS: usize = 3;
 /// Above this many instructions no iteration is peeled.
 const PEEL_LIMIT: usize = 8000;
 

@@ -5,7 +5,7 @@ use stoop_ir::{Imm, Op};
 
 use super::record::Record;
 use super::registry;
-use crate::frontend::{Entry, NEVER_RAN};
+use crate::frontend::{EMPTY_LOOP, Entry, NEVER_RAN};
 
 /// Exits at one guard after which the region is compiled anew without that assumption.
 const GUARD_PATIENCE: u64 = 64;
@@ -47,7 +47,7 @@ pub unsafe fn met(record: *mut Record, e: &ExitDesc, _values: *const u64) {
 
 fn is_never_ran(r: &Record, e: &ExitDesc) -> bool {
     match e.imm {
-        Imm::Name(n) => r.names.get(n.index()).is_some_and(|t| t == NEVER_RAN),
+        Imm::Name(n) => r.names.get(n.index()).is_some_and(|t| t == NEVER_RAN || t == EMPTY_LOOP),
         _ => false,
     }
 }

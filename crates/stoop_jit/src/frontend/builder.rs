@@ -482,6 +482,11 @@ impl Builder<'_> {
         (block, args)
     }
 
+    /// Whether the block being translated is the header of a peeled loop, in the copy for the first iteration.
+    pub(super) fn in_first_iteration(&self) -> bool {
+        self.peel.iter().position(|h| *h == self.here).is_some_and(|bit| self.steady & (1 << bit) == 0)
+    }
+
     fn current_unit_loops(&self) -> u32 {
         self.loops.get(&self.here).copied().unwrap_or(0)
     }

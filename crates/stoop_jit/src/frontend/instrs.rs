@@ -12,6 +12,9 @@ use super::builder::{BuildError, Builder, Entry, Item};
 /// Why code that the interpreter has never run is left to it.
 pub const NEVER_RAN: &str = "never_ran";
 
+/// Why a loop without an iteration is left to the interpreter.
+pub const EMPTY_LOOP: &str = "empty_loop";
+
 /// Whether the front end always leaves at this instruction.
 pub(super) fn leaves(i: &Instr, is_loop: bool) -> bool {
     match i.op {
@@ -605,7 +608,14 @@ fn for_iter(b: &mut Builder<'_>, i: &Instr) {
     b.ran_python = true;
     let end = b.op(Op::IsNull, &[v], Imm::None, Type::I1, None);
     let (to, next) = (target(i), i.next);
+    // A loop's peeled first iteration is there because its variables get their type in it. A loop that does not even
+    // have one is left to the interpreter, unless that turns out to be common.
+    let hollow = b.in_first_iteration() && !b.env.is_generic(i.unit);
     let mut done = |b: &mut Builder<'_>| {
+        if hollow {
+            b.exit(i.unit, EMPTY_LOOP);
+            return;
+        }
         let it = b.pop();
         b.drop_item(it);
         b.safe_point(to);

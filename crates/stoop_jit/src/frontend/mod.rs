@@ -13,7 +13,7 @@ mod calls;
 mod instrs;
 
 pub use builder::{BuildError, Built, Entry, Request, build};
-pub use instrs::NEVER_RAN;
+pub use instrs::{EMPTY_LOOP, NEVER_RAN};
 
 use stoop_ir::Class;
 
