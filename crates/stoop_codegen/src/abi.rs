@@ -2,7 +2,9 @@
 //!
 //! The engine fills this from the CPython crate; nothing here knows Python.
 
-use stoop_ir::Class;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use stoop_ir::{Class, Element};
 
 /// Where a memory word that compiled code reads lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +61,44 @@ pub enum InlineValues {
     },
 }
 
+/// What tells `array.array`s apart. The type belongs to a module that may be imported late or never, so the engine
+/// fills in what it meets; code is only ever made for classes that were met.
+#[derive(Debug, Default)]
+pub struct Arrays {
+    ty: AtomicU64,
+    descriptors: [AtomicU64; Element::ALL.len()],
+}
+
+impl Arrays {
+    /// Nothing met yet.
+    pub const fn new() -> Arrays {
+        Arrays { ty: AtomicU64::new(0), descriptors: [const { AtomicU64::new(0) }; Element::ALL.len()] }
+    }
+
+    /// The type object's address; 0 before the first array was met.
+    pub fn type_address(&self) -> u64 {
+        self.ty.load(Ordering::Relaxed)
+    }
+
+    /// Notes the type object's address, for good.
+    pub fn set_type(&self, address: u64) {
+        self.ty.store(address, Ordering::Relaxed);
+    }
+
+    /// The address of the item descriptor that all arrays of the class point at; `None` before one was met.
+    pub fn descriptor(&self, class: Class) -> Option<u64> {
+        let k = Element::ALL.iter().position(|(c, _)| *c == class)?;
+        Some(self.descriptors[k].load(Ordering::Relaxed)).filter(|a| *a != 0)
+    }
+
+    /// Notes a descriptor's address, for good.
+    pub fn set_descriptor(&self, class: Class, address: u64) {
+        if let Some(k) = Element::ALL.iter().position(|(c, _)| *c == class) {
+            self.descriptors[k].store(address, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Layouts and addresses.
 #[derive(Clone, Debug)]
 pub struct Abi {
@@ -82,6 +122,12 @@ pub struct Abi {
     pub float_value: i32,
     /// `ob_item` of a list (pointer to items).
     pub list_items: i32,
+    /// `ob_item` of an `array.array` (pointer to items).
+    pub array_items: i32,
+    /// `ob_descr` of an `array.array`.
+    pub array_descr: i32,
+    /// What tells arrays apart.
+    pub arrays: &'static Arrays,
     /// First item of a tuple.
     pub tuple_items: i32,
     /// `length` of a str.

@@ -81,6 +81,8 @@ helpers! {
     ListSetInt(R L L) -> V;
     /// (list, item) Append; steals item on success. 0 or -1.
     ListAppend(R R) -> I;
+    /// (list, start, stop) The items between; bounds as in a slice.
+    ListSlice(R L L) -> R;
     /// (slot in the object, value) In-place reuse failed: box, swap, drop the former value.
     SlotSetFloat(P D) -> V;
     /// (slot in the object, value) The same for ints.

@@ -134,6 +134,34 @@ pub unsafe fn local_name(code: Obj, slot: usize) -> Obj {
     unsafe { objects::tuple_slice(read(code, layout::get().co_localsplusnames))[slot] }
 }
 
+/// Typecode, item size and item descriptor of an exact `array.array`; `None` for any other object.
+///
+/// The type belongs to a module that is imported late or never, so it is known by its name and by being a heap type
+/// that Python code can't have made.
+///
+/// # Safety
+/// A live object.
+pub unsafe fn array_kind(o: Obj) -> Option<(u8, u32, u64)> {
+    const MADE_IN_C: u64 = layout::flags::HEAP | layout::flags::IMMUTABLE;
+    let l = layout::get();
+    // SAFETY: a live object's type; of the array type, every instance has a static descriptor.
+    unsafe {
+        let ty = capi::type_of(o);
+        if read::<u64, _>(ty, l.tp_flags) & MADE_IN_C != MADE_IN_C || read::<isize, _>(ty, l.tp_basicsize) != l.array_basicsize {
+            return None;
+        }
+        let name: *const std::ffi::c_char = read(ty, l.tp_name);
+        if std::ffi::CStr::from_ptr(name) != c"array.array" {
+            return None;
+        }
+        let descriptor: *mut u8 = read(o, l.array_descr);
+        if descriptor.is_null() {
+            return None;
+        }
+        Some((read(descriptor, 0), read(descriptor, l.array_descr_itemsize), descriptor as u64))
+    }
+}
+
 /// C-recursion units left to a thread.
 ///
 /// # Safety

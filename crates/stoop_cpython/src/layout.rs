@@ -169,6 +169,14 @@ pub struct Layout {
     pub list_items: i32,
     /// A list's allocated item count.
     pub list_allocated: i32,
+    /// An `array.array`'s pointer to its items.
+    pub array_items: i32,
+    /// An `array.array`'s pointer to its item descriptor, which starts with the typecode (8 bits).
+    pub array_descr: i32,
+    /// Bytes an item, in such a descriptor (32 bits).
+    pub array_descr_itemsize: i32,
+    /// `tp_basicsize` of `array.array`.
+    pub array_basicsize: isize,
     /// A tuple's first item.
     pub tuple_items: i32,
     /// First byte of a bytes object.

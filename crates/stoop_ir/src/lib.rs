@@ -20,4 +20,4 @@ pub use func::{
     Value, ValueData,
 };
 pub use ops::{Arity, BinOp, CmpOp, Flags, Mem, Op, OpInfo, Ret, UnOp};
-pub use types::{Class, Type};
+pub use types::{Class, Element, Type};

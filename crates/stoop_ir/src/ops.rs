@@ -54,6 +54,10 @@ impl Mem {
     pub const BOX: Mem = Mem(64);
     /// Reference counts.
     pub const REFS: Mem = Mem(128);
+    /// Items of `array.array`. Whatever else comes to look into such memory directly must name it too.
+    pub const ARRAY: Mem = Mem(256);
+    /// Sizes and item addresses of `array.array`: only what runs Python code changes them.
+    pub const ARRAY_SHAPE: Mem = Mem(512);
     /// Everything: what an operation that runs Python code may read and write.
     pub const ALL: Mem = Mem(0xffff);
 
@@ -232,6 +236,14 @@ ops! {
     ListSetFloat "list.setfloat" n(3) => Void, Mem::LIST, Mem::LIST.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(list, position, f64) Store a float: overwrite a uniquely owned float box, else box, swap and drop the former item.";
     ListSetInt "list.setint" n(3) => Void, Mem::LIST, Mem::LIST.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(list, position, i64) Store an int the same way.";
     ListAppend "list.append" n(2) => Void, Mem::LIST, Mem::LIST, Flags::PINNED.or(Flags::RAISE), 2, "(list, new) Append, taking new's reference.";
+    ListSlice "list.slice" n(3) => New, Mem::LIST, NO, Flags::RAISE, 0, "(list, start, stop) A list of those items; bounds as in a slice.";
+    ListReversePrefix "list.reverseprefix" n(2) => Void, Mem::LIST, Mem::LIST, G.or(Flags::PINNED), 0, "(list, last) list[:last+1] = list[last::-1], in place; leaves unless last is a position.";
+    ArrayLen "array.len" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Size of an exact array.array.";
+    ArrayData "array.data" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Address of an array.array's first item: good until something may resize it.";
+    ArrayLoadInt "array.loadint" n(2) => I64, Mem::ARRAY, NO, N, 0, "(data, position) The item (imm: int, the typecode). Position is in range.";
+    ArrayLoadFloat "array.loadfloat" n(2) => F64, Mem::ARRAY, NO, N, 0, "(data, position) The item (imm: int, the typecode). Position is in range.";
+    ArrayStoreInt "array.storeint" n(3) => Void, NO, Mem::ARRAY, G.or(Flags::PINNED), 0, "(data, position, i64) Set the item (imm: int, the typecode); leaves when it does not fit.";
+    ArrayStoreFloat "array.storefloat" n(3) => Void, NO, Mem::ARRAY, Flags::PINNED, 0, "(data, position, f64) Set the item (imm: int, the typecode).";
     RangeIterLen "rangeiter.len" n(1) => I64, Mem::ITER, NO, N, 0, "Values left.";
     RangeIterNext "rangeiter.next" n(1) => I64, Mem::ITER, Mem::ITER, Flags::PINNED, 0, "The next value; at least one is left. Advances the iterator.";
     ListIterNext "listiter.next" n(1) => Borrowed, Mem::ITER.or(Mem::LIST), Mem::ITER, Flags::PINNED, 0, "The next item (the list owns it) or NULL at the end; advances, and at the end detaches the list.";

@@ -55,6 +55,77 @@ text_enum! {
         ByteArray = "bytearray",
         /// `type` itself (a class object whose metaclass is exactly `type`).
         Type = "type",
+        /// `array.array` of typecode `d`.
+        ArrayD = "array_d",
+        /// `array.array` of typecode `f`.
+        ArrayF = "array_f",
+        /// `array.array` of typecode `b`.
+        ArrayI8 = "array_i8",
+        /// `array.array` of typecode `B`.
+        ArrayU8 = "array_u8",
+        /// `array.array` of typecode `h`.
+        ArrayI16 = "array_i16",
+        /// `array.array` of typecode `H`.
+        ArrayU16 = "array_u16",
+        /// `array.array` of typecode `i`.
+        ArrayI = "array_i",
+        /// `array.array` of typecode `I`.
+        ArrayU = "array_u",
+        /// `array.array` of typecode `l`.
+        ArrayL = "array_l",
+        /// `array.array` of typecode `q`.
+        ArrayQ = "array_q",
+    }
+}
+
+/// What an `array.array` holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Element {
+    /// The typecode.
+    pub code: u8,
+    /// Bytes an item.
+    pub bytes: u8,
+    /// Whether items are floats.
+    pub is_float: bool,
+    /// Whether items are ints without a sign.
+    pub is_unsigned: bool,
+}
+
+impl Element {
+    /// The known ones, each with the class of such arrays.
+    pub const ALL: [(Class, Element); 10] = [
+        (Class::ArrayD, Element::new(b'd', 8)),
+        (Class::ArrayF, Element::new(b'f', 4)),
+        (Class::ArrayI8, Element::new(b'b', 1)),
+        (Class::ArrayU8, Element::new(b'B', 1)),
+        (Class::ArrayI16, Element::new(b'h', 2)),
+        (Class::ArrayU16, Element::new(b'H', 2)),
+        (Class::ArrayI, Element::new(b'i', 4)),
+        (Class::ArrayU, Element::new(b'I', 4)),
+        (Class::ArrayL, Element::new(b'l', 8)),
+        (Class::ArrayQ, Element::new(b'q', 8)),
+    ];
+
+    const fn new(code: u8, bytes: u8) -> Element {
+        Element { code, bytes, is_float: matches!(code, b'd' | b'f'), is_unsigned: code.is_ascii_uppercase() }
+    }
+
+    /// The element of a typecode.
+    pub fn from_code(code: i64) -> Option<Element> {
+        Element::ALL.iter().map(|(_, e)| *e).find(|e| i64::from(e.code) == code)
+    }
+
+    /// The least and the greatest int an item can be.
+    pub fn range(self) -> (i64, i64) {
+        let bits = 8 * u32::from(self.bytes);
+        if self.is_unsigned { (0, (1 << bits) - 1) } else { (i64::MIN >> (64 - bits), i64::MAX >> (64 - bits)) }
+    }
+}
+
+impl Class {
+    /// What instances hold, if the class is `array.array` of a known typecode.
+    pub fn array_element(self) -> Option<Element> {
+        Element::ALL.iter().find(|(c, _)| *c == self).map(|(_, e)| *e)
     }
 }
 

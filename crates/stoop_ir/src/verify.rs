@@ -18,7 +18,7 @@
 use crate::cfg::Cfg;
 use crate::func::{Block, Def, Function, Imm, Inst, InstData, State, Value};
 use crate::ops::{Arity, Flags, Op, Ret};
-use crate::types::Type;
+use crate::types::{Element, Type};
 
 /// What an operand may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +58,9 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::IntToFloatExact
         | Op::IntToBool
         | Op::Index
+        | Op::ArrayLoadInt
+        | Op::ArrayLoadFloat
+        | Op::ArrayStoreInt
         | Op::NewRangeIter => Operand::I64,
         Op::BoxFloat
         | Op::FloatAdd
@@ -77,6 +80,9 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         // What a slot held may have been known unboxed only.
         Op::StoreLocal if i == 1 => Operand::Any,
         Op::ListItem | Op::TupleItem | Op::ListSwap if i == 1 => Operand::I64,
+        Op::ListSlice | Op::ListReversePrefix if i > 0 => Operand::I64,
+        Op::ArrayStoreFloat if i < 2 => Operand::I64,
+        Op::ArrayStoreFloat => Operand::F64,
         Op::ListSetFloat | Op::ListSetInt if i == 1 => Operand::I64,
         Op::ListSetFloat if i == 2 => Operand::F64,
         Op::ListSetInt if i == 2 => Operand::I64,
@@ -86,11 +92,18 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
     }
 }
 
+/// Whether an immediate is the typecode of an array of floats, or of ints.
+fn is_code(imm: Imm, float: bool) -> bool {
+    matches!(imm, Imm::Int(c) if Element::from_code(c).is_some_and(|e| e.is_float == float))
+}
+
 fn imm_fits(op: Op, imm: Imm) -> bool {
     match op {
         Op::ConstInt | Op::ConstBool | Op::LoadSlot | Op::SwapSlot | Op::PyUnpack | Op::PyConvert | Op::SetFunctionAttr => {
             matches!(imm, Imm::Int(_))
         }
+        Op::ArrayLoadInt | Op::ArrayStoreInt => is_code(imm, false),
+        Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
         Op::ConstObj | Op::GuardFuncVersion => matches!(imm, Imm::Const(_)),
         Op::EntryLocal

@@ -35,7 +35,7 @@ reasons! {
         Identity "exit_identity" "a name, method or callee was not the object it used to be";
         Unbound "exit_unbound" "a variable was not set, or a value was missing";
         Condition "exit_condition" "a condition that always held did not";
-        IntOverflow "exit_int_overflow" "an int did not fit in 64 bits";
+        IntOverflow "exit_int_overflow" "an int did not fit in 64 bits, or in an array's item";
         IntDivision "exit_int_division" "an int was divided by zero, or its quotient did not fit in 64 bits";
         IntShift "exit_int_shift" "an int was shifted by a negative or large count, or its bits did not fit";
         FloatDivision "exit_float_division" "a float was divided by zero";
@@ -98,7 +98,8 @@ impl ExitReason {
             | Op::IntMul
             | Op::IntPow
             | Op::IntNeg
-            | Op::IntAbs => ExitReason::IntOverflow,
+            | Op::IntAbs
+            | Op::ArrayStoreInt => ExitReason::IntOverflow,
             Op::IntFloorDiv | Op::IntMod => ExitReason::IntDivision,
             Op::IntShl | Op::IntShr => ExitReason::IntShift,
             Op::IntToFloatExact => ExitReason::IntToFloat,
@@ -106,7 +107,7 @@ impl ExitReason {
             Op::FloatPow => ExitReason::FloatPower,
             Op::FloatSqrt => ExitReason::FloatSqrt,
             Op::FloatToInt => ExitReason::FloatToInt,
-            Op::Index => ExitReason::Index,
+            Op::Index | Op::ListReversePrefix => ExitReason::Index,
             Op::NewRangeIter => ExitReason::Range,
             Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => {
                 ExitReason::Attribute

@@ -3,6 +3,7 @@
 //! `slots` finds out what the frame's slots hold, `lower` walks the blocks, one file a family of operations
 //! does the work, `exits` builds what leaves compiled code.
 
+mod arrays;
 mod calls;
 mod exits;
 mod floats;

@@ -130,8 +130,12 @@ impl Lower<'_> {
         let Type::Exact(class) = self.result_type(data) else {
             return Err(self.malformed("the result's type names no class"));
         };
-        let address = self.class_address(class)?;
         self.guard_not_null(data.args[0], object)?;
+        if class.array_element().is_some() {
+            self.guard_array(class, object)?;
+            return Ok(object);
+        }
+        let address = self.class_address(class)?;
         let ty = self.load(object, self.req.abi.ob_type);
         let wanted = self.address(address);
         let same = self.icmp(IntCC::Equal, ty, wanted);

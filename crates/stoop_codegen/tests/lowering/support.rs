@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use stoop_codegen::abi::{Abi, Expected, InlineValues, Place, Watch};
+use stoop_codegen::abi::{Abi, Arrays, Expected, InlineValues, Place, Watch};
 use stoop_codegen::memory::Arena;
 use stoop_codegen::runtime::Helper;
 use stoop_codegen::{Compiled, Error, ExitDesc, ExitKind, Recipe, Request, compile};
@@ -198,7 +198,7 @@ mod fakes {
             SlotSetFloat slot_set_float, PyLoadMethod load_method, PyCall py_call,
         }
         plain {
-            Poll ListSetInt ListAppend SlotSetInt NewRangeIter PyBinary PyInplace PyUnary PyCompare
+            Poll ListSetInt ListAppend ListSlice SlotSetInt NewRangeIter PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyImport PyImportFrom BuildTuple BuildList BuildMap
@@ -468,6 +468,9 @@ impl World {
             long_digits: 24,
             float_value: 16,
             list_items: 24,
+            array_items: 24,
+            array_descr: 40,
+            arrays: &ARRAYS,
             tuple_items: 24,
             str_length: 16,
             range_iter: [16, 24, 32],
@@ -552,6 +555,7 @@ impl World {
     }
 }
 
+pub static ARRAYS: Arrays = Arrays::new();
 static ZERO: u64 = 0;
 
 /// How many entries of the buffer an exit's recipes name.

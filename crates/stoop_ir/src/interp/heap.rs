@@ -55,6 +55,8 @@ pub enum Kind {
     Cell(Option<Obj>),
     /// An instance of a Python class: type version and inline attribute values.
     Instance(u32, Vec<Option<Obj>>),
+    /// An `array.array`: its class, its items.
+    Array(Class, Vec<Val>),
     /// Anything else.
     Other(Option<Class>, String),
 }
@@ -83,6 +85,7 @@ impl Kind {
             Kind::ListIter(..) => Class::ListIter,
             Kind::TupleIter(..) => Class::TupleIter,
             Kind::Cell(_) => Class::Cell,
+            Kind::Array(class, _) => *class,
             Kind::Instance(version, _) => return Type::Heap(*version),
             Kind::Other(Some(c), _) => *c,
             Kind::Other(None, _) => return Type::Obj,
@@ -188,6 +191,7 @@ impl Heap {
                     Kind::Str(s) => format!("{s:?}"),
                     Kind::RangeIter(next, step, left) => format!("range_iter({next}, {step}, {left})"),
                     Kind::Other(_, s) => format!("<{s}>"),
+                    Kind::Array(class, items) => format!("{class:?} {items:?}"),
                     Kind::ListIter(_, at) | Kind::TupleIter(_, at) => self.show_all(&format!("iter {at} "), &kind)?,
                     Kind::List(_) | Kind::Tuple(_) => self.show_all("", &kind)?,
                     Kind::Cell(_) => self.show_all("cell ", &kind)?,

@@ -62,6 +62,9 @@ impl Interp<'_> {
                     Err(_) => Ok(Step::Leave),
                 }
             }
+            (Op::ArrayLoadInt | Op::ArrayLoadFloat | Op::ArrayStoreInt | Op::ArrayStoreFloat, [Val::I64(data_of), Val::I64(at), rest @ ..]) => {
+                self.array_step(data, *data_of, *at, rest)
+            }
             (_, [Val::Ref(o), ..]) => self.container_step(data, *o, &args[1..]),
             _ => Err(format!("no rule for these operands: {args:?}")),
         }
@@ -93,6 +96,28 @@ impl Interp<'_> {
                 items.push(*new);
                 Ok(Step::Value(None))
             }
+            (Op::ListSlice, Kind::List(items), [Val::I64(start), Val::I64(stop)]) => {
+                let len = items.len() as i64;
+                let place = |i: i64| if i < 0 { (i + len).max(0) } else { i.min(len) } as usize;
+                let (start, stop) = (place(*start), place(*stop));
+                let part = items.get(start..stop.max(start)).unwrap_or_default().to_vec();
+                for o in &part {
+                    self.heap.incref(*o)?;
+                }
+                done(Val::Ref(self.heap.alloc(Kind::List(part))))
+            }
+            (Op::ListReversePrefix, Kind::List(items), [Val::I64(last)]) => {
+                match usize::try_from(*last).ok().and_then(|last| items.get_mut(..=last)) {
+                    Some(prefix) => {
+                        prefix.reverse();
+                        Ok(Step::Value(None))
+                    }
+                    None => Ok(Step::Leave),
+                }
+            }
+            (Op::ArrayLen, Kind::Array(_, items), _) => done(Val::I64(items.len() as i64)),
+            // The model's address of the items is the array's number.
+            (Op::ArrayData, Kind::Array(..), _) => done(Val::I64(o.0.into())),
             (Op::RangeIterLen, Kind::RangeIter(_, _, left), _) => done(Val::I64(*left)),
             (Op::RangeIterNext, Kind::RangeIter(next, step, left), _) if *left > 0 => {
                 let v = *next;
@@ -111,6 +136,23 @@ impl Interp<'_> {
             }
             (_, kind, _) => Err(format!("no rule for {kind:?} and {rest:?}")),
         }
+    }
+
+    fn array_step(&mut self, data: &InstData, array: i64, at: i64, rest: &[Val]) -> Result<Step, Fault> {
+        let array = u32::try_from(array).map_err(|_| format!("{array} is no array's address"))?;
+        let Imm::Int(code) = data.imm else { return Err("no typecode".to_owned()) };
+        let Kind::Array(class, items) = self.heap.get(Obj(array))? else { return Err("no array".to_owned()) };
+        let element = class.array_element().filter(|e| i64::from(e.code) == code).ok_or("another array's typecode")?;
+        let item = usize::try_from(at).ok().and_then(|i| items.get_mut(i)).ok_or_else(|| format!("position {at}"))?;
+        let (least, greatest) = element.range();
+        match rest {
+            [] => return done(*item),
+            [Val::I64(new)] if !(least..=greatest).contains(new) => return Ok(Step::Leave),
+            [Val::F64(new)] if element.bytes == 4 => *item = Val::F64(f64::from(*new as f32)),
+            [new] => *item = *new,
+            _ => return Err(format!("no rule for {rest:?}")),
+        }
+        Ok(Step::Value(None))
     }
 
     /// Overwrites a uniquely owned box of the same kind, or makes a new one.

@@ -252,6 +252,16 @@ pub unsafe extern "C" fn list_append(list: Obj, item: Obj) -> i32 {
     }
 }
 
+/// The items of an exact list between two bounds, which count from the end when negative.
+pub unsafe extern "C" fn list_slice(list: Obj, start: i64, stop: i64) -> Obj {
+    // SAFETY: an exact list; the function moves bounds that are still out of range into it.
+    unsafe {
+        let len = size(list) as i64;
+        let place = |i: i64| if i < 0 { (i + len).max(0) } else { i };
+        capi::PyList_GetSlice(list, place(start) as isize, place(stop) as isize)
+    }
+}
+
 /// Extends a list, in the words of `[*iterable]`.
 pub unsafe extern "C" fn list_extend(list: Obj, iterable: Obj) -> i32 {
     // SAFETY: the caller's objects.

@@ -44,6 +44,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::ListSetFloat => boxes::list_set_float as *const () as usize,
         Helper::ListSetInt => boxes::list_set_int as *const () as usize,
         Helper::ListAppend => containers::list_append as *const () as usize,
+        Helper::ListSlice => containers::list_slice as *const () as usize,
         Helper::SlotSetFloat => boxes::slot_set_float as *const () as usize,
         Helper::SlotSetInt => boxes::slot_set_int as *const () as usize,
         Helper::NewRangeIter => boxes::new_range_iter as *const () as usize,
