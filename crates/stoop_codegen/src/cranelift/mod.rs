@@ -99,7 +99,9 @@ fn target(optimise: bool) -> Result<OwnedTargetIsa, Error> {
 fn make_target(optimise: bool) -> Result<OwnedTargetIsa, String> {
     let mut flags = settings::builder();
     let mut set = |name: &str, value: &str| flags.set(name, value).map_err(|e| format!("{name}: {e}"));
-    set("opt_level", if optimise { "speed" } else { "none" })?;
+    // The IR's own passes have run. Cranelift's would float pure operations down to their uses, and once more
+    // into each exit that names them: code then grows with the square of a function's length.
+    set("opt_level", "none")?;
     set("regalloc_algorithm", if optimise { "backtracking" } else { "single_pass" })?;
     set("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" })?;
     // Profilers and faulthandler walk frame pointers.
