@@ -87,7 +87,10 @@ impl Lower<'_> {
 
     fn exit_frame(&mut self, s: State, locals: &[(u32, Value)], values: &mut Vec<CV>) -> Result<ExitFrame, Error> {
         let row = &self.f.states[s.index()];
-        let locals = locals.iter().map(|(k, v)| Ok((*k, self.recipe(*v, false, values)?))).collect::<Result<_, Error>>()?;
+        let locals = locals
+            .iter()
+            .map(|(k, v)| Ok((*k, self.recipe(*v, row.owned.contains(k), values)?)))
+            .collect::<Result<_, Error>>()?;
         let stack = row.stack.iter().map(|e| self.recipe(e.value, e.owned, values)).collect::<Result<_, Error>>()?;
         Ok(ExitFrame { state: s, code: row.code, unit: row.unit, locals, stack })
     }

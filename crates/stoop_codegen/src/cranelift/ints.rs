@@ -7,6 +7,23 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, InstBuilder, Value as CV, types};
 use stoop_ir::{CmpOp, InstData};
 
+/// Factor and shift that divide signed 64-bit integers by `d` (2 to 2**63 - 1), after Granlund and Montgomery:
+/// the high word of the product by the factor, shifted right, is the quotient, less one if negative.
+fn reciprocal(d: u64) -> (u64, u32) {
+    let d = u128::from(d);
+    // The largest dividend that leaves the remainder d - 1.
+    let most = (1 << 63) - 1 - (1 << 63) % d;
+    let mut shift = 0;
+    loop {
+        let power = 1u128 << (64 + shift);
+        let missing = d - power % d;
+        if power > most * missing {
+            return (((power + missing) / d) as u64, shift);
+        }
+        shift += 1;
+    }
+}
+
 impl Lower<'_> {
     // The overflow flag passes through a register here; `disas::fuse_overflow_branches` takes it out again.
 
@@ -52,6 +69,10 @@ impl Lower<'_> {
         {
             return Ok(self.b.ins().sshr_imm_u(a[0], i64::from(y.trailing_zeros())));
         }
+        if let Some((quotient, remainder)) = self.divide_by_constant(data, a) {
+            let below = self.b.ins().sshr_imm_u(remainder, 63);
+            return Ok(self.add(quotient, below));
+        }
         self.guard_divisor(data, a, true)?;
         let quotient = self.b.ins().sdiv(a[0], a[1]);
         let product = self.b.ins().imul(quotient, a[1]);
@@ -68,12 +89,35 @@ impl Lower<'_> {
         {
             return Ok(self.b.ins().band_imm_s(a[0], y - 1));
         }
+        if let Some((_, remainder)) = self.divide_by_constant(data, a) {
+            let below = self.b.ins().sshr_imm_u(remainder, 63);
+            let shift = self.b.ins().band(below, a[1]);
+            return Ok(self.add(remainder, shift));
+        }
         // The remainder by -1 is 0 for every dividend, and Cranelift's `srem` says so.
         self.guard_divisor(data, a, false)?;
         let remainder = self.b.ins().srem(a[0], a[1]);
         let wrong = self.signs_differ(remainder, a[1]);
         let shifted = self.add(remainder, a[1]);
         Ok(self.b.ins().select(wrong, shifted, remainder))
+    }
+
+    /// Truncated quotient and remainder by a known divisor above 2, without dividing.
+    fn divide_by_constant(&mut self, data: &InstData, a: &[CV]) -> Option<(CV, CV)> {
+        let divisor = self.known_int(data.args[1]).filter(|d| *d > 2)?;
+        let (factor, shift) = reciprocal(divisor as u64);
+        let x = a[0];
+        let f = self.iconst(factor as i64);
+        let mut high = self.b.ins().smulhi(x, f);
+        if factor as i64 <= 0 {
+            // The factor was meant unsigned.
+            high = self.add(high, x);
+        }
+        let quotient = self.b.ins().sshr_imm_u(high, i64::from(shift));
+        let negative = self.b.ins().ushr_imm_u(x, 63);
+        let quotient = self.add(quotient, negative);
+        let product = self.b.ins().imul(quotient, a[1]);
+        Some((quotient, self.b.ins().isub(x, product)))
     }
 
     /// Whether a truncated remainder is not zero and has another sign than the divisor.

@@ -8,6 +8,9 @@ use cranelift_codegen::ir::{InstBuilder, Value as CV, types};
 
 impl Lower<'_> {
     fn scaled(&mut self, base: CV, position: CV) -> CV {
+        if let Some(bytes) = self.machine_constant(position).and_then(|i| i.checked_mul(8)) {
+            return self.add_imm(base, bytes);
+        }
         let bytes = self.b.ins().ishl_imm_u(position, 3);
         self.add(base, bytes)
     }

@@ -365,6 +365,15 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// The constant a machine value is, if it is one.
+    pub(crate) fn machine_constant(&self, v: CV) -> Option<i64> {
+        let dfg = &self.b.func.dfg;
+        match dfg.insts[dfg.value_def(v).inst()?] {
+            ir::InstructionData::UnaryImm { opcode: ir::Opcode::Iconst, imm } => Some(imm.bits()),
+            _ => None,
+        }
+    }
+
     // --- immediates -----------------------------------------------------------------------------
 
     pub(crate) fn imm_int(&self) -> Result<i64, Error> {

@@ -199,7 +199,7 @@ fn meet(func: &Function, roots: &Roots, b: Block, preds: &[(Block, usize)], ends
     let state = data.entry_state.map(|s| &func.states[real_state(func, s).index()]);
     let visited = || preds.iter().filter_map(|&(p, edge)| Some((p, edge, ends[p.index()].as_ref()?)));
     let argument = |p: Block, edge: usize, v: Value| match data.params.iter().position(|x| *x == v) {
-        Some(i) => func.terminator(p).map_or(v, |t| func.inst(t).targets[edge].args[i]),
+        Some(i) => func.terminator(p).and_then(|t| func.inst(t).targets[edge].args.get(i).copied()).unwrap_or(v),
         None => v,
     };
     (0..slots)
@@ -211,7 +211,7 @@ fn meet(func: &Function, roots: &Roots, b: Block, preds: &[(Block, usize)], ends
                     // A parameter that every edge gives what the slot holds there, or a value all agree on.
                     let gives = |i: usize| {
                         visited().all(|(p, edge, end)| {
-                            let given = func.terminator(p).map(|t| func.inst(t).targets[edge].args[i]);
+                            let given = func.terminator(p).and_then(|t| func.inst(t).targets[edge].args.get(i).copied());
                             matches!((given, end[k]), (Some(g), Some(f)) if roots.value(g) == roots.value(f.value))
                         })
                     };

@@ -96,7 +96,7 @@ const OPERATIONS: [(&str, Reference); 10] = [
 fn binary_operations_agree_with_a_reference() {
     for (op, reference) in OPERATIONS {
         for x in INTERESTING {
-            for y in [0, 1, -1, 2, -3, 7, 62, 63, 64, 1 << 31, MIN, MAX] {
+            for y in [0, 1, -1, 2, 3, -3, 5, 7, 10, 62, 63, 64, 641, 1000, 1 << 31, 1_000_000_007, MIN, MAX - 1, MAX] {
                 let want = reference(x, y);
                 assert_eq!(binary(op, x, y, true), want, "{x} {op} {y}");
                 assert_eq!(with_constant(op, x, y), want, "{x} {op} constant {y}");
