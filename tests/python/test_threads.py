@@ -106,6 +106,46 @@ def test_a_signal_handler_raises_in_a_hot_loop(both):
     run.assert_compiled("f", "g")
 
 
+def test_recursion_without_loops_serves_signals_and_threads(both):
+    run = both("""
+        import signal, sys, threading, time
+        from probe import hot
+
+        class Stop(Exception):
+            pass
+
+        def handler(number, frame):
+            raise Stop
+
+        def fib(n):
+            return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+        hot(fib, 8)
+        signal.signal(signal.SIGALRM, handler)
+        for _ in range(3):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            began = time.monotonic()
+            try:
+                fib(33)
+                print("not stopped")
+            except Stop:
+                print("stopped", time.monotonic() - began < 0.15)
+
+        sys.setswitchinterval(0.001)
+        ticks = []
+        def tick():
+            while len(ticks) < 5:
+                ticks.append(time.monotonic())
+        thread = threading.Thread(target=tick)
+        signal.signal(signal.SIGALRM, lambda *a: None)
+        thread.start()
+        fib(21)
+        thread.join()
+        print(len(ticks))
+    """)
+    run.assert_compiled("fib")
+
+
 def test_a_signal_handler_that_returns_lets_the_loop_go_on(both):
     run = both("""
         import signal
