@@ -150,6 +150,9 @@ pub struct FrameState {
     ///
     /// `None`: the slot already holds what it should, and compiled code never touches it.
     pub locals: Vec<Option<Value>>,
+    /// In an inlined function's state: locals whose reference compiled code owns, which an exit hands over.
+    /// Empty in a real frame's, whose slots own.
+    pub owned: Vec<u32>,
     /// The operand stack, bottom first.
     pub stack: Vec<StackEntry>,
     /// The caller's state at its call, when this is an inlined function's.

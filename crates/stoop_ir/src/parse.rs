@@ -253,7 +253,7 @@ impl Parser {
             Kind::Func | Kind::Const => {}
             Kind::State => {
                 let n = line.entity('s', "a state")?;
-                let s = self.func.add_state(FrameState { code: 0, unit: 0, locals: Vec::new(), stack: Vec::new(), parent: None });
+                let s = self.func.add_state(FrameState { code: 0, unit: 0, locals: Vec::new(), owned: Vec::new(), stack: Vec::new(), parent: None });
                 if self.states.insert(n, s).is_some() {
                     return Err(format!("s{n} is defined twice"));
                 }
@@ -362,8 +362,12 @@ impl Parser {
         let unit = line.number("a code unit")?;
         field(line, "locals")?;
         let mut locals = Vec::new();
+        let mut owned = Vec::new();
         list(line, '[', ']', |line| {
             locals.push(if line.keyword("-") { None } else { Some(self.value(line)?) });
+            if line.mark('!') {
+                owned.push(locals.len() as u32 - 1);
+            }
             Ok(())
         })?;
         field(line, "stack")?;
@@ -374,7 +378,7 @@ impl Parser {
             Ok(())
         })?;
         let parent = if line.keyword("parent") { Some(self.state(line)?) } else { None };
-        self.func.states[s.index()] = FrameState { code, unit, locals, stack, parent };
+        self.func.states[s.index()] = FrameState { code, unit, locals, owned, stack, parent };
         Ok(())
     }
 

@@ -143,6 +143,7 @@ fn write_state(f: &mut Formatter<'_>, func: &Function, n: &Numbers, s: State) ->
     for (i, v) in data.locals.iter().enumerate() {
         let comma = if i > 0 { ", " } else { "" };
         match v {
+            Some(v) if data.owned.contains(&(i as u32)) => write!(f, "{comma}{}!", n.value(*v))?,
             Some(v) => write!(f, "{comma}{}", n.value(*v))?,
             None => write!(f, "{comma}-")?,
         }

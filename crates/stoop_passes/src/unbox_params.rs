@@ -221,7 +221,8 @@ fn is_owned(f: &Function, b: Block, p: Value) -> bool {
     let mut at = f.blocks[b.index()].entry_state;
     while let Some(s) = at {
         let s = &f.states[s.index()];
-        if s.stack.iter().any(|e| e.value == p && e.owned) {
+        let local = |k: &u32| s.locals.get(*k as usize) == Some(&Some(p));
+        if s.stack.iter().any(|e| e.value == p && e.owned) || s.owned.iter().any(local) {
             return true;
         }
         at = s.parent;
@@ -322,7 +323,9 @@ fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut BTreeMap<Va
                 // The target takes it as borrowed from its slot, which has not seen it yet.
                 let slot = f.blocks[t.block.index()]
                     .entry_state
-                    .and_then(|s| f.states[s.index()].locals.iter().position(|l| *l == Some(p)));
+                    .map(|s| &f.states[s.index()])
+                    .filter(|s| s.parent.is_none())
+                    .and_then(|s| s.locals.iter().position(|l| *l == Some(p)));
                 if let Some(slot) = slot {
                     let (inc, _) = f.make_inst(Op::IncRef, &[r], Imm::None, Type::Void, None);
                     let (st, _) = f.make_inst(Op::StoreLocal, &[r, a], Imm::Index(slot as u32), Type::Void, None);

@@ -50,7 +50,7 @@ impl Gen {
             let class = if k < INTS { Class::Int } else { Class::Float };
             let o = g.op(Op::EntryLocal, &[], Imm::Index(k as u32 + 1), Type::Obj);
             // The state before the variables are there names none of them.
-            let s = g.f.add_state(FrameState { code: 0, unit: 0, locals: vec![None; 6], stack: vec![], parent: None });
+            let s = g.f.add_state(FrameState { code: 0, unit: 0, locals: vec![None; 6], owned: vec![], stack: vec![], parent: None });
             let o = g.f.push(g.at, Op::GuardClass, &[o], Imm::None, Type::Exact(class), Some(s)).unwrap();
             let (op, ty) = if k < INTS { (Op::UnboxInt, Type::I64) } else { (Op::UnboxFloat, Type::F64) };
             let v = g.f.push(g.at, op, &[o], Imm::None, ty, op.needs_state().then_some(s)).unwrap();
@@ -67,7 +67,7 @@ impl Gen {
     fn state(&mut self, stack: &[StackEntry]) -> State {
         self.unit += 1;
         let locals = std::iter::once(None).chain(self.vars.iter().map(|v| Some(*v))).collect();
-        self.f.add_state(FrameState { code: 0, unit: self.unit, locals, stack: stack.to_vec(), parent: None })
+        self.f.add_state(FrameState { code: 0, unit: self.unit, locals, owned: vec![], stack: stack.to_vec(), parent: None })
     }
 
     fn op(&mut self, op: Op, args: &[Value], imm: Imm, ty: Type) -> Value {
