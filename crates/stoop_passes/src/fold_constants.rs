@@ -189,7 +189,11 @@ fn const_value(func: &Function, ctx: &PassContext, c: Const) -> Option<ConstValu
     let described = || match data.class? {
         Class::Int => data.text.parse().ok().map(ConstValue::Int),
         Class::Float => data.text.parse().ok().map(ConstValue::Float),
-        Class::Bool => Some(ConstValue::Bool(data.text == "True")),
+        Class::Bool => match data.text.as_str() {
+            "True" => Some(ConstValue::Bool(true)),
+            "False" => Some(ConstValue::Bool(false)),
+            _ => None,
+        },
         _ => None,
     };
     ctx.const_values.get(&c).copied().or_else(described)

@@ -3,6 +3,7 @@
 use stoop_cpython::capi::{self, Obj};
 use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::capi::Frame;
+use stoop_cpython::layout::{self, read};
 use stoop_cpython::{frame, inspect, objects};
 use stoop_ir::Class;
 
@@ -117,6 +118,21 @@ impl Environment for Live<'_> {
         classes::class_of(o).map(Some)
     }
 
+    fn entry_method(&self, slot: u32) -> Option<(&'static str, u64)> {
+        if self.frame.is_null() {
+            return None;
+        }
+        // SAFETY: the frame is alive; an exact built-in has a definition.
+        unsafe {
+            let o = *frame::slot(self.frame, slot as usize);
+            if o.is_null() || classes::class_of(o) != Some(Class::Builtin) {
+                return None;
+            }
+            let definition: u64 = read(o, layout::get().cfunction_def);
+            super::well_known::method_name(definition).map(|name| (name, definition))
+        }
+    }
+
     fn entry_stack(&self, depth: u32) -> Option<Option<Class>> {
         if self.frame.is_null() || !self.at_loop {
             return None;
@@ -179,7 +195,7 @@ pub mod classes {
     }
 }
 
-/// A text for a constant: exact for numbers, a qualified name for well-known builtins.
+/// A text for a constant: exact for numbers and truth values, a qualified name for well-known builtins.
 fn describe(o: Obj) -> String {
     const SHOWN: usize = 40;
     // SAFETY: `o` is alive, of the class found.
@@ -187,6 +203,7 @@ fn describe(o: Obj) -> String {
         match classes::class_of(o) {
             Some(Class::Int) => objects::int_value(o).map_or_else(|| "big".to_owned(), |v| v.to_string()),
             Some(Class::Float) => format!("{:?}", objects::float_value(o)),
+            Some(Class::Bool) => if o == capi::py_true() { "True" } else { "False" }.to_owned(),
             Some(Class::Str) => objects::str_text(o).chars().take(SHOWN).collect(),
             _ => super::well_known::name_of(o).map_or_else(|| objects::type_name(capi::type_of(o)), str::to_owned),
         }
