@@ -151,6 +151,20 @@ pub(crate) fn slot_count(func: &Function) -> usize {
     insts.max().unwrap_or(0).max(states)
 }
 
+/// What the slots hold when compiled code is entered.
+///
+/// A slot that no instruction reads at entry is a fresh frame's: NULL. (Loop entries read every slot they touch.)
+fn at_entry(func: &Function, order: &[Block], slots: usize) -> Facts {
+    let null = (0..func.values.len()).map(|i| Value(i as u32)).find(|v| func.ty(*v) == Type::Null);
+    let mut facts: Facts = vec![null.map(|value| Fact { value, exact: true }); slots];
+    for i in order.iter().flat_map(|b| &func.blocks[b.index()].insts) {
+        if let (Op::EntryLocal, Imm::Index(k)) = (func.inst(*i).op, func.inst(*i).imm) {
+            facts[k as usize] = None;
+        }
+    }
+    facts
+}
+
 /// The facts at the start of each block of `order` (reverse postorder), indexed by block.
 pub(crate) fn analyse(func: &Function, roots: &Roots, order: &[Block]) -> Vec<Facts> {
     /// Facts only go down the lattice, so this bounds bugs, not programs.
@@ -160,10 +174,12 @@ pub(crate) fn analyse(func: &Function, roots: &Roots, order: &[Block]) -> Vec<Fa
     let mut starts = vec![unknown.clone(); func.blocks.len()];
     let mut ends: Vec<Option<Facts>> = vec![None; func.blocks.len()];
     let preds = predecessors(func, order);
+    let entered_again = !preds[func.entry().index()].is_empty();
+    let entry = if entered_again { unknown.clone() } else { at_entry(func, order, slots) };
     for _ in 0..ROUNDS {
         let mut changed = false;
         for &b in order {
-            let start = if b == func.entry() { unknown.clone() } else { meet(func, roots, b, &preds[b.index()], &ends, slots) };
+            let start = if b == func.entry() { entry.clone() } else { meet(func, roots, b, &preds[b.index()], &ends, slots) };
             if ends[b.index()].is_some() && starts[b.index()] == start {
                 continue;
             }

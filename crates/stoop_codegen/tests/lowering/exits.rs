@@ -14,6 +14,7 @@ fn constants_are_recipes_and_take_no_room() {
          s0 = code 0 unit 3 locals [v1, v2, v3, v4, v5, -] stack [v5, v5!, v0, v0!, v2]
          b0():
            v0: obj = entry.local #0
+           v9: maybe = entry.local #3
            v1: i64 = const.int -3
            v2: f64 = const.float 1.5
            v3: i1 = const.bool 1
@@ -70,6 +71,7 @@ const CALLS: &str = "func \"t\"
      s1 = code 0 unit 2 locals [-, -, -, v0, -] stack []
      b0():
        v0: obj = entry.local #3
+       v9: maybe = entry.local #4
        v1: i64 = const.int 300
        v3: i64 = int.neg v1 state s1
        v4: f64 = const.float 2.5
@@ -266,14 +268,33 @@ fn store_local_over_an_unknown_slot_tests_for_null() {
     let a = w.object(POINT, &[]);
     let text = "func \"t\"
          b0():
+           v0: maybe = entry.local #0
            v1: obj = entry.local #1
-           v2: null = const.null
-           store.local #0 v1, v2
+           store.local #0 v1, v0
            return v1";
     let out = w.local(0, 0).local(1, a).run(text);
     assert_eq!((out.log.len(), w.slot(0)), (0, a));
     let out = w.run(text);
     assert_eq!(out.log, [Event::Dealloc(a)]);
+}
+
+#[test]
+fn slots_that_nobody_reads_at_entry_are_null() {
+    let mut w = World::new();
+    let a = w.object(POINT, &[]);
+    w.results(&[0x4440]);
+    let out = w.local(0, a).run(
+        "func \"t\"
+         s0 = code 0 unit 2 locals [v0, v1, v1] stack []
+         b0():
+           v0: obj = entry.local #0
+           v1: null = const.null
+           v2: obj = py.getiter v0 state s0
+           store.local #1 v2, v1
+           return v2",
+    );
+    assert_eq!((out.log.len(), out.calls()), (1, vec![Helper::PyGetIter]), "nothing to write, nothing to drop");
+    assert_eq!(w.slot(1), 0x4440);
 }
 
 #[test]
