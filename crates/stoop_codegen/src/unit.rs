@@ -24,6 +24,9 @@ pub struct Request<'a> {
     pub name_address: &'a dyn Fn(Name) -> u64,
     /// `tp_basicsize` of the type with this version tag, if known: saves two loads at each inline attribute.
     pub basicsize: &'a dyn Fn(u32) -> Option<i32>,
+    /// Address of a word through which a function at a constant address is called: it holds a vectorcall that
+    /// takes the thread state as a fifth argument.
+    pub link: &'a dyn Fn(u64) -> Option<u64>,
     /// Whether to spend time on better code.
     pub optimise: bool,
     /// Whether to keep Cranelift's IR and the disassembly as text.

@@ -394,6 +394,46 @@ pub unsafe fn push_frame(tstate: *mut PyThreadState, function: Obj) -> *mut Fram
     }
 }
 
+/// What every fresh frame of a code object has in common.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    /// The words up to the locals, by offset, without the function and the previous frame.
+    pub words: Vec<(i32, u64)>,
+    /// Bytes of a frame.
+    pub size: u32,
+    /// How many locals there are, of every kind.
+    pub locals: u32,
+}
+
+/// The frames that [`push_frame`] makes for functions of this code, globals and builtins.
+///
+/// # Safety
+/// A live code object; GIL held.
+pub unsafe fn fresh(code: Obj, globals: Obj, builtins: Obj) -> Fresh {
+    let l = layout::get();
+    let mut image = vec![0u64; l.frame_locals as usize / 8];
+    let start: *mut u64 = image.as_mut_ptr();
+    // SAFETY: the fields lie before the locals.
+    unsafe {
+        let count: i32 = read(code, l.co_nlocalsplus);
+        write(start, l.frame_code, code);
+        write(start, l.frame_globals, globals);
+        write(start, l.frame_builtins, builtins);
+        let first = unit_address(code, read(code, l.co_firsttraceable));
+        write(start, l.frame_instr, first);
+        write(start, l.frame_stacktop, count);
+        write(start, l.frame_return_offset, 0u16);
+        write(start, l.frame_owner, owner::THREAD);
+        let words = image.iter().enumerate().map(|(k, w)| (8 * k as i32, *w));
+        let varies = |offset: i32| offset == l.frame_function || offset == l.frame_previous;
+        Fresh {
+            words: words.filter(|(offset, _)| !varies(*offset)).collect(),
+            size: 8 * read::<i32, _>(code, l.co_framesize) as u32,
+            locals: count as u32,
+        }
+    }
+}
+
 /// Does for a pushed frame, once its arguments are in their slots, what the bytecode before the first traceable
 /// unit does: makes the cells (keeping arguments in them) and copies the closure. Nobody may look at the frame
 /// before: CPython takes cells and free variables for granted. False with MemoryError set.

@@ -5,7 +5,8 @@ use super::slots::Root;
 use crate::runtime::Helper;
 use crate::unit::Error;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value as CV, types};
+use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature, StackSlotData, StackSlotKind, Value as CV, types};
+use cranelift_codegen::isa::CallConv;
 use stoop_ir::{Imm, InstData, Op, Type, Value};
 
 /// Vectorcall's "the place before the arguments may be written".
@@ -117,8 +118,30 @@ impl Lower<'_> {
                 (array, self.b.ins().select(null, fewer, more))
             }
         };
+        if names == 0
+            && let Root::Object(function) = self.roots.reference(data.args[0])
+            && let Some(link) = (self.req.link)(function)
+        {
+            return self.call_linked(link, callable, array, count);
+        }
         let names = self.address(names);
         self.call_object(Helper::PyCall, &[callable, array, count, names])
+    }
+
+    /// A call of a function that is a constant, the shortest way there is to it at the moment.
+    fn call_linked(&mut self, link: u64, callable: CV, array: CV, count: CV) -> Result<CV, Error> {
+        let mut signature = Signature::new(CallConv::SystemV);
+        signature.params = vec![AbiParam::new(types::I64); 5];
+        signature.returns = vec![AbiParam::new(types::I64)];
+        let signature = self.b.import_signature(signature);
+        let link = self.address(link);
+        let target = self.load(link, 0);
+        let no_names = self.iconst(0);
+        let call = self.b.ins().call_indirect(signature, target, &[callable, array, count, no_names, self.tstate]);
+        let result = self.b.inst_results(call)[0];
+        let failed = self.icmp_imm(IntCC::Equal, result, 0);
+        self.raise_if(failed)?;
+        Ok(result)
     }
 
     /// Whether a reference is NULL, if that is known.

@@ -5,6 +5,7 @@
 
 mod arrays;
 mod calls;
+pub mod entry;
 mod exits;
 mod floats;
 mod ints;

@@ -523,6 +523,7 @@ impl World {
             unit_address: &|code, unit| 0x10_0000 * (u64::from(code) + 1) + u64::from(unit),
             name_address: &|name| 0x7000 + u64::from(name.0),
             basicsize: &|version| (self.sizes_known && version == POINT_VERSION).then_some(24),
+            link: &|_| None,
             optimise: self.optimise,
             want_text: true,
         })

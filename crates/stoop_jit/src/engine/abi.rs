@@ -1,6 +1,7 @@
 //! The code generator's description of this interpreter, from the CPython crate's layout.
 
 use stoop_codegen::abi::{Abi, Expected, InlineValues, Place, Watch};
+use stoop_codegen::cranelift::entry::EntryAbi;
 use stoop_cpython::capi::{self, PyThreadState};
 use stoop_cpython::layout::{self, Breaker};
 
@@ -49,6 +50,27 @@ pub fn describe(ts: *mut PyThreadState) -> Abi {
         true_object: capi::py_true() as u64,
         false_object: capi::py_false() as u64,
         small_ints: (zero, step, -5, 256),
+    }
+}
+
+/// Fills the description that entries need.
+pub fn describe_entry() -> EntryAbi {
+    let l = layout::get();
+    EntryAbi {
+        ob_refcnt: l.ob_refcnt,
+        current_record: l.ts_cframe,
+        current_frame: l.ts_current_frame,
+        py_recursion: l.ts_py_recursion_remaining,
+        c_recursion: l.ts_c_recursion_remaining,
+        c_recursion_reserve: super::stack::C_RECURSION_RESERVE,
+        stack_top: l.ts_datastack_top,
+        stack_limit: l.ts_datastack_limit,
+        stack_chunk: l.ts_datastack_chunk,
+        chunk_data: l.chunk_data,
+        frame_previous: l.frame_previous,
+        frame_function: l.frame_function,
+        frame_object: l.frame_object,
+        frame_locals: l.frame_locals,
     }
 }
 

@@ -59,6 +59,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
         let ts = capi::PyThreadState_Get();
         let shared = Arc::new(Shared {
             abi: Arc::new(abi::describe(ts)),
+            entry_abi: abi::describe_entry(),
             watches: abi::watches(ts),
             arena: Arena::new(config.budget),
             passes_off: config.passes_off,

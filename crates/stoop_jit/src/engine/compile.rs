@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use stoop_codegen::abi::{Abi, Expected, Place, Watch};
 use stoop_codegen::cranelift;
+use stoop_codegen::cranelift::entry::{EntryAbi, EntryRequest, MOST_LOCALS, compile_entry};
 use stoop_codegen::memory::Arena;
 use stoop_codegen::runtime::Helper;
 use stoop_codegen::thunk::thunk;
@@ -27,6 +28,8 @@ use crate::frontend::{self, Entry};
 pub struct Shared {
     /// The interpreter's description.
     pub abi: Arc<Abi>,
+    /// What entries need of that.
+    pub entry_abi: EntryAbi,
     /// The safe points' watches.
     pub watches: Vec<Watch>,
     /// Executable memory.
@@ -46,6 +49,10 @@ pub struct Job {
     /// Function whose vectorcall asked for it (a reference of our own), or NULL.
     function: Obj,
     name_objects: Vec<u64>,
+    /// Links of the functions it calls, by their addresses.
+    links: HashMap<u64, u64>,
+    /// The function's frames.
+    fresh: Option<frame::Fresh>,
     units: Arc<CodeInfo>,
     started: Instant,
     want_text: bool,
@@ -58,6 +65,7 @@ unsafe impl Send for Job {}
 /// Optimised and lowered.
 pub struct Output {
     compiled: Result<Compiled, String>,
+    call: Option<Vec<u8>>,
     func: Function,
     texts: Vec<(String, String)>,
 }
@@ -129,6 +137,7 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             native: None,
             memory: None,
             thunk: None,
+            call: None,
             exits: Vec::new(),
             exit_counts: Vec::new(),
             entries: 0,
@@ -183,9 +192,11 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
         record.entry_slots = entry_slots(&func);
         let name_objects =
             func.names.iter().map(|n| info.names_text.iter().position(|t| t == n).map_or(0, |k| info.names[k] as u64)).collect();
+        let links = record.consts.iter().filter_map(|&o| Some((o as u64, registry::link(o)?))).collect();
+        let fresh = (entry == Entry::Function).then(|| frame::fresh(code, globals, builtins));
         capi::incref(code);
         capi::xincref(function);
-        Ok(Job { code, record, func, function, name_objects, units: info, started, want_text })
+        Ok(Job { code, record, func, function, name_objects, links, fresh, units: info, started, want_text })
     }
 }
 
@@ -261,6 +272,7 @@ pub fn finish(job: &Job, shared: &Shared) -> Output {
         unit_address: &unit_address,
         name_address: &name_address,
         basicsize: &|_| None,
+        link: &|function| job.links.get(&function).copied(),
         optimise: true,
         want_text: job.want_text,
     };
@@ -271,7 +283,44 @@ pub fn finish(job: &Job, shared: &Shared) -> Output {
         texts.extend(c.clif.clone().map(|t| ("clif".to_owned(), t)));
         texts.extend(c.asm.clone().map(|t| ("asm".to_owned(), t)));
     }
-    Output { compiled, func, texts }
+    let call = compiled.is_ok().then(|| call_code(job, shared)).flatten();
+    Output { compiled, call, func, texts }
+}
+
+/// The code that plain calls of the function run through; `None` where they go through the general one.
+fn call_code(job: &Job, shared: &Shared) -> Option<Vec<u8>> {
+    let fresh = job.fresh.as_ref()?;
+    let arguments = job.record.plain_args?;
+    if fresh.locals > MOST_LOCALS {
+        return None;
+    }
+    let record: *const Record = &raw const *job.record;
+    // SAFETY: only addresses of fields are taken.
+    let (valid, native, entries, active) = unsafe {
+        (&raw const (*record).valid, &raw const (*record).native, &raw const (*record).entries, &raw const (*record).active)
+    };
+    let mut watches: Vec<Watch> = shared.watches.iter().filter(|w| !matches!(w.place, Place::Frame(_))).copied().collect();
+    watches.insert(0, Watch { place: Place::Absolute(valid as u64), width: 8, mask: u64::MAX, expected: Expected::Const(1) });
+    let request = EntryRequest {
+        abi: &shared.entry_abi,
+        watches: &watches,
+        bounds: super::stack::bounds(),
+        words: &fresh.words,
+        // SAFETY: the job keeps the code object alive; an immortal one stays that.
+        code: (!unsafe { capi::is_immortal(job.code) }).then_some(job.code as u64),
+        frame_size: fresh.size,
+        arguments,
+        locals: fresh.locals,
+        native: native as u64,
+        entries: entries as u64,
+        active: active as u64,
+        record: record as u64,
+        slow: entry::call as *const () as u64,
+        pop: entry::pop as *const () as u64,
+        thread: capi::PyThreadState_Get as *const () as u64,
+        dealloc: crate::helpers::address(Helper::Dealloc)?,
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile_entry(&request))).ok()?.ok()
 }
 
 fn optimise(func: &mut Function, shared: &Shared, want_text: bool, texts: &mut Vec<(String, String)>) {
@@ -348,7 +397,13 @@ fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), S
     let memory = shared.arena.place(&compiled.bytes).map_err(|e| e.to_string())?;
     if record.entry == Entry::Function {
         let address: *mut Record = &raw mut **record;
-        let bytes = thunk(address as u64, entry::call as *const () as u64).ok_or("this processor is not supported")?;
+        // The entry made for the function takes a thread state where the general one takes the record.
+        record.call = out.call.and_then(|bytes| shared.arena.place(&bytes).ok());
+        let bytes = match &record.call {
+            Some(call) => thunk(0, call.address()),
+            None => thunk(address as u64, entry::call as *const () as u64),
+        };
+        let bytes = bytes.ok_or("this processor is not supported")?;
         record.thunk = Some(shared.arena.place(&bytes).map_err(|e| e.to_string())?);
     }
     // SAFETY: the code was made with this signature.

@@ -83,6 +83,15 @@ pub unsafe extern "C" fn call(f: Obj, args: *const Obj, nargsf: usize, kwnames: 
     }
 }
 
+/// Ends a frame, for entries that find it not to be plain.
+///
+/// # Safety
+/// As for [`frame::pop_frame`].
+pub unsafe extern "C" fn pop(ts: *mut PyThreadState, fr: *mut Frame) {
+    // SAFETY: as documented.
+    unsafe { frame::pop_frame(ts, fr) }
+}
+
 #[inline]
 unsafe fn run(ts: *mut PyThreadState, fr: *mut Frame, r: &mut Record) -> Obj {
     // SAFETY: a valid record has code; the frame is complete.

@@ -34,6 +34,8 @@ pub struct Record {
     pub memory: Option<Code>,
     /// The thunk that calls of the function enter by.
     pub thunk: Option<Code>,
+    /// What calls run through, where it is made for the function; see [`stoop_codegen::cranelift::entry`].
+    pub call: Option<Code>,
     /// The exits.
     pub exits: Vec<ExitDesc>,
     /// How often each was taken.

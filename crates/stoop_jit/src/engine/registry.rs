@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
 
+use stoop_codegen::memory::Code;
 use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{self, Obj, VectorcallFn};
 use stoop_cpython::watch::{CodeEvent, FunctionEvent};
@@ -14,7 +15,7 @@ use stoop_cpython::{inspect, monitoring};
 
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record};
-use super::{invariants, totals};
+use super::{invariants, links, totals};
 
 /// Compilations of one region before the code object is given up.
 pub const MAX_RECOMPILES: u32 = 12;
@@ -143,12 +144,29 @@ pub fn install(f: Obj) {
         }
         let target: VectorcallFn = std::mem::transmute(thunk.address() as *const c_void);
         capi::PyFunction_SetVectorcall(f, target);
+        links::lead(f, r.call.as_ref().map(Code::address));
         s.functions.insert(f as usize);
+    }
+}
+
+/// How compiled code calls this object, if it is a function.
+///
+/// # Safety
+/// A live object, which whoever uses the link keeps alive.
+pub unsafe fn link(o: Obj) -> Option<u64> {
+    // SAFETY: asked for functions only, which have code.
+    unsafe {
+        links::address(o, || {
+            let s = find(inspect::function_code(o))?;
+            let r = s.function.as_ref().filter(|r| r.is_valid() && s.functions.contains(&(o as usize)))?;
+            r.call.as_ref().map(Code::address)
+        })
     }
 }
 
 /// Gives a function its own vectorcall back.
 pub fn uninstall(f: Obj) {
+    links::lead(f, None);
     // SAFETY: a live function; INTERPRETED is `_PyFunction_Vectorcall`.
     unsafe {
         let target: VectorcallFn = std::mem::transmute(INTERPRETED.load(Ordering::Relaxed) as *const c_void);
@@ -294,6 +312,7 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
             if let Some(s) = find(code) {
                 s.functions.remove(&(f as usize));
             }
+            links::forget(f);
         }
         FunctionEvent::Code => {
             if find(code).is_some_and(|s| s.functions.remove(&(f as usize))) {

@@ -4,32 +4,50 @@
 //! recurses as deep as plain CPython allows does not run out, compiled code steps aside on the last part of it.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use stoop_codegen::cranelift::entry::StackBounds;
 use stoop_cpython::capi::PyThreadState;
 use stoop_cpython::inspect;
 
 thread_local! {
-    static FLOOR: Cell<usize> = const { Cell::new(0) };
+    /// The lowest address compiled code may start at, and the stack's end.
+    static BOUNDS: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
 /// C-recursion units that are left to others.
-const C_RECURSION_RESERVE: i32 = 350;
+pub const C_RECURSION_RESERVE: i32 = 350;
+
+/// The stack of the thread that asked last. Compiled entries look here first: it costs less than a thread-local.
+static LAST: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+/// Where compiled entries find the bounds of the thread that ran last.
+pub fn bounds() -> StackBounds {
+    StackBounds { thread: LAST[0].as_ptr() as u64, floor: LAST[1].as_ptr() as u64, span: LAST[2].as_ptr() as u64 }
+}
 
 /// Whether compiled code should not be entered from here.
 ///
 /// # Safety
-/// A live thread state, this thread's.
+/// A live thread state, this thread's; the GIL is held.
 #[inline]
 pub unsafe fn is_low(ts: *mut PyThreadState) -> bool {
     let here = 0u8;
     let at = std::ptr::from_ref(&here) as usize;
-    let floor = FLOOR.get();
+    let (mut floor, mut end) = BOUNDS.get();
+    if floor == 0 {
+        (floor, end) = find();
+        BOUNDS.set((floor, end));
+    }
+    for (word, value) in LAST.iter().zip([ts as usize, floor, end.saturating_sub(floor)]) {
+        word.store(value as u64, Ordering::Relaxed);
+    }
     // SAFETY: the thread state is this thread's.
-    at < (if floor == 0 { find_floor() } else { floor }) || unsafe { inspect::c_recursion_remaining(ts) } < C_RECURSION_RESERVE
+    at < floor || unsafe { inspect::c_recursion_remaining(ts) } < C_RECURSION_RESERVE
 }
 
 #[cold]
-fn find_floor() -> usize {
+fn find() -> (usize, usize) {
     const SMALLEST_RESERVE: usize = 256 << 10;
     // SAFETY: plain pthread calls on an attribute object of our own.
     let (low, size) = unsafe {
@@ -43,6 +61,5 @@ fn find_floor() -> usize {
         (low as usize, size)
     };
     let floor = low + (size / 4).max(SMALLEST_RESERVE).min(size);
-    FLOOR.set(floor.max(1));
-    floor
+    (floor.max(1), low + size)
 }
