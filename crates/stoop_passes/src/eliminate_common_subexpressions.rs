@@ -1,16 +1,20 @@
 //! Eliminate common subexpressions: what was computed on the way already is not computed again.
 //!
+//! Loads of what a store on the way put there are forwarded: the reference itself, or, after a store by value, the
+//! number that would be unboxed.
+//!
 //! Walks the dominator tree with a table of what is available. Sound because the earlier instruction dominates the
 //! later one, has the same operands, and sees the same version of the memory it reads; an operation that did not
 //! leave the first time does not leave the second time, so the two may carry different states. Operations that yield
-//! a new reference are never shared: each result owns one.
+//! a new reference are never shared: each result owns one. A forwarded store dominates the load, and nothing wrote its
+//! region since.
 
 use stoop_ir::cfg::Cfg;
 use stoop_ir::{Block, Flags, Function, Imm, Inst, Mem, Op, Ret, Type, Value};
 
 use crate::memory::{Effects, Versions, reads};
 use crate::pipeline::PassContext;
-use crate::util::{FastMap, Replacements, remove_insts};
+use crate::util::{FastMap, Replacements, remove_insts, root};
 
 /// What makes two instructions the same.
 #[derive(PartialEq, Eq, Hash)]
@@ -22,44 +26,157 @@ struct Key {
     memory: u32,
 }
 
+/// A place in memory that a store and a load both name: the load's operation, object, position or index.
+type Place = (u32, u32, u32, (u8, u64));
+
+/// What a store put into a place.
+#[derive(Clone, Copy)]
+struct Stored {
+    by: Block,
+    /// The version of the place's region right after the store.
+    version: u32,
+    value: Value,
+}
+
+struct Walk {
+    cfg: Cfg,
+    versions: Versions,
+    replace: Replacements,
+    dead: Vec<bool>,
+    // An entry whose block does not dominate the present one belongs to a finished part of the tree.
+    table: FastMap<Key, (Block, Option<Value>)>,
+    stores: FastMap<Place, Stored>,
+    /// Loaded references whose number is known, because a store by value put it there.
+    numbers: FastMap<Value, Value>,
+    shared: usize,
+    forwarded: usize,
+}
+
 /// Runs the pass.
 pub fn run(func: &mut Function, ctx: &mut PassContext) {
     let cfg = Cfg::new(func);
     let effects = Effects::new(func);
-    let mut versions = Versions::new(func, &cfg, &effects);
-    let mut replace = Replacements::new(func);
-    let mut dead = vec![false; func.insts.len()];
-    // An entry whose block does not dominate the present one belongs to a finished part of the tree.
-    let mut table: FastMap<Key, (Block, Option<Value>)> = FastMap::default();
-    let mut removed = 0;
-    for b in cfg.dom_preorder() {
-        versions.enter(&cfg, b);
-        for &i in &func.blocks[b.index()].insts {
-            let d = func.inst(i);
-            if is_shareable(d.op, d.args.len()) {
-                let key = key(func, i, &mut replace, &versions);
-                match table.get(&key) {
-                    Some((at, earlier)) if cfg.dominates(*at, b) => {
-                        if let (Some(r), Some(e)) = (d.result, earlier) {
-                            replace.set(r, *e);
-                        }
-                        dead[i.index()] = true;
-                        removed += 1;
-                    }
-                    _ => {
-                        table.insert(key, (b, d.result));
-                    }
-                }
+    let mut w = Walk {
+        versions: Versions::new(func, &cfg, &effects),
+        replace: Replacements::new(func),
+        dead: vec![false; func.insts.len()],
+        table: FastMap::default(),
+        stores: FastMap::default(),
+        numbers: FastMap::default(),
+        shared: 0,
+        forwarded: 0,
+        cfg,
+    };
+    for b in w.cfg.dom_preorder() {
+        w.versions.enter(&w.cfg, b);
+        for k in 0..func.blocks[b.index()].insts.len() {
+            let i = func.blocks[b.index()].insts[k];
+            if !w.share(func, b, i) {
+                w.forward(func, b, i);
             }
-            versions.write(effects.writes(i));
+            w.versions.write(effects.writes(i));
+            w.note_store(func, b, i);
         }
-        versions.leave(b);
+        w.versions.leave(b);
     }
-    if removed > 0 {
+    let Walk { mut replace, dead, shared, forwarded, .. } = w;
+    if shared + forwarded > 0 {
         replace.apply(func);
         remove_insts(func, |i| dead[i.index()]);
     }
-    ctx.count("subexpressions_shared", removed);
+    ctx.count("subexpressions_shared", shared);
+    ctx.count("loads_forwarded", forwarded);
+}
+
+impl Walk {
+    /// Replaces an instruction by an earlier one, if there is one.
+    fn share(&mut self, func: &Function, b: Block, i: Inst) -> bool {
+        let d = func.inst(i);
+        if !is_shareable(d.op, d.args.len()) {
+            return false;
+        }
+        let key = key(func, i, &mut self.replace, &self.versions);
+        match self.table.get(&key) {
+            Some((at, earlier)) if self.cfg.dominates(*at, b) => {
+                if let (Some(r), Some(e)) = (d.result, earlier) {
+                    self.replace.set(r, *e);
+                }
+                self.dead[i.index()] = true;
+                self.shared += 1;
+                true
+            }
+            _ => {
+                self.table.insert(key, (b, d.result));
+                false
+            }
+        }
+    }
+
+    /// Lets a load, or what takes a loaded number out of its box, use what a store on the way put there.
+    fn forward(&mut self, func: &mut Function, b: Block, i: Inst) {
+        let d = func.inst(i);
+        let Some(r) = d.result else { return };
+        match d.op {
+            Op::ListItem | Op::LoadField => {
+                let place = self.place(func, i, d.op);
+                let version = self.versions.of(reads(func, i));
+                let stored = self.stores.get(&place).filter(|s| s.version == version && self.cfg.dominates(s.by, b));
+                let Some(value) = stored.map(|s| s.value) else { return };
+                if func.ty(value).is_unboxed() {
+                    self.numbers.insert(r, value);
+                } else if func.ty(value).is_subtype_of(func.ty(r)) {
+                    self.replace_by(i, r, value);
+                }
+            }
+            Op::GuardClass => {
+                let Some(v) = self.number(func, d.args[0]) else { return };
+                if func.ty(v).boxed() == func.ty(r) {
+                    let d = func.inst_mut(i);
+                    d.op = Op::RefCast;
+                    d.state = None;
+                    self.forwarded += 1;
+                }
+            }
+            Op::UnboxInt | Op::UnboxFloat => {
+                let Some(v) = self.number(func, d.args[0]) else { return };
+                if func.ty(v) == func.ty(r) {
+                    self.replace_by(i, r, v);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn replace_by(&mut self, i: Inst, result: Value, value: Value) {
+        self.replace.set(result, value);
+        self.dead[i.index()] = true;
+        self.forwarded += 1;
+    }
+
+    fn number(&mut self, func: &Function, v: Value) -> Option<Value> {
+        let v = self.replace.find(v);
+        self.numbers.get(&root(func, v)).copied()
+    }
+
+    fn place(&mut self, func: &Function, i: Inst, load: Op) -> Place {
+        let d = func.inst(i);
+        let object = self.replace.find(d.args[0]);
+        let position = if load == Op::ListItem { self.replace.find(d.args[1]).0 } else { 0 };
+        (load as u32, root(func, object).0, position, imm_key(d.imm))
+    }
+
+    /// Remembers what a store puts where. To be called after its effect on memory.
+    fn note_store(&mut self, func: &Function, b: Block, i: Inst) {
+        let d = func.inst(i);
+        let (load, region) = match d.op {
+            Op::ListSetFloat | Op::ListSetInt | Op::ListSwap => (Op::ListItem, Mem::LIST),
+            Op::SetFieldFloat | Op::SetFieldInt | Op::SwapField => (Op::LoadField, Mem::ATTR),
+            _ => return,
+        };
+        let place = self.place(func, i, load);
+        let value = self.replace.find(d.args[d.args.len() - 1]);
+        self.stores.insert(place, Stored { by: b, version: self.versions.of(region), value });
+    }
 }
 
 fn is_shareable(op: Op, args: usize) -> bool {
