@@ -126,6 +126,10 @@ pub struct Abi {
     pub array_items: i32,
     /// `ob_descr` of an `array.array`.
     pub array_descr: i32,
+    /// `m_ml` of a built-in function or method.
+    pub cfunction_def: i32,
+    /// `m_self` of a built-in function or method.
+    pub cfunction_self: i32,
     /// What tells arrays apart.
     pub arrays: &'static Arrays,
     /// First item of a tuple.

@@ -81,6 +81,10 @@ helpers! {
     ListSetInt(R L L) -> V;
     /// (list, item) Append; steals item on success. 0 or -1.
     ListAppend(R R) -> I;
+    /// (list, position) Take an item out; the position is in range.
+    ListPop(R L) -> R;
+    /// (list, place, item) Insert; steals item on success. 0 or -1.
+    ListInsert(R L R) -> I;
     /// (list, start, stop) The items between; bounds as in a slice.
     ListSlice(R L L) -> R;
     /// (slot in the object, value) In-place reuse failed: box, swap, drop the former value.

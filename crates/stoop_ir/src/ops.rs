@@ -173,6 +173,7 @@ ops! {
     GuardTrue "guard.true" n(1) => Void, NO, NO, G, 0, "The truth value is true.";
     GuardFalse "guard.false" n(1) => Void, NO, NO, G, 0, "The truth value is false.";
     GuardKeys "guard.keys" n(1) => Void, Mem::ATTR, NO, G, 0, "The object's type has shared attribute keys of this version (imm: int), and the object's attributes are inline: it shadows no method.";
+    GuardBuiltin "guard.builtin" n(1) => Void, NO, NO, G, 0, "The operand, an exact built-in, has this definition (imm: int, its address).";
     GuardFuncVersion "guard.funcversion" n(1) => Void, NO, NO, G, 0, "The function's code object is (imm: const); the operand is an exact function.";
 
     // --- boxes ------------------------------------------------------------------------------------
@@ -238,6 +239,8 @@ ops! {
     ListAppend "list.append" n(2) => Void, Mem::LIST, Mem::LIST, Flags::PINNED.or(Flags::RAISE), 2, "(list, new) Append, taking new's reference.";
     ListSlice "list.slice" n(3) => New, Mem::LIST, NO, Flags::RAISE, 0, "(list, start, stop) A list of those items; bounds as in a slice.";
     ListReversePrefix "list.reverseprefix" n(2) => Void, Mem::LIST, Mem::LIST, G.or(Flags::PINNED), 0, "(list, last) list[:last+1] = list[last::-1], in place; leaves unless last is a position.";
+    ListPop "list.pop" n(2) => New, Mem::LIST, Mem::LIST, Flags::PINNED.or(Flags::RAISE), 0, "(list, position) Take the item out of the list. Position is in range.";
+    ListInsert "list.insert" n(3) => Void, Mem::LIST, Mem::LIST, Flags::PINNED.or(Flags::RAISE), 4, "(list, place, new) Insert before the place, which counts as in a slice; takes new's reference.";
     ArrayLen "array.len" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Size of an exact array.array.";
     ArrayData "array.data" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Address of an array.array's first item: good until something may resize it.";
     ArrayLoadInt "array.loadint" n(2) => I64, Mem::ARRAY, NO, N, 0, "(data, position) The item (imm: int, the typecode). Position is in range.";
@@ -249,6 +252,8 @@ ops! {
     ListIterNext "listiter.next" n(1) => Borrowed, Mem::ITER.or(Mem::LIST), Mem::ITER, Flags::PINNED, 0, "The next item (the list owns it) or NULL at the end; advances, and at the end detaches the list.";
     TupleIterNext "tupleiter.next" n(1) => Borrowed, Mem::ITER, Mem::ITER, Flags::PINNED, 0, "The next item (the tuple owns it) or NULL at the end.";
     NewRangeIter "rangeiter.new" n(3) => New, NO, NO, G, 0, "(start, stop, step) A fresh range iterator over unboxed bounds; leaves when step is 0 or the length overflows.";
+
+    BuiltinSelf "builtin.self" n(1) => Borrowed, NO, NO, N, 0, "What an exact built-in method is bound to.";
 
     // --- attributes, cells: direct memory -----------------------------------------------------------
     LoadField "field.load" n(1) => Borrowed, Mem::ATTR, NO, G, 0, "Inline attribute value (imm: index); leaves if the object has a materialised dict or the value is NULL.";

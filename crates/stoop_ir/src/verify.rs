@@ -81,6 +81,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         Op::StoreLocal if i == 1 => Operand::Any,
         Op::ListItem | Op::TupleItem | Op::ListSwap if i == 1 => Operand::I64,
         Op::ListSlice | Op::ListReversePrefix if i > 0 => Operand::I64,
+        Op::ListPop | Op::ListInsert if i == 1 => Operand::I64,
         Op::ArrayStoreFloat if i < 2 => Operand::I64,
         Op::ArrayStoreFloat => Operand::F64,
         Op::ListSetFloat | Op::ListSetInt if i == 1 => Operand::I64,
@@ -105,6 +106,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ArrayLoadInt | Op::ArrayStoreInt => is_code(imm, false),
         Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
+        Op::GuardBuiltin => matches!(imm, Imm::Int(_)),
         Op::ConstObj | Op::GuardFuncVersion => matches!(imm, Imm::Const(_)),
         Op::EntryLocal
         | Op::EntryStack

@@ -89,7 +89,7 @@ impl ExitReason {
             Op::GuardClass => ExitReason::Class,
             Op::GuardVersion => ExitReason::HeapType,
             Op::GuardKeys => ExitReason::Keys,
-            Op::GuardIs | Op::GuardFuncVersion => ExitReason::Identity,
+            Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
             Op::GuardNotNull => ExitReason::Unbound,
             Op::GuardTrue | Op::GuardFalse => ExitReason::Condition,
             Op::UnboxInt

@@ -516,6 +516,7 @@ impl<'a> Lower<'a> {
             Op::GuardTrue => none(self.guard(a[0])),
             Op::GuardFalse => none(self.guard_not(a[0])),
             Op::GuardKeys => none(self.guard_keys(data, a[0])),
+            Op::GuardBuiltin => none(self.guard_builtin(a[0])),
             Op::GuardFuncVersion => none(self.guard_code(a[0])),
 
             Op::BoxInt => one(self.box_int(a[0])),
@@ -581,6 +582,9 @@ impl<'a> Lower<'a> {
             Op::ListAppend => none(self.call_status(Helper::ListAppend, a)),
             Op::ListSlice => one(self.call_object(Helper::ListSlice, a)),
             Op::ListReversePrefix => none(self.list_reverse_prefix(a[0], a[1])),
+            Op::ListPop => one(self.call_object(Helper::ListPop, a)),
+            Op::ListInsert => none(self.call_status(Helper::ListInsert, a)),
+            Op::BuiltinSelf => Ok(Some(self.load(a[0], self.req.abi.cfunction_self))),
             Op::ArrayLen => Ok(Some(self.load(a[0], self.req.abi.ob_size))),
             Op::ArrayData => Ok(Some(self.load(a[0], self.req.abi.array_items))),
             Op::ArrayLoadInt => one(self.array_load_int(a)),

@@ -183,6 +183,15 @@ impl Lower<'_> {
         self.guard(same)
     }
 
+    /// The built-in's definition is the immediate.
+    pub(crate) fn guard_builtin(&mut self, builtin: CV) -> Result<(), Error> {
+        let wanted = self.imm_int()?;
+        let found = self.load(builtin, self.req.abi.cfunction_def);
+        let wanted = self.iconst(wanted);
+        let same = self.icmp(IntCC::Equal, found, wanted);
+        self.guard(same)
+    }
+
     // --- boxes ------------------------------------------------------------------------------------
 
     pub(crate) fn box_bool(&mut self, x: CV) -> CV {

@@ -198,7 +198,7 @@ mod fakes {
             SlotSetFloat slot_set_float, PyLoadMethod load_method, PyCall py_call,
         }
         plain {
-            Poll ListSetInt ListAppend ListSlice SlotSetInt NewRangeIter PyBinary PyInplace PyUnary PyCompare
+            Poll ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewRangeIter PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyImport PyImportFrom BuildTuple BuildList BuildMap
@@ -470,6 +470,8 @@ impl World {
             list_items: 24,
             array_items: 24,
             array_descr: 40,
+            cfunction_def: 16,
+            cfunction_self: 24,
             arrays: &ARRAYS,
             tuple_items: 24,
             str_length: 16,

@@ -106,6 +106,17 @@ impl Interp<'_> {
                 }
                 done(Val::Ref(self.heap.alloc(Kind::List(part))))
             }
+            (Op::ListPop, Kind::List(items), [Val::I64(at)]) => {
+                let old = item(items, *at)?;
+                items.remove(*at as usize);
+                done(Val::Ref(old))
+            }
+            (Op::ListInsert, Kind::List(items), [Val::I64(at), Val::Ref(new)]) => {
+                let len = items.len() as i64;
+                let at = if *at < 0 { (at + len).max(0) } else { (*at).min(len) };
+                items.insert(at as usize, *new);
+                Ok(Step::Value(None))
+            }
             (Op::ListReversePrefix, Kind::List(items), [Val::I64(last)]) => {
                 match usize::try_from(*last).ok().and_then(|last| items.get_mut(..=last)) {
                     Some(prefix) => {

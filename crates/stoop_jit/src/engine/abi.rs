@@ -27,6 +27,8 @@ pub fn describe(ts: *mut PyThreadState) -> Abi {
         list_items: l.list_items,
         array_items: l.array_items,
         array_descr: l.array_descr,
+        cfunction_def: l.cfunction_def,
+        cfunction_self: l.cfunction_self,
         arrays: &classes::ARRAYS,
         tuple_items: l.tuple_items,
         str_length: l.str_length,

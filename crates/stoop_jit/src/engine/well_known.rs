@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use stoop_cpython::capi::{self, Obj};
+use stoop_cpython::layout::{self, read};
 
 struct Row {
     /// The name the passes know it by.
@@ -28,6 +29,8 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "max", "builtins.max"),
     ("math", "sqrt", "math.sqrt"),
     ("builtins", "list.append", "list.append"),
+    ("builtins", "list.pop", "list.pop"),
+    ("builtins", "list.insert", "list.insert"),
 ];
 
 /// Looks the objects up. Called when the engine starts, before any user code can have changed them in its sight.
@@ -62,4 +65,15 @@ fn find(module: &str, attr: &str) -> Option<usize> {
 /// The name of a well-known object.
 pub fn name_of(o: Obj) -> Option<&'static str> {
     TABLE.get()?.iter().find(|r| r.address == o as usize).map(|r| r.name)
+}
+
+/// The name of the well-known method with this `PyMethodDef`, for built-in methods that are bound already.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn method_name(definition: u64) -> Option<&'static str> {
+    let descriptors = TABLE.get()?.iter().filter(|r| r.name.starts_with("list."));
+    // SAFETY: what lists' well-known names stand for are method descriptors, kept alive by the table.
+    let found = descriptors.filter(|r| unsafe { read::<u64, _>(r.address as Obj, layout::get().methoddescr_def) } == definition);
+    found.map(|r| r.name).next()
 }

@@ -44,6 +44,8 @@ pub trait Environment {
     fn is_generic(&self, unit: u32) -> bool;
     /// The class of what a local slot holds at the entry, if worth assuming; `Some(None)` when it is unbound.
     fn entry_local(&self, slot: u32) -> Option<Option<Class>>;
+    /// Name and definition of the well-known built-in method that a local slot holds, bound, at the entry.
+    fn entry_method(&self, slot: u32) -> Option<(&'static str, u64)>;
     /// The class of what a stack slot holds at a loop entry, if worth assuming; `Some(None)` when it is NULL.
     fn entry_stack(&self, depth: u32) -> Option<Option<Class>>;
 }

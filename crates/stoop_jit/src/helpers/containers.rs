@@ -252,6 +252,52 @@ pub unsafe extern "C" fn list_append(list: Obj, item: Obj) -> i32 {
     }
 }
 
+/// Takes an item out of an exact list. The memory is given back when CPython would: programs can see its size.
+pub unsafe extern "C" fn list_pop(list: Obj, position: i64) -> Obj {
+    let layout = layout::get();
+    // SAFETY: an exact list, a position in range; the item's reference moves to the caller.
+    unsafe {
+        let (count, at) = (size(list) - 1, position as isize);
+        let items: *mut Obj = read(list, layout.list_items);
+        let item = *items.offset(at);
+        if count > 0 && count >= read::<isize, _>(list, layout.list_allocated) >> 1 {
+            items.offset(at + 1).copy_to(items.offset(at), (count - at) as usize);
+            write(list, layout.ob_size, count);
+            return item;
+        }
+        capi::incref(item);
+        if capi::PyList_SetSlice(list, at, at + 1, null_mut()) < 0 {
+            decref(item);
+            return null_mut();
+        }
+        item
+    }
+}
+
+/// Inserts into an exact list; takes the item's reference on success.
+pub unsafe extern "C" fn list_insert(list: Obj, place: i64, item: Obj) -> i32 {
+    let layout = layout::get();
+    // SAFETY: an exact list whose allocation is at least its size.
+    unsafe {
+        let count = size(list);
+        let allocated: isize = read(list, layout.list_allocated);
+        let place = place as isize;
+        let at = if place < 0 { (place + count).max(0) } else { place.min(count) };
+        if count < allocated && count + 1 >= allocated >> 1 {
+            let items: *mut Obj = read(list, layout.list_items);
+            items.offset(at).copy_to(items.offset(at + 1), (count - at) as usize);
+            items.offset(at).write(item);
+            write(list, layout.ob_size, count + 1);
+            return 0;
+        }
+        let result = capi::PyList_Insert(list, at, item);
+        if result == 0 {
+            decref(item);
+        }
+        result
+    }
+}
+
 /// The items of an exact list between two bounds, which count from the end when negative.
 pub unsafe extern "C" fn list_slice(list: Obj, start: i64, stop: i64) -> Obj {
     // SAFETY: an exact list; the function moves bounds that are still out of range into it.

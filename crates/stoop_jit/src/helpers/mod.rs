@@ -44,6 +44,8 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::ListSetFloat => boxes::list_set_float as *const () as usize,
         Helper::ListSetInt => boxes::list_set_int as *const () as usize,
         Helper::ListAppend => containers::list_append as *const () as usize,
+        Helper::ListPop => containers::list_pop as *const () as usize,
+        Helper::ListInsert => containers::list_insert as *const () as usize,
         Helper::ListSlice => containers::list_slice as *const () as usize,
         Helper::SlotSetFloat => boxes::slot_set_float as *const () as usize,
         Helper::SlotSetInt => boxes::slot_set_int as *const () as usize,
