@@ -312,8 +312,11 @@ impl Lower<'_> {
         }
         let status = self.helper1(Helper::Poll, &[self.tstate, self.frame])?;
         let served = self.icmp_imm(IntCC::Equal, status, 0);
-        let asked = self.cold_block();
-        self.branch(served, go_on, asked);
+        // Moves on the way back belong to a cold block of their own, not between the hot ones.
+        let (back, asked) = (self.cold_block(), self.cold_block());
+        self.branch(served, back, asked);
+        self.b.switch_to_block(back);
+        self.jump(go_on, &[]);
         self.b.switch_to_block(asked);
         let (leave, raise) = (self.leave_block()?, self.raise_block()?);
         let raised = self.icmp_imm(IntCC::SignedLessThan, status, 0);
