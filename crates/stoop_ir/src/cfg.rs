@@ -254,10 +254,8 @@ pub fn remove_unreachable_blocks(func: &mut Function) -> usize {
     if removed == 0 {
         return 0;
     }
-    let mut next = 0;
-    for m in map.iter_mut().flatten() {
-        *m = Block(next);
-        next += 1;
+    for (m, n) in map.iter_mut().flatten().zip(0..) {
+        *m = Block(n);
     }
     let old = std::mem::take(&mut func.blocks);
     for (i, data) in old.into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The reference interpreter on functions whose meaning is known.
 
 use stoop_ir::interp::heap::{Heap, Kind, Val};
-use stoop_ir::interp::{Host, NoPython, Outcome, Run, Setup, Trace, run};
+use stoop_ir::interp::{Host, NoPython, Outcome, Raised, Run, Setup, Trace, run};
 use stoop_ir::{Function, InstData, Op};
 
 fn func(body: &str) -> Function {
@@ -138,16 +138,16 @@ fn a_unique_box_is_overwritten_and_a_shared_one_is_not() {
 struct Adder;
 
 impl Host for Adder {
-    fn python(&mut self, heap: &mut Heap, _: &Function, inst: &InstData, args: &[Val]) -> Result<Option<Val>, ()> {
+    fn python(&mut self, heap: &mut Heap, _: &Function, inst: &InstData, args: &[Val]) -> Result<Option<Val>, Raised> {
         let int = |heap: &mut Heap, v: Val| match v {
             Val::Ref(o) => match heap.get(o) {
                 Ok(Kind::Int(i)) => Ok(*i),
-                _ => Err(()),
+                _ => Err(Raised),
             },
-            _ => Err(()),
+            _ => Err(Raised),
         };
         if inst.op != Op::PyBinary {
-            return Err(());
+            return Err(Raised);
         }
         let sum = int(heap, args[0])? + int(heap, args[1])?;
         Ok(Some(Val::Ref(heap.alloc(Kind::Int(sum)))))

@@ -28,9 +28,9 @@ pub fn remove(f: &mut Function) -> usize {
     let mut starts = vec![Since::Nothing; f.blocks.len()];
     loop {
         let mut changed = false;
-        for b in 0..f.blocks.len() {
+        for (b, data) in f.blocks.iter().enumerate() {
             let mut since = starts[b];
-            for &i in &f.blocks[b].insts {
+            for &i in &data.insts {
                 step(f, &effects, i, &mut since);
             }
             for s in f.successors(stoop_ir::Block(b as u32)) {
@@ -45,8 +45,8 @@ pub fn remove(f: &mut Function) -> usize {
         }
     }
     let mut count = 0;
-    for b in 0..f.blocks.len() {
-        let mut since = starts[b];
+    for (b, start) in starts.into_iter().enumerate() {
+        let mut since = start;
         let insts = std::mem::take(&mut f.blocks[b].insts);
         let mut kept = Vec::with_capacity(insts.len());
         for i in insts {

@@ -2,7 +2,7 @@
 //! references owned and borrowed. A host that computes like Python runs them before and after.
 
 use stoop_ir::interp::heap::{Heap, Kind, Obj, Val};
-use stoop_ir::interp::{Host, Outcome, Run, Setup, Trace, run};
+use stoop_ir::interp::{Host, Outcome, Raised, Run, Setup, Trace, run};
 use stoop_ir::{
     BinOp, Block, Class, CmpOp, ConstData, FrameState, Function, Hint, Imm, InstData, Op, StackEntry, State, Target, Type, Value,
 };
@@ -29,23 +29,23 @@ impl Random {
 /// The small part of Python that the functions use.
 struct Python;
 
-fn kind(heap: &mut Heap, v: Val) -> Result<Kind, ()> {
+fn kind(heap: &mut Heap, v: Val) -> Result<Kind, Raised> {
     match v {
-        Val::Ref(o) => heap.get(o).map(|k| k.clone()).map_err(|_| ()),
-        _ => Err(()),
+        Val::Ref(o) => heap.get(o).map(|k| k.clone()).map_err(|_| Raised),
+        _ => Err(Raised),
     }
 }
 
-fn as_float(k: &Kind) -> Result<f64, ()> {
+fn as_float(k: &Kind) -> Result<f64, Raised> {
     match k {
         Kind::Int(i) => Ok(*i as f64),
         Kind::Float(f) => Ok(*f),
         Kind::Bool(b) => Ok(f64::from(u8::from(*b))),
-        _ => Err(()),
+        _ => Err(Raised),
     }
 }
 
-fn binary(op: BinOp, a: &Kind, b: &Kind) -> Result<Kind, ()> {
+fn binary(op: BinOp, a: &Kind, b: &Kind) -> Result<Kind, Raised> {
     if let (Kind::Int(a), Kind::Int(b)) = (a, b) {
         let (a, b) = (i128::from(*a), i128::from(*b));
         let fits = |v: i128| Ok(i64::try_from(v).map_or(Kind::BigInt, Kind::Int));
@@ -59,7 +59,7 @@ fn binary(op: BinOp, a: &Kind, b: &Kind) -> Result<Kind, ()> {
             BinOp::FloorDiv if b != 0 => fits(if b > 0 { a.div_euclid(b) } else { (-a).div_euclid(-b) }),
             BinOp::Mod if b != 0 => fits(if b > 0 { a.rem_euclid(b) } else { -(-a).rem_euclid(-b) }),
             BinOp::TrueDiv if b != 0 => Ok(Kind::Float(a as f64 / b as f64)),
-            _ => Err(()),
+            _ => Err(Raised),
         };
     }
     let (a, b) = (as_float(a)?, as_float(b)?);
@@ -68,11 +68,11 @@ fn binary(op: BinOp, a: &Kind, b: &Kind) -> Result<Kind, ()> {
         BinOp::Sub => Ok(Kind::Float(a - b)),
         BinOp::Mul => Ok(Kind::Float(a * b)),
         BinOp::TrueDiv if b != 0.0 => Ok(Kind::Float(a / b)),
-        _ => Err(()),
+        _ => Err(Raised),
     }
 }
 
-fn compare(op: CmpOp, a: &Kind, b: &Kind) -> Result<bool, ()> {
+fn compare(op: CmpOp, a: &Kind, b: &Kind) -> Result<bool, Raised> {
     let order = match (a, b) {
         (Kind::Int(a), Kind::Int(b)) => Some(a.cmp(b)),
         _ => as_float(a)?.partial_cmp(&as_float(b)?),
@@ -87,15 +87,15 @@ fn compare(op: CmpOp, a: &Kind, b: &Kind) -> Result<bool, ()> {
     })
 }
 
-fn position(heap: &mut Heap, list: Val, at: Val) -> Result<(Obj, usize), ()> {
-    let (Kind::List(items), Kind::Int(i), Val::Ref(l)) = (kind(heap, list)?, kind(heap, at)?, list) else { return Err(()) };
+fn position(heap: &mut Heap, list: Val, at: Val) -> Result<(Obj, usize), Raised> {
+    let (Kind::List(items), Kind::Int(i), Val::Ref(l)) = (kind(heap, list)?, kind(heap, at)?, list) else { return Err(Raised) };
     let n = items.len() as i64;
     let i = if i < 0 { i + n } else { i };
-    if (0..n).contains(&i) { Ok((l, i as usize)) } else { Err(()) }
+    if (0..n).contains(&i) { Ok((l, i as usize)) } else { Err(Raised) }
 }
 
 impl Host for Python {
-    fn python(&mut self, heap: &mut Heap, _: &Function, inst: &InstData, args: &[Val]) -> Result<Option<Val>, ()> {
+    fn python(&mut self, heap: &mut Heap, _: &Function, inst: &InstData, args: &[Val]) -> Result<Option<Val>, Raised> {
         match (inst.op, inst.imm) {
             (Op::PyBinary | Op::PyInplace, Imm::Bin(op)) => {
                 let (a, b) = (kind(heap, args[0])?, kind(heap, args[1])?);
@@ -108,21 +108,21 @@ impl Host for Python {
             }
             (Op::PyGetItem, _) => {
                 let (l, i) = position(heap, args[0], args[1])?;
-                let Ok(Kind::List(items)) = heap.get(l) else { return Err(()) };
+                let Ok(Kind::List(items)) = heap.get(l) else { return Err(Raised) };
                 let o = items[i];
-                heap.incref(o).map_err(|_| ())?;
+                heap.incref(o).map_err(|_| Raised)?;
                 Ok(Some(Val::Ref(o)))
             }
             (Op::PySetItem, _) => {
                 let (l, i) = position(heap, args[0], args[1])?;
-                let Val::Ref(new) = args[2] else { return Err(()) };
-                heap.incref(new).map_err(|_| ())?;
-                let Ok(Kind::List(items)) = heap.get(l) else { return Err(()) };
+                let Val::Ref(new) = args[2] else { return Err(Raised) };
+                heap.incref(new).map_err(|_| Raised)?;
+                let Ok(Kind::List(items)) = heap.get(l) else { return Err(Raised) };
                 let old = std::mem::replace(&mut items[i], new);
-                heap.decref(old).map_err(|_| ())?;
+                heap.decref(old).map_err(|_| Raised)?;
                 Ok(None)
             }
-            _ => Err(()),
+            _ => Err(Raised),
         }
     }
 }
@@ -155,7 +155,7 @@ struct Gen {
 
 impl Gen {
     fn function(seed: u64) -> Function {
-        let mut f = Function::new(format!("seed {seed}"));
+        let f = Function::new(format!("seed {seed}"));
         let at = f.entry();
         let classes = Vec::new();
         let rng = Random(seed * 0x9e37_79b9 + 88_172_645_463_325_252);

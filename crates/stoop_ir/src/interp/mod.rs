@@ -13,10 +13,14 @@ use crate::ops::{Flags, Op};
 use crate::types::{Class, Type};
 use heap::{Fault, Heap, Kind, Obj, Val};
 
+/// A Python exception was raised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Raised;
+
 /// The Python around the code.
 pub trait Host {
-    /// Does an operation that may run Python code. `Err` is an exception. References are borrowed; a result is new.
-    fn python(&mut self, heap: &mut Heap, func: &Function, inst: &InstData, args: &[Val]) -> Result<Option<Val>, ()>;
+    /// Does an operation that may run Python code. References are borrowed; a result is new.
+    fn python(&mut self, heap: &mut Heap, func: &Function, inst: &InstData, args: &[Val]) -> Result<Option<Val>, Raised>;
     /// Whether a safe point (`check`, `check.valid`, `poll`) leaves.
     fn leaves(&mut self, _op: Op) -> bool {
         false
@@ -27,8 +31,8 @@ pub trait Host {
 pub struct NoPython;
 
 impl Host for NoPython {
-    fn python(&mut self, _: &mut Heap, _: &Function, _: &InstData, _: &[Val]) -> Result<Option<Val>, ()> {
-        Err(())
+    fn python(&mut self, _: &mut Heap, _: &Function, _: &InstData, _: &[Val]) -> Result<Option<Val>, Raised> {
+        Err(Raised)
     }
 }
 
@@ -237,7 +241,7 @@ impl Interp<'_> {
         if data.op.is(Flags::PY) && data.op != Op::Poll {
             return Ok(match self.host.python(&mut self.heap, self.func, data, args) {
                 Ok(v) => Step::Value(v),
-                Err(()) => Step::Raise,
+                Err(Raised) => Step::Raise,
             });
         }
         if let Some(step) = arithmetic::step(data, args)? {
