@@ -17,8 +17,25 @@ impl Lower<'_> {
 
     /// The address of a list's item.
     pub(crate) fn list_slot(&mut self, list: CV, position: CV) -> CV {
-        let items = self.load(list, self.req.abi.list_items);
+        let items = match self.known.array(list) {
+            Some(items) => items,
+            None => {
+                let items = self.load(list, self.req.abi.list_items);
+                self.known.set_array(list, items);
+                items
+            }
+        };
         self.scaled(items, position)
+    }
+
+    pub(crate) fn list_item(&mut self, list: CV, position: CV) -> CV {
+        if let Some(item) = self.known.item(list, position) {
+            return item;
+        }
+        let slot = self.list_slot(list, position);
+        let item = self.load(slot, 0);
+        self.known.set_item(list, position, item);
+        item
     }
 
     pub(crate) fn tuple_item(&mut self, tuple: CV, position: CV) -> CV {
@@ -27,14 +44,12 @@ impl Lower<'_> {
     }
 
     pub(crate) fn list_set_float(&mut self, a: &[CV]) -> Result<(), Error> {
-        let slot = self.list_slot(a[0], a[1]);
-        let former = self.load(slot, 0);
+        let former = self.list_item(a[0], a[1]);
         self.set_float(former, a[2], Helper::ListSetFloat, a)
     }
 
     pub(crate) fn list_set_int(&mut self, a: &[CV]) -> Result<(), Error> {
-        let slot = self.list_slot(a[0], a[1]);
-        let former = self.load(slot, 0);
+        let former = self.list_item(a[0], a[1]);
         self.set_int(former, a[2], Helper::ListSetInt, a)
     }
 

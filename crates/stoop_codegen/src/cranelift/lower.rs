@@ -2,6 +2,7 @@
 
 use super::Facts;
 use super::exits::{Pending, Tail};
+use super::known::Known;
 use super::slots::{self, Roots};
 use super::stub;
 use crate::runtime::{Helper, M};
@@ -44,6 +45,7 @@ pub(crate) fn lower(
         values: vec![None; func.values.len()],
         roots,
         facts: Vec::new(),
+        known: Known::default(),
         exits: Vec::new(),
         pending: Vec::new(),
         tails: [None, None],
@@ -79,6 +81,7 @@ pub(crate) fn lower(
         let clif = l.block(block)?;
         l.b.switch_to_block(clif);
         l.facts.clone_from(&starts[block.index()]);
+        l.known.clear();
         if let Some(s) = func.blocks[block.index()].entry_state {
             l.set_location(s);
         }
@@ -135,6 +138,7 @@ pub(crate) struct Lower<'a> {
     pub(crate) roots: Roots,
     /// What the slots hold at the present point.
     pub(crate) facts: Facts,
+    pub(crate) known: Known,
     pub(crate) exits: Vec<ExitDesc>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) tails: [Option<Tail>; 2],
@@ -451,6 +455,9 @@ impl<'a> Lower<'a> {
             self.store_position(data)?;
         }
         let result = self.operation(data, &args)?;
+        if data.op != Op::IncRef {
+            self.known.forget(data.op.info().writes);
+        }
         if let Some(r) = data.result {
             let value = result.ok_or_else(|| self.malformed("has no result"))?;
             if self.b.func.dfg.value_type(value) != machine_type(f.ty(r)) {
@@ -568,10 +575,7 @@ impl<'a> Lower<'a> {
             Op::ListLen | Op::TupleLen => Ok(Some(self.load(a[0], self.req.abi.ob_size))),
             Op::StrLen => Ok(Some(self.load(a[0], self.req.abi.str_length))),
             Op::Index => one(self.index(data, a)),
-            Op::ListItem => {
-                let slot = self.list_slot(a[0], a[1]);
-                Ok(Some(self.load(slot, 0)))
-            }
+            Op::ListItem => Ok(Some(self.list_item(a[0], a[1]))),
             Op::TupleItem => Ok(Some(self.tuple_item(a[0], a[1]))),
             Op::ListSwap => {
                 let slot = self.list_slot(a[0], a[1]);

@@ -9,6 +9,7 @@ pub mod entry;
 mod exits;
 mod floats;
 mod ints;
+mod known;
 mod lists;
 mod lower;
 mod objects;

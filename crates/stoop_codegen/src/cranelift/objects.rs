@@ -140,6 +140,7 @@ impl Lower<'_> {
         let wanted = self.address(address);
         let same = self.icmp(IntCC::Equal, ty, wanted);
         self.guard(same)?;
+        self.known.set_class(object, class);
         Ok(object)
     }
 
@@ -250,13 +251,15 @@ impl Lower<'_> {
         Ok(result)
     }
 
-    /// Goes on with the address of `slot`'s former object if it is a float nobody else refers to.
+    /// Goes on if an object is an exact instance that has one reference only.
     fn branch_unless_unique(&mut self, object: CV, class: Class, otherwise: ir::Block) -> Result<(), Error> {
-        let wanted = self.class_address(class)?;
-        let ty = self.load(object, self.req.abi.ob_type);
-        let wanted = self.address(wanted);
-        let same = self.icmp(IntCC::Equal, ty, wanted);
-        self.branch_unless(same, otherwise);
+        if !self.known.is(object, class) {
+            let wanted = self.class_address(class)?;
+            let ty = self.load(object, self.req.abi.ob_type);
+            let wanted = self.address(wanted);
+            let same = self.icmp(IntCC::Equal, ty, wanted);
+            self.branch_unless(same, otherwise);
+        }
         let count = self.load_as(types::I32, object, self.req.abi.ob_refcnt);
         let unique = self.icmp_imm(IntCC::Equal, count, 1);
         self.branch_unless(unique, otherwise);

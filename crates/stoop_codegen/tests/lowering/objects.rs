@@ -249,3 +249,37 @@ fn slots_and_cells() {
     assert_eq!(run(&mut w, "v1: maybe = slot.swap 16 v0, v0\nreturn v1").returned(), 0);
     assert_eq!(word(cell, 2), cell);
 }
+
+#[test]
+fn items_are_found_once_until_something_may_move_them() {
+    let mut w = World::new();
+    let (x, y) = (w.float(1.5), w.float(2.0));
+    let list = w.list(&[x]);
+    let text = |between: &str| {
+        format!(
+            "func \"t\"
+             s0 = code 0 unit 3 locals [v0, v1] stack []
+             b0():
+               v0: list = entry.local #0
+               v1: obj = entry.local #1
+               v2: i64 = const.int 0
+               v3: obj = list.item v0, v2
+               v4: float = guard.class v3 state s0
+               v5: f64 = unbox.float v4
+               {between}
+               v7: f64 = float.add v5, v5
+               list.setfloat v0, v2, v7
+               v8: obj = list.item v0, v2
+               return v8"
+        )
+    };
+    w.local(0, list).local(1, y);
+    let out = w.run(&text("incref v1"));
+    assert_eq!((out.returned(), float_value(x)), (x, 3.0));
+    let checks = |o: &crate::support::Outcome| o.compiled.exits.len() + o.compiled.asm.as_deref().map_or(0, |a| a.matches("cmp").count());
+    let once = checks(&out);
+    set_word(y, 0, 1);
+    let out = w.run(&text("v6: obj = list.swap v0, v2, v1"));
+    assert_eq!((out.returned(), float_value(y), float_value(x)), (y, 6.0, 3.0), "the new item was changed");
+    assert!(checks(&out) > once, "and was checked");
+}
