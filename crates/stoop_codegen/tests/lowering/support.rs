@@ -403,6 +403,17 @@ impl World {
         let storage = make(items.to_vec());
         make(vec![1, type_address(LIST), items.len() as u64, storage])
     }
+    /// An `array.array` of the class over bytes. The arrays' type is at address 1.
+    pub fn array(&self, class: Class, bytes: &[u8]) -> u64 {
+        let element = class.array_element().expect("a class of arrays");
+        let mut words: Vec<u64> = bytes.chunks(8).map(|c| c.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b))).collect();
+        words.push(0);
+        ARRAYS.set_type(1);
+        ARRAYS.set_descriptor(class, 2 + u64::from(element.code));
+        let storage = make(words);
+        let size = bytes.len() as u64 / u64::from(element.bytes);
+        make(vec![1, 1, size, storage, size, 2 + u64::from(element.code)])
+    }
     /// The item of a list.
     pub fn item(&self, list: u64, i: usize) -> u64 {
         word(word(list, 3), i)
