@@ -683,6 +683,19 @@ pub unsafe fn enter_call(tstate: *mut PyThreadState) -> bool {
     }
 }
 
+/// As [`enter_call`] where the call cannot be refused any more: the count may go below zero for a moment.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn force_enter_call(tstate: *mut PyThreadState) {
+    let l = layout::get();
+    // SAFETY: a 32-bit counter.
+    unsafe {
+        let left: i32 = read(tstate, l.ts_py_recursion_remaining);
+        write(tstate, l.ts_py_recursion_remaining, left - 1);
+    }
+}
+
 /// Ends what [`enter_call`] began; also before [`resume`], which counts by itself.
 ///
 /// # Safety

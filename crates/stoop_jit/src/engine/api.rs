@@ -119,6 +119,11 @@ pub fn after_fork() {
     }
 }
 
+/// Passes that are switched off.
+pub fn passes_off() -> Vec<String> {
+    on().as_ref().map(|o| o.shared.passes_off.clone()).unwrap_or_default()
+}
+
 /// Whether the engine is on.
 pub fn is_enabled() -> bool {
     on().is_some()

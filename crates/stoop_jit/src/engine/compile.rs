@@ -16,7 +16,7 @@ use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::decode::{self, CodeInfo};
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::{frame, inspect};
-use stoop_ir::{Function, Inst, Op};
+use stoop_ir::{Flags, Function, Inst, Op};
 use stoop_passes::pipeline;
 
 use super::environment::Live;
@@ -153,51 +153,99 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             plain_args: plain,
             globals,
             builtins,
+            inlined: Vec::new(),
             entry_slots: HashMap::new(),
         });
-        let mut live = Live {
-            info: &info,
-            state: s,
-            record: &raw mut *record,
-            frame: fr,
-            globals,
-            builtins,
-            keep: Vec::new(),
-            assumptions: Vec::new(),
-            at_loop: entry != Entry::Function,
-        };
-        let mut peel = BTreeSet::new();
-        let mut built = frontend::build(&frontend::Request { code: &info, entry, peel: &peel }, &mut live);
-        // What one loop's variables settle to decides what another's do: a few rounds.
-        for _ in 0..PEEL_ROUNDS {
-            let Ok(b) = &built else { break };
-            let unstable = stoop_passes::specialise::unstable_headers(&b.func, &b.headers, &b.back_edges);
-            if unstable.is_subset(&peel) || b.func.insts.len() > PEEL_LIMIT {
-                break;
+        let mut no_inline = s.no_inline.clone();
+        let built = loop {
+            let mut live = Live {
+                info: info.clone(),
+                state: registry::state(code),
+                record: &raw mut *record,
+                frame: fr,
+                globals,
+                builtins,
+                callers: Vec::new(),
+                no_inline: &no_inline,
+                keep: Vec::new(),
+                assumptions: Vec::new(),
+                at_loop: entry != Entry::Function,
+            };
+            let built = build(&info, entry, &mut live);
+            record.consts.append(&mut live.keep);
+            record.assumptions = std::mem::take(&mut live.assumptions);
+            let Ok(b) = &built else { break built };
+            let banned = need_frames(b);
+            if banned.is_empty() {
+                break built;
             }
-            peel.extend(unstable);
-            built = frontend::build(&frontend::Request { code: &info, entry, peel: &peel }, &mut live);
-        }
-        record.consts = std::mem::take(&mut live.keep);
-        record.assumptions = std::mem::take(&mut live.assumptions);
+            no_inline.extend(banned);
+        };
+        registry::state(code).no_inline = no_inline;
         record.assumptions.sort();
         record.assumptions.dedup();
         let func = match built {
-            Ok(b) => b.func,
+            Ok(b) => {
+                record.inlined = b.functions;
+                b.func
+            }
             Err(e) => {
                 registry::retire(Some(record));
                 return Err(e.to_string());
             }
         };
         record.entry_slots = entry_slots(&func);
-        let name_objects =
-            func.names.iter().map(|n| info.names_text.iter().position(|t| t == n).map_or(0, |k| info.names[k] as u64)).collect();
+        let name_objects = func.names.iter().map(|n| name_object(n, &info, &record.inlined)).collect();
         let links = record.consts.iter().filter_map(|&o| Some((o as u64, registry::link(o)?))).collect();
         let fresh = (entry == Entry::Function).then(|| frame::fresh(code, globals, builtins));
         capi::incref(code);
         capi::xincref(function);
         Ok(Job { code, record, func, function, name_objects, links, fresh, units: info, started, want_text })
     }
+}
+
+/// Builds a region, peeling what needs it: what one loop's variables settle to decides what another's do.
+fn build(info: &Arc<CodeInfo>, entry: Entry, live: &mut Live<'_>) -> Result<frontend::Built, frontend::BuildError> {
+    let mut peel = BTreeSet::new();
+    let mut built = frontend::build(&frontend::Request { code: info, entry, peel: &peel }, live)?;
+    for _ in 0..PEEL_ROUNDS {
+        let unstable = stoop_passes::specialise::unstable_headers(&built.func, &built.headers, &built.back_edges);
+        if unstable.is_subset(&peel) || built.func.insts.len() > PEEL_LIMIT {
+            break;
+        }
+        peel.extend(unstable);
+        built = frontend::build(&frontend::Request { code: info, entry, peel: &peel }, live)?;
+    }
+    Ok(built)
+}
+
+/// Inlined functions in which something that may run Python code is left after optimising: it would need a frame.
+fn need_frames(built: &frontend::Built) -> BTreeSet<u64> {
+    if built.functions.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut f = built.func.clone();
+    let mut options = pipeline::Options { off: super::api::passes_off(), ..pipeline::Options::default() };
+    pipeline::run(&mut f, &mut pipeline::PassContext::default(), &mut options);
+    let mut out = BTreeSet::new();
+    for i in f.blocks.iter().flat_map(|b| &b.insts) {
+        let d = f.inst(*i);
+        if let (true, Some(s)) = (d.op.is(Flags::PY), d.state) {
+            let s = &f.states[s.index()];
+            if s.parent.is_some() {
+                out.insert(built.functions[s.code as usize - 1].function);
+            }
+        }
+    }
+    out
+}
+
+/// The str object of a name that the outermost function or one inlined uses.
+fn name_object(name: &str, info: &CodeInfo, inlined: &[frontend::Inlined]) -> u64 {
+    std::iter::once(info)
+        .chain(inlined.iter().map(|f| &*f.code))
+        .find_map(|i| i.names_text.iter().position(|t| t == name).map(|k| i.names[k] as u64))
+        .unwrap_or(0)
 }
 
 impl Job {
@@ -246,10 +294,10 @@ pub fn finish(job: &Job, shared: &Shared) -> Output {
     let mut func = job.func.clone();
     let mut texts = Vec::new();
     optimise(&mut func, shared, job.want_text, &mut texts);
-    let base = job.units.code as u64;
-    let first = base.wrapping_add(stoop_cpython::layout::get().co_code_adaptive as u64);
-    let unit_address = |_code: u32, unit: u32| {
-        let op_unit = job.units.index_of(unit).map_or(unit, |k| job.units.instrs[k].op_unit);
+    let unit_address = |code: u32, unit: u32| {
+        let info = if code == 0 { &job.units } else { &job.record.inlined[code as usize - 1].code };
+        let first = (info.code as u64).wrapping_add(stoop_cpython::layout::get().co_code_adaptive as u64);
+        let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
         first + 2 * u64::from(op_unit)
     };
     let name_address = |n: stoop_ir::Name| job.name_objects[n.index()];

@@ -1,5 +1,8 @@
 //! What the front end may ask of the running program, answered under the GIL without running Python code.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use stoop_cpython::capi::{self, Obj};
 use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::capi::Frame;
@@ -14,17 +17,21 @@ use crate::frontend::{Environment, Known};
 /// The environment of one compilation.
 pub struct Live<'a> {
     /// The decoded code object.
-    pub info: &'a CodeInfo,
+    pub info: Arc<CodeInfo>,
     /// What is known of it.
-    pub state: &'a CodeState,
+    pub state: *const CodeState,
     /// The region being made, which invariants refer to.
     pub record: *mut Record,
     /// A frame of the code, where one is running: its locals' classes are assumed.
     pub frame: *mut Frame,
-    /// Globals and builtins.
+    /// Globals.
     pub globals: Obj,
     /// Builtins.
     pub builtins: Obj,
+    /// The callers of the function being inlined, outermost first.
+    pub callers: Vec<Caller>,
+    /// Functions that are not to be inlined.
+    pub no_inline: &'a BTreeSet<u64>,
     /// Objects to keep alive.
     pub keep: Vec<Obj>,
     /// Assumptions, for people.
@@ -33,12 +40,56 @@ pub struct Live<'a> {
     pub at_loop: bool,
 }
 
+/// What the environment comes back to after an inlined function.
+pub struct Caller {
+    info: Arc<CodeInfo>,
+    state: *const CodeState,
+    globals: Obj,
+    builtins: Obj,
+}
+
+/// Above this many instructions a function is not inlined.
+const INLINE_INSTRUCTIONS: usize = 100;
+
 impl Live<'_> {
+    /// A function's code, if the function can be inlined as far as that is known before.
+    fn inlinable(&self, function: Obj, arguments: u32) -> Option<Arc<CodeInfo>> {
+        const OPTIMIZED_NEWLOCALS: u32 = 0x3;
+        const OTHER_FORMS: u32 = 0x4 | 0x8 | 0x20 | 0x80 | 0x200;
+        if self.no_inline.contains(&(function as u64)) {
+            return None;
+        }
+        // SAFETY: an exact function, alive.
+        let code = unsafe { inspect::function_code(function) };
+        let s = super::registry::state(code);
+        if s.never || s.dropped.is_some() {
+            return None;
+        }
+        let info = match &s.info {
+            Some(i) => i.clone(),
+            None => super::compile::info(s).ok()?,
+        };
+        let plain = info.flags & (OPTIMIZED_NEWLOCALS | OTHER_FORMS) == OPTIMIZED_NEWLOCALS
+            && info.kwonly == 0
+            && info.nfree == 0
+            && info.ncells == 0
+            && info.argcount == arguments
+            && info.instrs.len() <= INLINE_INSTRUCTIONS;
+        // What has never run has shown nothing to build on.
+        let ran = info.instrs.iter().any(|i| i.ran && i.op != stoop_cpython::opcodes::Opcode::Resume);
+        (plain && ran).then_some(info)
+    }
+
     fn known(&mut self, o: Obj) -> Known {
         // SAFETY: the GIL is held and `o` is alive; the reference keeps it so for the compiled code.
         unsafe { capi::incref(o) };
         self.keep.push(o);
         Known { address: o as u64, class: classes::class_of(o), text: describe(o) }
+    }
+
+    fn generic_local(&self, slot: u32) -> bool {
+        // SAFETY: as for `is_generic`.
+        unsafe { (*self.state).generic_locals.contains(&slot) }
     }
 
     /// Whether the code itself rebinds a global of this name.
@@ -75,6 +126,136 @@ impl Environment for Live<'_> {
         Some(self.known(found))
     }
 
+    fn enter(&mut self, function: u64, arguments: u32) -> Option<Arc<CodeInfo>> {
+        let f = function as Obj;
+        let info = self.inlinable(f, arguments)?;
+        if !invariants::track_function(self.record, f) {
+            return None;
+        }
+        self.known(f);
+        self.assumptions.push(format!("function {} unchanged", info.qualname));
+        // SAFETY: an exact function, alive.
+        let (globals, builtins) = unsafe { (inspect::function_globals(f), inspect::function_builtins(f)) };
+        let caller = Caller {
+            info: std::mem::replace(&mut self.info, info.clone()),
+            state: std::mem::replace(&mut self.state, super::registry::state(info.code)),
+            globals: std::mem::replace(&mut self.globals, globals),
+            builtins: std::mem::replace(&mut self.builtins, builtins),
+        };
+        self.callers.push(caller);
+        Some(info)
+    }
+
+    fn leave(&mut self) {
+        if let Some(c) = self.callers.pop() {
+            (self.info, self.state, self.globals, self.builtins) = (c.info, c.state, c.globals, c.builtins);
+        }
+    }
+
+    fn example_local(&self, slot: u32) -> Option<u64> {
+        if self.frame.is_null() || !self.callers.is_empty() {
+            return None;
+        }
+        // SAFETY: the frame is alive: the GIL is held since it was found.
+        let o = unsafe { *frame::slot(self.frame, slot as usize) };
+        (!o.is_null()).then_some(o as u64)
+    }
+
+    fn example_stack_element(&self, depth: u32) -> Option<u64> {
+        if self.frame.is_null() || !self.at_loop {
+            return None;
+        }
+        let l = layout::get();
+        // SAFETY: a loop's frame has that entry; list and tuple iterators hold their sequence, or NULL at the end.
+        unsafe {
+            let it = *frame::slot(self.frame, (self.info.nlocalsplus + depth) as usize);
+            if it.is_null() {
+                return None;
+            }
+            let offset = match classes::class_of(it) {
+                Some(Class::ListIter) => l.list_iter_seq,
+                Some(Class::TupleIter) => l.tuple_iter_seq,
+                _ => return None,
+            };
+            let seq: Obj = read(it, offset);
+            if seq.is_null() { None } else { self.example_item(seq as u64, 0) }
+        }
+    }
+
+    fn example_item(&self, container: u64, position: usize) -> Option<u64> {
+        let o = container as Obj;
+        // SAFETY: examples are alive while the GIL is held; nothing runs meanwhile.
+        let items: &[Obj] = unsafe {
+            match classes::class_of(o) {
+                Some(Class::List) => objects::list_slice(o),
+                Some(Class::Tuple) => objects::tuple_slice(o),
+                _ => return None,
+            }
+        };
+        items.get(position).filter(|o| !o.is_null()).map(|o| *o as u64)
+    }
+
+    fn example_field(&self, object: u64, version: u32, index: u32) -> Option<u64> {
+        let (o, l) = (object as Obj, layout::get());
+        // SAFETY: an object whose type has that version keeps its attributes as the interpreter's cache says.
+        unsafe {
+            let ty = capi::type_of(o);
+            if objects::type_version(ty) != version {
+                return None;
+            }
+            let values: *const u8 = match l.values_valid {
+                None => {
+                    let word: usize = read(o, l.managed_dict);
+                    if word & 1 == 0 {
+                        return None;
+                    }
+                    (word & !1) as *const u8
+                }
+                Some(valid) => {
+                    let size: isize = read(ty, l.tp_basicsize);
+                    let values = o.cast::<u8>().offset(size).cast_const();
+                    if read::<u8, _>(values, valid) == 0 {
+                        return None;
+                    }
+                    values
+                }
+            };
+            let v: Obj = read(values, l.values_first + 8 * index as i32);
+            (!v.is_null()).then_some(v as u64)
+        }
+    }
+
+    fn example_class(&self, object: u64) -> Option<Class> {
+        classes::class_of(object as Obj)
+    }
+
+    fn special_method(&mut self, object: u64, name: &str) -> Option<(u32, Known)> {
+        const HEAP: u64 = layout::flags::HEAP;
+        let name = std::ffi::CString::new(name).ok()?;
+        // SAFETY: a look-up along the type's bases, which runs no Python code.
+        unsafe {
+            let ty = capi::type_of(object as Obj);
+            if objects::type_flags(ty) & HEAP == 0 {
+                return None;
+            }
+            let interned = capi::PyUnicode_InternFromString(name.as_ptr());
+            if interned.is_null() {
+                capi::PyErr_Clear();
+                return None;
+            }
+            let found = capi::_PyType_Lookup(ty, interned);
+            capi::decref(interned);
+            if found.is_null() || classes::class_of(found) != Some(Class::Function) {
+                return None;
+            }
+            if objects::type_version(ty) == 0 {
+                capi::PyUnstable_Type_AssignVersionTag(ty);
+            }
+            let version = objects::type_version(ty);
+            (version != 0).then(|| (version, self.known(found)))
+        }
+    }
+
     fn constant(&mut self, index: u32) -> Known {
         let o = self.info.consts[index as usize];
         self.known(o)
@@ -103,11 +284,12 @@ impl Environment for Live<'_> {
     }
 
     fn is_generic(&self, unit: u32) -> bool {
-        self.state.generic.contains(&unit)
+        // SAFETY: states live as long as their code objects, which are in use.
+        unsafe { (*self.state).generic.contains(&unit) }
     }
 
     fn entry_local(&self, slot: u32) -> Option<Option<Class>> {
-        if self.frame.is_null() || self.state.generic_locals.contains(&slot) {
+        if self.frame.is_null() || self.generic_local(slot) {
             return None;
         }
         // SAFETY: the frame is alive: the GIL is held since it was found.

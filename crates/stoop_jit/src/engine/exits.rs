@@ -45,16 +45,16 @@ fn truth(b: bool) -> Obj {
 ///
 /// # Safety
 /// The frame, buffer and exit belong together.
-unsafe fn rebuild(frame: *mut Frame, values: *const u64, e: &ExitDesc, nlocalsplus: u32) {
+pub(super) unsafe fn rebuild(frame: *mut Frame, values: *const u64, locals: &[(u32, Recipe)], stack: &[Recipe], nlocalsplus: u32) {
     // Everything is made before anything is dropped: a drop may run code that looks at the frame.
     let mut dropped: Vec<Obj> = Vec::new();
     // SAFETY: slots are within the frame; each gets an owned reference.
     unsafe {
-        let locals: Vec<(u32, Obj)> = e.locals.iter().map(|(k, r)| (*k, materialise(*r, values))).collect();
-        for (n, r) in e.stack.iter().enumerate() {
+        let locals: Vec<(u32, Obj)> = locals.iter().map(|(k, r)| (*k, materialise(*r, values))).collect();
+        for (n, r) in stack.iter().enumerate() {
             *frame::slot(frame, nlocalsplus as usize + n) = materialise(*r, values);
         }
-        frame::set_stacktop(frame, (nlocalsplus as usize + e.stack.len()) as i32);
+        frame::set_stacktop(frame, (nlocalsplus as usize + stack.len()) as i32);
         for (k, new) in locals {
             let slot = frame::slot(frame, k as usize);
             let old = *slot;
@@ -79,14 +79,17 @@ pub unsafe extern "C" fn side_exit(ts: *mut PyThreadState, f: *mut Frame, values
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
         super::policy::met(record, &*e, values);
+        if !(*e).parents.is_empty() {
+            return super::nested::leave(ts, f, values, record, &*e);
+        }
         let nlocalsplus = (&(*record).info).nlocalsplus;
-        rebuild(f, values, &*e, nlocalsplus);
+        rebuild(f, values, &(*e).locals, &(*e).stack, nlocalsplus);
         go_on(ts, f, record, (*e).unit)
     }
 }
 
 /// Hands the frame to the interpreter at a code unit.
-unsafe fn go_on(ts: *mut PyThreadState, f: *mut Frame, record: *mut Record, unit: u32) -> usize {
+pub(super) unsafe fn go_on(ts: *mut PyThreadState, f: *mut Frame, record: *mut Record, unit: u32) -> usize {
     // SAFETY: the frame is complete; for a function's it is consumed by the interpreter.
     unsafe {
         if (*record).entry == Entry::Function {
@@ -112,10 +115,24 @@ pub unsafe extern "C" fn raise_exit(ts: *mut PyThreadState, f: *mut Frame, value
         (&mut (*record).exit_counts)[index as usize] += 1;
         let info = (*record).info.clone();
         let exc = capi::PyErr_GetRaisedException();
-        rebuild(f, values, &*e, info.nlocalsplus);
+        let real = (&(*e).parents).last();
+        let (locals, stack, unit) = match real {
+            // An inlined function ran out of memory: as far as anybody can tell, its call did.
+            Some(p) => (&p.locals, &p.stack, p.unit),
+            None => (&(*e).locals, &(*e).stack, (*e).unit),
+        };
+        rebuild(f, values, locals, stack, info.nlocalsplus);
         capi::PyErr_SetRaisedException(exc);
-        let unit = (*e).unit;
         let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
+        raise(ts, f, record, unit, op_unit)
+    }
+}
+
+/// Goes on with the exception that is set, raised by the instruction at a unit of the region's own frame.
+pub(super) unsafe fn raise(ts: *mut PyThreadState, f: *mut Frame, record: *mut Record, unit: u32, op_unit: u32) -> usize {
+    // SAFETY: the frame is complete.
+    unsafe {
+        let info = (*record).info.clone();
         let is_function = (*record).entry == Entry::Function;
         if !is_function && info.handler(op_unit).is_none() {
             // The interpreter adds the traceback entry and unwinds the frame itself.

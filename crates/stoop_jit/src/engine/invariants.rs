@@ -2,6 +2,7 @@
 //!
 //! | invariant | holds while | broken by |
 //! |---|---|---|
+//! | a function keeps its code and defaults | it was inlined as it is | the function watcher: code or defaults changed, function freed |
 //! | a global, builtin or module attribute keeps its value | the dict has the same entry of that name | the dict watcher: that key added, changed, deleted; the dict cleared, cloned into, freed |
 //!
 //! A broken invariant voids the regions that rely on it: running activations leave at their next safe point, new
@@ -27,6 +28,8 @@ unsafe impl<T> Send for Held<T> {}
 struct Names {
     /// By dict, then by name's text.
     dicts: HashMap<usize, HashMap<String, Entry>>,
+    /// Regions that have inlined a function.
+    functions: HashMap<usize, Vec<*mut Record>>,
     /// Interned name objects that somebody relies on: most events are about others.
     interned: std::collections::HashSet<usize>,
 }
@@ -65,12 +68,33 @@ pub fn track_name(record: *mut Record, dict: Obj, name: Obj) -> bool {
     unsafe { watch::watch_dict(dict) }
 }
 
+/// Makes a region depend on a function's code and defaults.
+pub fn track_function(record: *mut Record, function: Obj) -> bool {
+    let records = names().functions.entry(function as usize).or_default();
+    if !records.contains(&record) {
+        records.push(record);
+    }
+    watch::installed()
+}
+
+/// A function's code or defaults change, or it goes.
+pub fn break_function(function: Obj) {
+    for r in names().functions.remove(&(function as usize)).unwrap_or_default() {
+        // SAFETY: `forget` takes a record out before it is freed.
+        unsafe { (*r).invalidate() };
+        super::totals::count(|t| t.invalidations += 1);
+    }
+}
+
 /// Forgets a region that is about to be freed.
 pub fn forget(record: *mut Record) {
     for d in names().dicts.values_mut() {
         for e in d.values_mut() {
             e.records.retain(|r| *r != record);
         }
+    }
+    for records in names().functions.values_mut() {
+        records.retain(|r| *r != record);
     }
 }
 

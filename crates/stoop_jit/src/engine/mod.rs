@@ -8,6 +8,7 @@ mod entry;
 mod environment;
 mod exits;
 mod invariants;
+mod nested;
 mod links;
 mod policy;
 pub mod record;

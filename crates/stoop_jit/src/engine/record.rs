@@ -64,6 +64,8 @@ pub struct Record {
     pub globals: Obj,
     /// The builtins its functions must have.
     pub builtins: Obj,
+    /// Functions inlined, by code number less one.
+    pub inlined: Vec<crate::frontend::Inlined>,
     /// Local slots that guards of entry values are about.
     pub entry_slots: std::collections::HashMap<stoop_ir::Inst, u32>,
     /// The fastest plain call: positional count, when nothing but positional arguments is taken.
@@ -105,6 +107,8 @@ pub struct CodeState {
     pub never: bool,
     /// Code units where speculation failed.
     pub generic: BTreeSet<u32>,
+    /// Functions (by address) that turned out not to be worth inlining, or not to be possible to.
+    pub no_inline: BTreeSet<u64>,
     /// Local slots whose class at an entry is not worth assuming.
     pub generic_locals: BTreeSet<u32>,
     /// The function entry.
@@ -138,6 +142,7 @@ impl CodeState {
             samples: 0,
             never: false,
             generic: BTreeSet::new(),
+            no_inline: BTreeSet::new(),
             generic_locals: BTreeSet::new(),
             function: None,
             loops: BTreeMap::new(),

@@ -263,15 +263,12 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc) {
         let code = (*record).code;
         let slot = (*record).entry_slots.get(&e.inst).copied();
         (*record).invalidate();
-        let Some(s) = find(code) else { return };
-        match slot {
-            Some(k) => {
-                s.generic_locals.insert(k);
-            }
-            None => {
-                s.generic.insert(e.unit);
-            }
+        if slot.is_none() {
+            let owner = if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
+            state(owner).generic.insert(e.unit);
         }
+        let Some(s) = find(code) else { return };
+        s.generic_locals.extend(slot);
         s.recompiles += 1;
         totals::count(|t| t.recompiled += 1);
         if s.recompiles > MAX_RECOMPILES {
@@ -309,17 +306,19 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
             }
         }
         FunctionEvent::Destroy => {
+            invariants::break_function(f);
             if let Some(s) = find(code) {
                 s.functions.remove(&(f as usize));
             }
             links::forget(f);
         }
         FunctionEvent::Code => {
+            invariants::break_function(f);
             if find(code).is_some_and(|s| s.functions.remove(&(f as usize))) {
                 uninstall(f);
             }
         }
-        FunctionEvent::Defaults | FunctionEvent::KwDefaults => {}
+        FunctionEvent::Defaults | FunctionEvent::KwDefaults => invariants::break_function(f)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The SSA builder: blocks, the abstract stack, frame states.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::layout;
-use stoop_cpython::opcodes::Quirks;
+use stoop_cpython::opcodes::{Opcode, Quirks};
 use stoop_ir::{Block, ConstData, FrameState, Function, Imm, Name, Op, StackEntry, State, Target, Type, Value};
 
 use super::blocks::{self, Blocks};
@@ -27,7 +28,7 @@ pub enum Entry {
 /// What to build.
 pub struct Request<'a> {
     /// The decoded code object.
-    pub code: &'a CodeInfo,
+    pub code: &'a Arc<CodeInfo>,
     /// The entry.
     pub entry: Entry,
     /// Loop headers whose first iteration gets a copy of its own.
@@ -43,6 +44,8 @@ pub struct Built {
     pub headers: Vec<(Block, u32)>,
     /// Jumps to a header from inside its loop: (from, header).
     pub back_edges: BTreeSet<(Block, Block)>,
+    /// Functions inlined; code number n in frame states is the one at n - 1.
+    pub functions: Vec<Inlined>,
 }
 
 /// Why a code object can't be built from an entry.
@@ -89,20 +92,25 @@ struct Start {
     stack: Vec<Item>,
 }
 
-pub(super) struct Builder<'a> {
-    pub(super) code: &'a CodeInfo,
-    pub(super) env: &'a mut dyn Environment,
-    pub(super) f: Function,
+/// A function being translated: the outermost one, or one inlined into it.
+pub(super) struct Level {
+    pub(super) code: Arc<CodeInfo>,
+    /// Its number in frame states: position in [`Built::functions`], plus one; 0 is the outermost function.
+    pub(super) number: u32,
     pub(super) entry: Entry,
     pub(super) blocks: Blocks,
-    pub(super) cur: Block,
     pub(super) locals: Vec<Value>,
     pub(super) stack: Vec<Item>,
-    pub(super) quirks: Quirks,
-    /// What the current instruction has done so far.
-    pub(super) ran_python: bool,
-    pub(super) dropped: bool,
-    null: Value,
+    /// The caller's state during the call, when this is inlined.
+    parent: Option<State>,
+    /// Slots the function writes.
+    written: Vec<bool>,
+    /// Inlined: slots whose reference compiled code owns.
+    owns: Vec<bool>,
+    /// Instructions before this one are done already, as part of an earlier one.
+    pub(super) done_before: usize,
+    /// Where an inlined function's results go.
+    returns: Option<(Block, Value)>,
     peel: Vec<u32>,
     loops: HashMap<u32, u32>,
     steady: u32,
@@ -110,13 +118,93 @@ pub(super) struct Builder<'a> {
     here: u32,
     starts: HashMap<Key, Start>,
     work: Vec<Key>,
-    headers: Vec<(Block, u32)>,
-    back_edges: BTreeSet<(Block, Block)>,
     position: HashMap<u32, usize>,
     preds: HashMap<u32, u32>,
 }
 
+impl Level {
+    fn new(code: Arc<CodeInfo>, number: u32, entry: Entry, blocks: Blocks, peel: &BTreeSet<u32>) -> Level {
+        let mut preds: HashMap<u32, u32> = HashMap::new();
+        *preds.entry(blocks.entry).or_default() += 1;
+        for b in blocks.by_unit.values() {
+            for s in &b.successors {
+                *preds.entry(*s).or_default() += 1;
+            }
+        }
+        let position = blocks.order.iter().enumerate().map(|(k, u)| (*u, k)).collect();
+        let peel: Vec<u32> = peel.iter().copied().filter(|u| blocks.headers.contains(u)).take(8).collect();
+        let loops = loop_membership(&blocks, &peel);
+        let mut written = vec![false; code.nlocalsplus as usize];
+        for i in &code.instrs {
+            if matches!(i.op, Opcode::StoreFast | Opcode::DeleteFast | Opcode::LoadFastAndClear) {
+                written[i.arg as usize] = true;
+            }
+        }
+        Level {
+            code,
+            number,
+            entry,
+            blocks,
+            locals: Vec::new(),
+            stack: Vec::new(),
+            parent: None,
+            owns: written.clone(),
+            written,
+            done_before: 0,
+            returns: None,
+            peel,
+            loops,
+            steady: 0,
+            here: u32::MAX,
+            starts: HashMap::new(),
+            work: Vec::new(),
+            position,
+            preds,
+        }
+    }
+
+    /// Whether this function is inlined into another.
+    pub(super) fn is_inlined(&self) -> bool {
+        self.parent.is_some()
+    }
+}
+
+pub(super) struct Builder<'a> {
+    pub(super) env: &'a mut dyn Environment,
+    pub(super) f: Function,
+    pub(super) lv: Level,
+    pub(super) cur: Block,
+    pub(super) quirks: Quirks,
+    /// What the current instruction has done so far.
+    pub(super) ran_python: bool,
+    pub(super) dropped: bool,
+    /// Objects that values stood for when the code was looked at: they tell classes, nothing else.
+    pub(super) examples: HashMap<Value, u64>,
+    /// The same for what iterators yield.
+    pub(super) elements: HashMap<Value, u64>,
+    null: Value,
+    headers: Vec<(Block, u32)>,
+    back_edges: BTreeSet<(Block, Block)>,
+    functions: Vec<Inlined>,
+    depth: u32,
+}
+
+/// A function inlined into another.
+#[derive(Clone, Debug)]
+pub struct Inlined {
+    /// The function object.
+    pub function: u64,
+    /// Its decoded code.
+    pub code: Arc<CodeInfo>,
+}
+
 const MAX_INSTRUCTIONS: usize = 60_000;
+/// How deep functions are inlined into each other.
+const MAX_DEPTH: u32 = 4;
+/// Above this many instructions nothing more is inlined.
+const INLINE_LIMIT: usize = 4000;
+/// How often one function is inlined into another.
+const MAX_COPIES: usize = 16;
 
 /// Builds SSA for a code object from an entry.
 pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, BuildError> {
@@ -131,49 +219,26 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
     let mut f = Function::new(format!("{} {kind}", req.code.qualname));
     let cur = f.entry();
     let null = f.push(cur, Op::ConstNull, &[], Imm::None, Type::Null, None).expect("null");
-    let mut preds: HashMap<u32, u32> = HashMap::new();
-    *preds.entry(entry_unit).or_default() += 1;
-    for b in blocks.by_unit.values() {
-        for s in &b.successors {
-            *preds.entry(*s).or_default() += 1;
-        }
-    }
-    let position = blocks.order.iter().enumerate().map(|(k, u)| (*u, k)).collect();
-    let peel: Vec<u32> = req.peel.iter().copied().filter(|u| blocks.headers.contains(u)).take(8).collect();
-    let loops = loop_membership(&blocks, &peel);
     let mut b = Builder {
-        code: req.code,
         env,
         f,
-        entry: req.entry,
-        blocks,
+        lv: Level::new(req.code.clone(), 0, req.entry, blocks, req.peel),
         cur,
-        locals: Vec::new(),
-        stack: Vec::new(),
         quirks: layout::get().opcodes.quirks,
         ran_python: false,
         dropped: false,
+        examples: HashMap::new(),
+        elements: HashMap::new(),
         null,
-        peel,
-        loops,
-        steady: 0,
-        here: u32::MAX,
-        starts: HashMap::new(),
-        work: Vec::new(),
         headers: Vec::new(),
         back_edges: BTreeSet::new(),
-        position,
-        preds,
+        functions: Vec::new(),
+        depth: 0,
     };
     b.entry_values();
     b.go(entry_unit);
-    while let Some(key) = b.work.pop() {
-        b.block(key)?;
-        if b.f.insts.len() > MAX_INSTRUCTIONS {
-            return Err(BuildError::TooLarge(b.f.insts.len()));
-        }
-    }
-    Ok(Built { func: b.f, headers: b.headers, back_edges: b.back_edges })
+    b.translate()?;
+    Ok(Built { func: b.f, headers: b.headers, back_edges: b.back_edges, functions: b.functions })
 }
 
 /// How many slots the caller's arguments fill.
@@ -212,17 +277,19 @@ fn loop_membership(blocks: &Blocks, peel: &[u32]) -> HashMap<u32, u32> {
 
 impl Builder<'_> {
     fn entry_values(&mut self) {
-        let entry_unit = self.blocks.entry;
-        let args = argument_slots(self.code);
-        let live = self.blocks.live_in.get(&entry_unit).cloned().unwrap_or_default();
+        let entry_unit = self.lv.blocks.entry;
+        let args = argument_slots(&self.lv.code);
+        let live = self.lv.blocks.live_in.get(&entry_unit).cloned().unwrap_or_default();
         let mut guards = Vec::new();
-        for k in 0..self.code.nlocalsplus {
-            let v = if self.entry == Entry::Function && k >= args {
+        for k in 0..self.lv.code.nlocalsplus {
+            let v = if self.lv.entry == Entry::Function && k >= args {
                 self.null
             } else {
                 let hint = self.env.entry_local(k);
-                let ty = if self.entry == Entry::Function { Type::Obj } else { Type::MaybeNull };
+                let ty = if self.lv.entry == Entry::Function { Type::Obj } else { Type::MaybeNull };
                 let v = self.op(Op::EntryLocal, &[], Imm::Index(k), ty, None);
+                let example = self.env.example_local(k);
+                self.examples.extend(example.map(|o| (v, o)));
                 if let Some(Some(c)) = hint
                     && (Type::unboxed(c).is_some() || live.get(k as usize) == Some(&true))
                 {
@@ -230,36 +297,47 @@ impl Builder<'_> {
                 }
                 v
             };
-            self.locals.push(v);
+            self.lv.locals.push(v);
         }
-        if let Entry::Loop { depth, .. } = self.entry {
+        if let Entry::Loop { depth, .. } = self.lv.entry {
             for k in 0..depth {
                 let value = self.op(Op::EntryStack, &[], Imm::Index(k), Type::MaybeNull, None);
-                self.stack.push(Item { value, owned: true, slot: None });
+                self.lv.stack.push(Item { value, owned: true, slot: None });
             }
         }
         // One state for all entry guards: nothing has happened yet.
         let st = self.state(entry_unit);
         for (k, c) in guards {
-            let v = self.locals[k as usize];
+            let v = self.lv.locals[k as usize];
             let n = if self.f.ty(v) == Type::MaybeNull { self.op(Op::GuardNotNull, &[v], Imm::None, Type::Obj, Some(st)) } else { v };
-            self.locals[k as usize] = self.op(Op::GuardClass, &[n], Imm::None, Type::Exact(c), Some(st));
+            let g = self.op(Op::GuardClass, &[n], Imm::None, Type::Exact(c), Some(st));
+            self.same_example(v, g);
+            self.lv.locals[k as usize] = g;
         }
-        for k in 0..self.stack.len() {
-            let v = self.stack[k].value;
+        for k in 0..self.lv.stack.len() {
+            let v = self.lv.stack[k].value;
             let held = self.env.entry_stack(k as u32);
             if held == Some(None) {
                 let is_null = self.op(Op::IsNull, &[v], Imm::None, Type::I1, None);
                 self.void(Op::GuardTrue, &[is_null], Imm::None, Some(st));
-                self.stack[k] = self.null();
+                self.lv.stack[k] = self.null();
                 continue;
             }
             let n = self.op(Op::GuardNotNull, &[v], Imm::None, Type::Obj, Some(st));
-            self.stack[k].value = match held.flatten() {
+            let element = self.env.example_stack_element(k as u32);
+            self.lv.stack[k].value = match held.flatten() {
                 Some(c) => self.op(Op::GuardClass, &[n], Imm::None, Type::Exact(c), Some(st)),
                 None => n,
             };
+            let it = self.lv.stack[k].value;
+            self.elements.extend(element.map(|o| (it, o)));
         }
+    }
+
+    /// `to` is the same object as `from` under another name.
+    pub(super) fn same_example(&mut self, from: Value, to: Value) {
+        let example = self.examples.get(&from).copied();
+        self.examples.extend(example.map(|o| (to, o)));
     }
 
     // --- emitting --------------------------------------------------------------------------------
@@ -279,12 +357,15 @@ impl Builder<'_> {
 
     pub(super) fn known(&mut self, k: Known) -> Value {
         let ty = k.class.map_or(Type::Obj, Type::Exact);
-        let c = self.f.add_const(ConstData { address: k.address, text: k.text, class: k.class });
-        self.op(Op::ConstObj, &[], Imm::Const(c), ty, None)
+        let address = k.address;
+        let c = self.f.add_const(ConstData { address, text: k.text, class: k.class });
+        let v = self.op(Op::ConstObj, &[], Imm::Const(c), ty, None);
+        self.examples.insert(v, address);
+        v
     }
 
     pub(super) fn name(&mut self, index: u32) -> Name {
-        let text = self.code.names_text[index as usize].clone();
+        let text = self.lv.code.names_text[index as usize].clone();
         self.f.add_name(&text)
     }
 
@@ -299,28 +380,28 @@ impl Builder<'_> {
     // --- the abstract stack ---------------------------------------------------------------------
 
     pub(super) fn push_owned(&mut self, value: Value) {
-        self.stack.push(Item { value, owned: true, slot: None });
+        self.lv.stack.push(Item { value, owned: true, slot: None });
     }
 
     pub(super) fn push_const(&mut self, value: Value) {
-        self.stack.push(Item { value, owned: false, slot: None });
+        self.lv.stack.push(Item { value, owned: false, slot: None });
     }
 
     pub(super) fn push_null(&mut self) {
         let n = self.null();
-        self.stack.push(n);
+        self.lv.stack.push(n);
     }
 
     pub(super) fn pop(&mut self) -> Item {
-        self.stack.pop().expect("bytecode keeps its stack balanced")
+        self.lv.stack.pop().expect("bytecode keeps its stack balanced")
     }
 
     pub(super) fn pop_n(&mut self, n: usize) -> Vec<Item> {
-        self.stack.split_off(self.stack.len() - n)
+        self.lv.stack.split_off(self.lv.stack.len() - n)
     }
 
     pub(super) fn peek(&self, from_top: usize) -> Item {
-        self.stack[self.stack.len() - 1 - from_top]
+        self.lv.stack[self.lv.stack.len() - 1 - from_top]
     }
 
     /// Drops the compiled code's reference, if it has one.
@@ -341,33 +422,46 @@ impl Builder<'_> {
 
     /// Takes references for stack entries that borrow from a slot which is about to change.
     fn keep_borrowers(&mut self, slot: u32) {
-        for k in 0..self.stack.len() {
-            if self.stack[k].slot == Some(slot) && !self.stack[k].owned {
-                self.void(Op::IncRef, &[self.stack[k].value], Imm::None, None);
-                self.stack[k] = Item { owned: true, slot: None, ..self.stack[k] };
+        for k in 0..self.lv.stack.len() {
+            if self.lv.stack[k].slot == Some(slot) && !self.lv.stack[k].owned {
+                self.void(Op::IncRef, &[self.lv.stack[k].value], Imm::None, None);
+                self.lv.stack[k] = Item { owned: true, slot: None, ..self.lv.stack[k] };
             }
         }
     }
 
     pub(super) fn store_local(&mut self, slot: u32, new: Value) {
         self.keep_borrowers(slot);
-        let old = self.locals[slot as usize];
-        self.void(Op::StoreLocal, &[new, old], Imm::Index(slot), None);
-        self.locals[slot as usize] = new;
+        let old = self.lv.locals[slot as usize];
+        if self.lv.is_inlined() {
+            // No slot: the reference is compiled code's own.
+            if old != self.null {
+                self.void(Op::DecRef, &[old], Imm::None, None);
+            }
+        } else {
+            self.void(Op::StoreLocal, &[new, old], Imm::Index(slot), None);
+        }
+        self.lv.locals[slot as usize] = new;
         self.dropped |= self.f.ty(old) != Type::Null;
     }
 
     // --- frame states and safe points -----------------------------------------------------------
 
+    fn frame_state(&self, unit: u32, locals: &[Value], stack: &[Item]) -> FrameState {
+        let owns = |k: &usize| self.lv.is_inlined() && self.lv.owns[*k] && locals[*k] != self.null;
+        FrameState {
+            code: self.lv.number,
+            unit,
+            locals: locals.iter().map(|v| Some(*v)).collect(),
+            owned: (0..locals.len()).filter(owns).map(|k| k as u32).collect(),
+            stack: stack.iter().map(|i| StackEntry { value: i.value, owned: i.owned }).collect(),
+            parent: self.lv.parent,
+        }
+    }
+
     /// The present state, resuming at a code unit.
     pub(super) fn state(&mut self, unit: u32) -> State {
-        let s = FrameState {
-            code: 0,
-            unit,
-            locals: self.locals.iter().map(|v| Some(*v)).collect(),
-            stack: self.stack.iter().map(|i| StackEntry { value: i.value, owned: i.owned }).collect(),
-            parent: None,
-        };
+        let s = self.frame_state(unit, &self.lv.locals, &self.lv.stack);
         self.f.add_state(s)
     }
 
@@ -388,18 +482,112 @@ impl Builder<'_> {
         self.void(Op::Exit, &[], Imm::Name(n), Some(st));
     }
 
+    /// As [`Builder::inline`], for a call whose result is not wanted.
+    pub(super) fn inline_for_effect(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<bool, BuildError> {
+        let Some(v) = self.inline(i, function, args)? else { return Ok(false) };
+        // The state there has the result on its stack, where the caller has none.
+        self.f.blocks[self.cur.index()].entry_state = None;
+        self.void(Op::DecRef, &[v], Imm::None, None);
+        self.dropped = true;
+        Ok(true)
+    }
+
     // --- blocks ---------------------------------------------------------------------------------
 
+    fn translate(&mut self) -> Result<(), BuildError> {
+        while let Some(key) = self.lv.work.pop() {
+            self.block(key)?;
+            if self.f.insts.len() > MAX_INSTRUCTIONS {
+                return Err(BuildError::TooLarge(self.f.insts.len()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Translates a function in place of its call; its result is then the value returned, owned.
+    ///
+    /// The caller has popped callable and arguments off its stack; references that come with `args` are taken over.
+    /// `None` if it is not inlined: nothing has been emitted then.
+    pub(super) fn inline(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<Option<Value>, BuildError> {
+        let unit = i.unit;
+        if self.depth >= MAX_DEPTH || self.f.insts.len() > INLINE_LIMIT || self.env.is_generic(unit) {
+            return Ok(None);
+        }
+        let recursive = self.functions.iter().filter(|f| f.function == function).count() >= MAX_COPIES;
+        let Some(code) = (if recursive { None } else { self.env.enter(function, args.len() as u32) }) else {
+            return Ok(None);
+        };
+        let stops = |i: &Instr| super::instrs::leaves(i, false);
+        let blocks = match blocks::find(&code, 0, &stops) {
+            Some(b) if b.headers.is_empty() => b,
+            _ => {
+                self.env.leave();
+                return Ok(None);
+            }
+        };
+        let parent = self.state(unit);
+        self.functions.push(Inlined { function, code: code.clone() });
+        let number = self.functions.len() as u32;
+        let after = self.f.add_block();
+        let result = self.f.add_param(after, Type::Obj);
+        let mut level = Level::new(code, number, Entry::Function, blocks, &BTreeSet::new());
+        level.parent = Some(parent);
+        level.returns = Some((after, result));
+        let null = self.null;
+        level.locals = (0..level.written.len()).map(|k| args.get(k).map_or(null, |a| a.value)).collect();
+        for (k, a) in args.iter().enumerate() {
+            level.owns[k] |= a.owned;
+            if level.written[k] {
+                self.own(*a);
+            }
+        }
+        let (ran, dropped) = (self.ran_python, self.dropped);
+        let caller = std::mem::replace(&mut self.lv, level);
+        self.depth += 1;
+        self.go(0);
+        let done = self.translate();
+        self.depth -= 1;
+        self.lv = caller;
+        self.env.leave();
+        done?;
+        self.cur = after;
+        // Exits on the way in resume the caller after its call.
+        self.push_owned(result);
+        let resumed = self.state(i.next);
+        self.f.blocks[after.index()].entry_state = Some(resumed);
+        self.pop();
+        (self.ran_python, self.dropped) = (ran, dropped);
+        Ok(Some(result))
+    }
+
+    /// Ends the block with an inlined function's return; `value` is owned.
+    pub(super) fn return_inlined(&mut self, value: Value) {
+        let (block, _) = self.lv.returns.expect("an inlined function has a place to return to");
+        for k in 0..self.lv.locals.len() {
+            let v = self.lv.locals[k];
+            if self.lv.owns[k] && v != self.null {
+                self.void(Op::DecRef, &[v], Imm::None, None);
+            }
+        }
+        let (i, _) = self.f.make_inst(Op::Jump, &[], Imm::None, Type::Void, None);
+        self.f.inst_mut(i).targets = vec![Target { block, args: vec![value] }];
+        self.f.blocks[self.cur.index()].insts.push(i);
+    }
+
     fn block(&mut self, key: Key) -> Result<(), BuildError> {
-        let start = &self.starts[&key];
+        let start = &self.lv.starts[&key];
         self.cur = start.block;
-        self.locals = start.locals.clone();
-        self.stack = start.stack.clone();
-        self.steady = key.steady;
-        self.here = key.unit;
-        let bb = self.blocks.by_unit[&key.unit].clone();
+        self.lv.locals = start.locals.clone();
+        self.lv.stack = start.stack.clone();
+        self.lv.steady = key.steady;
+        self.lv.here = key.unit;
+        self.lv.done_before = 0;
+        let bb = self.lv.blocks.by_unit[&key.unit].clone();
+        let code = self.lv.code.clone();
         for k in bb.first..bb.end {
-            let code = self.code;
+            if k < self.lv.done_before {
+                continue;
+            }
             let i = &code.instrs[k];
             let first_half = code.instrs.get(k + 1).is_some_and(|n| n.half == 1);
             if super::instrs::instruction(self, k, i)? {
@@ -410,7 +598,7 @@ impl Builder<'_> {
             }
             self.safe_point(i.next);
         }
-        let next = self.code.instrs.get(bb.end).map_or(0, |i| i.unit);
+        let next = self.lv.code.instrs.get(bb.end).map_or(0, |i| i.unit);
         self.go(next);
         Ok(())
     }
@@ -426,15 +614,15 @@ impl Builder<'_> {
     /// Ends the current block with a two-way branch; `edges` run with the new block current and must end it.
     pub(super) fn branch(&mut self, cond: Value, edges: [&mut dyn FnMut(&mut Self); 2]) {
         let from = self.cur;
-        let (locals, stack) = (self.locals.clone(), self.stack.clone());
+        let (locals, stack) = (self.lv.locals.clone(), self.lv.stack.clone());
         let (ran, dropped) = (self.ran_python, self.dropped);
         let mut targets = Vec::new();
         for edge in edges {
             let block = self.f.add_block();
             targets.push(Target { block, args: Vec::new() });
             self.cur = block;
-            self.locals = locals.clone();
-            self.stack = stack.clone();
+            self.lv.locals = locals.clone();
+            self.lv.stack = stack.clone();
             self.ran_python = ran;
             self.dropped = dropped;
             edge(self);
@@ -448,9 +636,9 @@ impl Builder<'_> {
 
     /// The block for `unit` as reached from here, and the arguments for its parameters.
     fn edge(&mut self, unit: u32) -> (Block, Vec<Value>) {
-        let inside = self.loops.get(&unit).copied().unwrap_or(0);
-        let mut steady = self.steady & inside;
-        if let Some(bit) = self.peel.iter().position(|h| *h == unit) {
+        let inside = self.lv.loops.get(&unit).copied().unwrap_or(0);
+        let mut steady = self.lv.steady & inside;
+        if let Some(bit) = self.lv.peel.iter().position(|h| *h == unit) {
             // A back edge comes from a block that is in the loop already.
             if self.arrived_by_back_edge(unit) {
                 steady |= 1 << bit;
@@ -459,22 +647,23 @@ impl Builder<'_> {
             }
         }
         let key = Key { unit, steady };
-        let merges = self.preds.get(&unit).copied().unwrap_or(0) > 1
-            || self.blocks.headers.contains(&unit)
-            || !self.peel.is_empty() && self.crosses(unit);
-        if !self.starts.contains_key(&key) {
+        let merges = self.lv.preds.get(&unit).copied().unwrap_or(0) > 1
+            || self.lv.blocks.headers.contains(&unit)
+            || !self.lv.peel.is_empty() && self.crosses(unit);
+        if !self.lv.starts.contains_key(&key) {
             self.begin(key, merges);
         }
-        let block = self.starts[&key].block;
+        let block = self.lv.starts[&key].block;
         if !merges {
             return (block, Vec::new());
         }
-        if self.position.get(&self.here).is_some_and(|h| *h >= self.position[&unit]) {
+        if self.lv.position.get(&self.lv.here).is_some_and(|h| *h >= self.lv.position[&unit]) {
             self.back_edges.insert((self.cur, block));
         }
-        let mut args = self.locals.clone();
-        for k in 0..self.stack.len() {
-            let i = self.stack[k];
+        let mut args: Vec<Value> =
+            (0..self.lv.locals.len()).filter(|k| self.varies(*k)).map(|k| self.lv.locals[k]).collect();
+        for k in 0..self.lv.stack.len() {
+            let i = self.lv.stack[k];
             if !self.is_null(i) {
                 args.push(self.own(i));
             }
@@ -484,50 +673,58 @@ impl Builder<'_> {
 
     /// Whether the block being translated is the header of a peeled loop, in the copy for the first iteration.
     pub(super) fn in_first_iteration(&self) -> bool {
-        self.peel.iter().position(|h| *h == self.here).is_some_and(|bit| self.steady & (1 << bit) == 0)
+        self.lv.peel.iter().position(|h| *h == self.lv.here).is_some_and(|bit| self.lv.steady & (1 << bit) == 0)
     }
 
     fn current_unit_loops(&self) -> u32 {
-        self.loops.get(&self.here).copied().unwrap_or(0)
+        self.lv.loops.get(&self.lv.here).copied().unwrap_or(0)
     }
 
     fn arrived_by_back_edge(&self, header: u32) -> bool {
-        let bit = self.peel.iter().position(|h| *h == header).map_or(0, |b| 1 << b);
+        let bit = self.lv.peel.iter().position(|h| *h == header).map_or(0, |b| 1 << b);
         self.current_unit_loops() & bit != 0
     }
 
     fn crosses(&self, unit: u32) -> bool {
-        self.current_unit_loops() != self.loops.get(&unit).copied().unwrap_or(0)
+        self.current_unit_loops() != self.lv.loops.get(&unit).copied().unwrap_or(0)
+    }
+
+    /// Whether a local may differ between the ways a block is reached: an inlined function's argument that it never
+    /// writes does not.
+    fn varies(&self, slot: usize) -> bool {
+        !self.lv.is_inlined() || self.lv.written[slot]
     }
 
     fn begin(&mut self, key: Key, merges: bool) {
         let block = self.f.add_block();
-        let (mut locals, mut stack) = (self.locals.clone(), self.stack.clone());
+        let (mut locals, mut stack) = (self.lv.locals.clone(), self.lv.stack.clone());
         if merges {
-            for v in &mut locals {
-                *v = self.f.add_param(block, Type::MaybeNull);
+            for (k, v) in locals.iter_mut().enumerate() {
+                if self.varies(k) {
+                    let example = self.examples.get(v).copied();
+                    *v = self.f.add_param(block, Type::MaybeNull);
+                    self.examples.extend(example.map(|o| (*v, o)));
+                }
             }
             for i in &mut stack {
                 if i.value != self.null {
                     // Only what a comprehension has put aside may be NULL without being the constant.
                     let ty = if self.f.ty(i.value) == Type::MaybeNull { Type::MaybeNull } else { Type::Obj };
+                    let example = self.examples.get(&i.value).copied();
+                    let element = self.elements.get(&i.value).copied();
                     *i = Item { value: self.f.add_param(block, ty), owned: true, slot: None };
+                    self.examples.extend(example.map(|o| (i.value, o)));
+                    self.elements.extend(element.map(|o| (i.value, o)));
                 }
             }
         }
-        let entry = FrameState {
-            code: 0,
-            unit: key.unit,
-            locals: locals.iter().map(|v| Some(*v)).collect(),
-            stack: stack.iter().map(|i| StackEntry { value: i.value, owned: i.owned }).collect(),
-            parent: None,
-        };
+        let entry = self.frame_state(key.unit, &locals, &stack);
         let st = self.f.add_state(entry);
         self.f.blocks[block.index()].entry_state = Some(st);
-        if self.blocks.headers.contains(&key.unit) {
+        if self.lv.blocks.headers.contains(&key.unit) && !self.lv.is_inlined() {
             self.headers.push((block, key.unit));
         }
-        self.starts.insert(key, Start { block, locals, stack });
-        self.work.push(key);
+        self.lv.starts.insert(key, Start { block, locals, stack });
+        self.lv.work.push(key);
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
     let p = pop_call(b, i.arg as usize);
     let name = callee_name(b, p.callable.value);
     let plain = i.kwnames.is_none() && b.is_null(p.receiver) && !b.env.is_generic(i.unit);
+    if plain && super::lists::bound_method(b, p.callable, &p.args, st) {
+        return Ok(());
+    }
     match name.as_deref() {
         Some("builtins.len") if plain && p.args.len() == 1 => {
             let n = b.op(Op::PyLen, &[p.args[0].value], Imm::None, Type::I64, Some(st));
@@ -47,25 +50,92 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
         Some("builtins.range")
             if plain
                 && (1..=3).contains(&p.args.len())
-                && b.code.instrs.get(k + 1).is_some_and(|n| n.op == Opcode::GetIter)
-                && !b.blocks.by_unit.contains_key(&i.next) =>
+                && b.lv.code.instrs.get(k + 1).is_some_and(|n| n.op == Opcode::GetIter)
+                && !b.lv.blocks.by_unit.contains_key(&i.next) =>
         {
             range_iterator(b, p, st);
         }
-        Some("list.append") if i.kwnames.is_none() && p.args.len() == 1 && !b.is_null(p.receiver) => {
-            let v = b.own(p.args[0]);
-            b.void(Op::ListAppend, &[p.receiver.value, v], Imm::None, Some(st));
+        Some(name) if i.kwnames.is_none() && super::lists::has_form(name, p.args.len()) && !b.is_null(p.receiver) => {
+            let result = super::lists::method(b, name, p.receiver.value, &p.args, st);
             b.drop_item(p.receiver);
-            let none = b.env.none();
-            let none = b.known(none);
-            b.push_const(none);
+            b.lv.stack.push(result);
         }
         _ => {
+            if i.kwnames.is_none()
+                && !p.callable.owned
+                && let Some(function) = constant_function(b, p.callable.value)
+            {
+                let receiver = (!b.is_null(p.receiver)).then_some(p.receiver);
+                let args: Vec<Item> = receiver.into_iter().chain(p.args.iter().copied()).collect();
+                if let Some(v) = b.inline(i, function, &args)? {
+                    b.dropped = true;
+                    b.push_owned(v);
+                    return Ok(());
+                }
+            }
             let names = i.kwnames.map(|c| b.env.constant(c));
             generic_call(b, p, names, st);
         }
     }
     Ok(())
+}
+
+/// The address of a constant Python function.
+fn constant_function(b: &Builder<'_>, v: Value) -> Option<u64> {
+    let d = b.f.inst(b.f.def_inst(v)?);
+    match (d.op, d.imm) {
+        (Op::ConstObj, Imm::Const(c)) => {
+            let c = &b.f.consts[c.index()];
+            (c.class == Some(Class::Function)).then_some(c.address)
+        }
+        _ => None,
+    }
+}
+
+/// `container[key]` where the example's type has a Python `__getitem__`. Whether it was inlined.
+pub(super) fn special_get(b: &mut Builder<'_>, i: &Instr) -> Result<bool, BuildError> {
+    let (container, key) = (b.peek(1), b.peek(0));
+    let Some((version, method)) = special(b, i, container, "__getitem__") else { return Ok(false) };
+    let st = b.state(i.unit);
+    b.pop_n(2);
+    let o = b.op(Op::GuardVersion, &[container.value], Imm::None, Type::Heap(version), Some(st));
+    b.same_example(container.value, o);
+    let args = [Item { value: o, ..container }, key];
+    match b.inline(i, method.address, &args)? {
+        Some(v) => {
+            b.dropped = true;
+            b.push_owned(v);
+            Ok(true)
+        }
+        None => {
+            b.lv.stack.extend([container, key]);
+            Ok(false)
+        }
+    }
+}
+
+/// `container[key] = value` likewise.
+pub(super) fn special_set(b: &mut Builder<'_>, i: &Instr) -> Result<bool, BuildError> {
+    let (value, container, key) = (b.peek(2), b.peek(1), b.peek(0));
+    let Some((version, method)) = special(b, i, container, "__setitem__") else { return Ok(false) };
+    let st = b.state(i.unit);
+    b.pop_n(3);
+    let o = b.op(Op::GuardVersion, &[container.value], Imm::None, Type::Heap(version), Some(st));
+    b.same_example(container.value, o);
+    let args = [Item { value: o, ..container }, key, value];
+    let inlined = b.inline_for_effect(i, method.address, &args)?;
+    if !inlined {
+        b.lv.stack.extend([value, container, key]);
+    }
+    Ok(inlined)
+}
+
+fn special(b: &mut Builder<'_>, i: &Instr, container: Item, name: &str) -> Option<(u32, super::Known)> {
+    if b.env.is_generic(i.unit) {
+        return None;
+    }
+    let example = *b.examples.get(&container.value)?;
+    b.env.special_method(example, name)
 }
 
 /// `range(…)` that is iterated at once: the iterator, without the range. GET_ITER then finds an iterator.
@@ -111,7 +181,7 @@ fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st:
 
 /// CALL_KW (3.13): the keyword names are a constant tuple on top of the stack.
 pub(super) fn call_with_names(b: &mut Builder<'_>, i: &Instr, names: Item) -> Result<(), BuildError> {
-    b.stack.push(names);
+    b.lv.stack.push(names);
     let st = b.state(i.unit);
     b.pop();
     let p = pop_call(b, i.arg as usize);
@@ -155,7 +225,7 @@ pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
     };
     let k = b.env.describe(descr as u64);
     let st = b.state(i.unit);
-    let g = if k.text == "list.append" {
+    let g = if k.text.starts_with("list.") {
         b.op(Op::GuardClass, &[obj.value], Imm::None, Type::Exact(Class::List), Some(st))
     } else {
         b.op(Op::GuardVersion, &[obj.value], Imm::None, Type::Heap(version), Some(st))
@@ -163,9 +233,10 @@ pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
     if let Some(keys) = keys {
         b.void(Op::GuardKeys, &[g], Imm::Int(keys.into()), Some(st));
     }
+    b.same_example(obj.value, g);
     let x = b.pop();
     let m = b.known(k);
     b.push_const(m);
-    b.stack.push(Item { value: g, ..x });
+    b.lv.stack.push(Item { value: g, ..x });
     true
 }

@@ -105,7 +105,7 @@ pub(super) fn is_translated(op: Opcode) -> bool {
 /// Translates one instruction; `true` when it ended the block.
 pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bool, BuildError> {
     use Opcode as O;
-    let is_loop = b.entry != Entry::Function;
+    let is_loop = b.lv.entry != Entry::Function;
     if leaves(i, is_loop) {
         b.exit(i.unit, i.op.name());
         return Ok(true);
@@ -118,16 +118,18 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
     match i.op {
         O::Nop | O::Resume | O::EndFor => {}
         O::LoadFast | O::LoadFastCheck => {
-            let mut v = b.locals[i.arg as usize];
+            let mut v = b.lv.locals[i.arg as usize];
             if matches!(b.f.ty(v), Type::MaybeNull | Type::Null) {
                 if i.op == O::LoadFastCheck || b.f.ty(v) == Type::Null {
                     let st = b.state(i.unit);
                     v = b.op(Op::GuardNotNull, &[v], Imm::None, Type::Obj, Some(st));
                 } else {
+                    let known = v;
                     v = b.op(Op::RefCast, &[v], Imm::None, Type::Obj, None);
+                    b.same_example(known, v);
                 }
             }
-            b.stack.push(Item { value: v, owned: false, slot: Some(i.arg) });
+            b.lv.stack.push(Item { value: v, owned: false, slot: Some(i.arg) });
         }
         O::LoadFastAndClear => load_fast_and_clear(b, i),
         O::StoreFast => {
@@ -136,7 +138,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             b.store_local(i.arg, v);
         }
         O::DeleteFast => {
-            let v = b.locals[i.arg as usize];
+            let v = b.lv.locals[i.arg as usize];
             if matches!(b.f.ty(v), Type::MaybeNull | Type::Null) {
                 let st = b.state(i.unit);
                 b.op(Op::GuardNotNull, &[v], Imm::None, Type::Obj, Some(st));
@@ -158,11 +160,11 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             if x.owned {
                 b.void(Op::IncRef, &[x.value], Imm::None, None);
             }
-            b.stack.push(x);
+            b.lv.stack.push(x);
         }
         O::Swap => {
-            let n = b.stack.len();
-            b.stack.swap(n - 1, n - i.arg as usize);
+            let n = b.lv.stack.len();
+            b.lv.stack.swap(n - 1, n - i.arg as usize);
         }
         O::PushNull => b.push_null(),
         O::UnaryNegative | O::UnaryInvert => {
@@ -181,20 +183,30 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::BinaryOp => {
             let (op, inplace) = binary_op(i);
             let code = if inplace { Op::PyInplace } else { Op::PyBinary };
-            let hint = operand_hint(b, i);
+            let hint = operands_hint(b, i, &[b.peek(1), b.peek(0)]);
             generic(b, i, code, 2, Imm::Bin(op), Type::Obj, hint);
         }
         O::BinarySubscr => {
-            let hint = operand_hint(b, i);
+            if super::calls::special_get(b, i)? {
+                return Ok(false);
+            }
+            let (container, key) = (b.peek(1), b.peek(0));
+            let hint = operands_hint(b, i, &[container, key]);
             generic(b, i, Op::PyGetItem, 2, Imm::None, Type::Obj, hint);
+            let item = b.examples.get(&container.value).and_then(|o| b.env.example_item(*o, 0));
+            let v = b.peek(0).value;
+            b.examples.extend(item.map(|o| (v, o)));
         }
         O::BinarySlice => generic(b, i, Op::PyGetSlice, 3, Imm::None, Type::Obj, Hint::None),
         O::StoreSubscr => {
+            if super::calls::special_set(b, i)? {
+                return Ok(false);
+            }
             // (value, container, key) on the stack; the operation takes (container, key, value).
             let st = b.state(i.unit);
+            let h = operands_hint(b, i, &[b.peek(1), b.peek(0)]);
             let (key, container, value) = (b.pop(), b.pop(), b.pop());
             b.void(Op::PySetItem, &[container.value, key.value, value.value], Imm::None, Some(st));
-            let h = operand_hint(b, i);
             b.set_hint(h);
             b.ran_python = true;
             for x in [value, container, key] {
@@ -261,7 +273,12 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             b.go(target(i));
             return Ok(true);
         }
-        O::GetIter => generic(b, i, Op::PyGetIter, 1, Imm::None, Type::Obj, Hint::None),
+        O::GetIter => {
+            let element = b.examples.get(&b.peek(0).value).and_then(|o| b.env.example_item(*o, 0));
+            generic(b, i, Op::PyGetIter, 1, Imm::None, Type::Obj, Hint::None);
+            let it = b.peek(0).value;
+            b.elements.extend(element.map(|o| (it, o)));
+        }
         O::ForIter => {
             for_iter(b, i);
             return Ok(true);
@@ -278,6 +295,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::BuildMap => build(b, i, Op::BuildMap, 2 * i.arg as usize, Class::Dict),
         O::BuildSet => build(b, i, Op::BuildSet, i.arg as usize, Class::Set),
         O::BuildString => build(b, i, Op::BuildString, i.arg as usize, Class::Str),
+        O::BuildSlice if super::lists::reverse_prefix(b, k, i) => {}
         O::BuildSlice => build(b, i, Op::BuildSlice, i.arg as usize, Class::Slice),
         O::BuildConstKeyMap => {
             let st = b.state(i.unit);
@@ -336,13 +354,13 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
                     let below = i.flag && b.quirks.null_below_callable;
                     let kept = below.then(|| b.pop());
                     let st = b.state(i.unit);
-                    b.stack.extend(kept);
+                    b.lv.stack.extend(kept);
                     let n = b.name(i.arg);
                     b.ran_python = true;
                     (b.op(Op::PyLoadGlobal, &[], Imm::Name(n), Type::Obj, Some(st)), true)
                 }
             };
-            b.stack.push(Item { value: v, owned, slot: None });
+            b.lv.stack.push(Item { value: v, owned, slot: None });
             if i.flag && !b.quirks.null_below_callable {
                 b.push_null();
             }
@@ -377,12 +395,12 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         }
         O::MakeCell => {
             let st = b.state(i.unit);
-            let v = b.locals[i.arg as usize];
+            let v = b.lv.locals[i.arg as usize];
             let c = b.op(Op::MakeCell, &[v], Imm::None, Type::Exact(Class::Cell), Some(st));
             b.store_local(i.arg, c);
         }
         O::CopyFreeVars => {
-            let first = b.code.nlocalsplus - i.arg;
+            let first = b.lv.code.nlocalsplus - i.arg;
             for n in 0..i.arg {
                 let c = b.op(Op::ClosureCell, &[], Imm::Index(n), Type::Exact(Class::Cell), None);
                 b.void(Op::IncRef, &[c], Imm::None, None);
@@ -420,12 +438,16 @@ fn target(i: &Instr) -> u32 {
 
 fn ret(b: &mut Builder<'_>, x: Item) {
     let v = b.own(x);
-    b.void(Op::Return, &[v], Imm::None, None);
+    if b.lv.is_inlined() {
+        b.return_inlined(v);
+    } else {
+        b.void(Op::Return, &[v], Imm::None, None);
+    }
 }
 
 /// A comprehension's variable: what it held goes on the stack, possibly as NULL.
 fn load_fast_and_clear(b: &mut Builder<'_>, i: &Instr) {
-    let v = b.locals[i.arg as usize];
+    let v = b.lv.locals[i.arg as usize];
     if b.f.ty(v) == Type::Null {
         b.push_null();
         return;
@@ -454,6 +476,26 @@ fn binary_op(i: &Instr) -> (BinOp, bool) {
         BinOp::Xor,
     ];
     (OPS[i.arg as usize % 13], i.flag)
+}
+
+/// What the interpreter saw of the operands, or else what examples of them are.
+fn operands_hint(b: &Builder<'_>, i: &Instr, operands: &[Item]) -> Hint {
+    let seen = operand_hint(b, i);
+    if seen != Hint::None {
+        return seen;
+    }
+    let class = |x: &Item| b.examples.get(&x.value).and_then(|o| b.env.example_class(*o));
+    match operands {
+        [x] => class(x).map_or(Hint::None, Hint::Class),
+        [x, y] => match (class(x), class(y)) {
+            (Some(a), Some(b)) if a == b => Hint::Class(a),
+            (Some(a), Some(b)) => Hint::Classes(a, b),
+            // One side alone: the other is known by inference or not at all.
+            (Some(a), None) if matches!(i.op, Opcode::BinarySubscr | Opcode::StoreSubscr) => Hint::Classes(a, Class::Int),
+            _ => Hint::None,
+        },
+        _ => Hint::None,
+    }
 }
 
 /// What the interpreter saw of the operands.
@@ -552,7 +594,7 @@ fn truth(b: &mut Builder<'_>, i: &Instr) -> Value {
         return c;
     }
     let st = b.state(i.unit);
-    let hint = operand_hint(b, i);
+    let hint = operands_hint(b, i, &[x]);
     b.pop();
     let c = b.op(Op::PyToBool, &[x.value], Imm::None, Type::I1, Some(st));
     b.set_hint(hint);
@@ -581,8 +623,8 @@ fn jump_if(b: &mut Builder<'_>, i: &Instr, c: Value, when: bool) {
 fn compare(b: &mut Builder<'_>, k: usize, i: &Instr) {
     const OPS: [CmpOp; 6] = [CmpOp::Lt, CmpOp::Le, CmpOp::Eq, CmpOp::Ne, CmpOp::Gt, CmpOp::Ge];
     let op = OPS[i.arg as usize % 6];
-    let hint = operand_hint(b, i);
-    let next = b.code.instrs.get(k + 1).map(|n| n.op);
+    let hint = operands_hint(b, i, &[b.peek(1), b.peek(0)]);
+    let next = b.lv.code.instrs.get(k + 1).map(|n| n.op);
     let tested = i.flag
         || matches!(next, Some(Opcode::PopJumpIfTrue | Opcode::PopJumpIfFalse | Opcode::ToBool | Opcode::UnaryNot));
     if !tested {
@@ -608,6 +650,7 @@ fn for_iter(b: &mut Builder<'_>, i: &Instr) {
     b.ran_python = true;
     let end = b.op(Op::IsNull, &[v], Imm::None, Type::I1, None);
     let (to, next) = (target(i), i.next);
+    let element = b.elements.get(&it.value).copied();
     // A loop's peeled first iteration is there because its variables get their type in it. A loop that does not even
     // have one is left to the interpreter, unless that turns out to be common.
     let hollow = b.in_first_iteration() && !b.env.is_generic(i.unit);
@@ -623,6 +666,7 @@ fn for_iter(b: &mut Builder<'_>, i: &Instr) {
     };
     let mut body = |b: &mut Builder<'_>| {
         let item = b.op(Op::RefCast, &[v], Imm::None, Type::Obj, None);
+        b.examples.extend(element.map(|o| (item, o)));
         b.push_owned(item);
         b.safe_point(next);
         b.go(next);
@@ -632,16 +676,19 @@ fn for_iter(b: &mut Builder<'_>, i: &Instr) {
 
 fn unpack(b: &mut Builder<'_>, i: &Instr) {
     let st = b.state(i.unit);
+    let h = operands_hint(b, i, &[b.peek(0)]);
     let seq = b.pop();
+    let example = b.examples.get(&seq.value).copied();
     let t = b.op(Op::PyUnpack, &[seq.value], Imm::Int(i.arg.into()), Type::Exact(Class::Tuple), Some(st));
-    let h = operand_hint(b, i);
     b.set_hint(h);
     b.ran_python = true;
     let positions: Vec<Value> =
         (0..i.arg).rev().map(|n| b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None)).collect();
     // All loads first: then whatever is found out about an item can still leave before the first count is changed.
     let items: Vec<Value> = positions.into_iter().map(|at| b.op(Op::TupleItem, &[t, at], Imm::None, Type::Obj, None)).collect();
-    for v in items {
+    for (v, n) in items.into_iter().zip((0..i.arg).rev()) {
+        let item = example.and_then(|o| b.env.example_item(o, n as usize));
+        b.examples.extend(item.map(|o| (v, o)));
         b.void(Op::IncRef, &[v], Imm::None, None);
         b.push_owned(v);
     }
@@ -650,7 +697,7 @@ fn unpack(b: &mut Builder<'_>, i: &Instr) {
 }
 
 fn cell(b: &mut Builder<'_>, slot: u32) -> Value {
-    let v = b.locals[slot as usize];
+    let v = b.lv.locals[slot as usize];
     if b.f.ty(v) == Type::Exact(Class::Cell) {
         return v;
     }
@@ -685,12 +732,19 @@ fn load_attr(b: &mut Builder<'_>, i: &Instr) {
     if i.flag && super::calls::load_method(b, i) {
         return;
     }
+    if !i.flag && class_value(b, i) {
+        return;
+    }
     let st = b.state(i.unit);
     let x = b.pop();
     let n = b.name(i.arg);
     let v = b.op(Op::PyLoadAttr, &[x.value], Imm::Name(n), Type::Obj, Some(st));
     let h = attr_hint(b, i);
     b.set_hint(h);
+    if let (Hint::Field(version, index), Some(o)) = (h, b.examples.get(&x.value)) {
+        let field = b.env.example_field(*o, version, index);
+        b.examples.extend(field.map(|o| (v, o)));
+    }
     b.ran_python = true;
     b.drop_item(x);
     if i.flag && below {
@@ -724,6 +778,29 @@ fn format_value(b: &mut Builder<'_>, i: &Instr) -> Result<bool, BuildError> {
         }
     }
     Ok(false)
+}
+
+/// An attribute found on the class, not on the instance: a constant while the type's version stands. Whether it was one.
+fn class_value(b: &mut Builder<'_>, i: &Instr) -> bool {
+    let (version, keys, value) = match i.feedback {
+        Feedback::NonDescriptorWithValues { type_version, keys_version, value } => (type_version, Some(keys_version), value),
+        Feedback::NonDescriptorNoDict { type_version, value } => (type_version, None, value),
+        _ => return false,
+    };
+    if b.env.is_generic(i.unit) {
+        return false;
+    }
+    let st = b.state(i.unit);
+    let x = b.pop();
+    let o = b.op(Op::GuardVersion, &[x.value], Imm::None, Type::Heap(version), Some(st));
+    if let Some(keys) = keys {
+        b.void(Op::GuardKeys, &[o], Imm::Int(keys.into()), Some(st));
+    }
+    let k = b.env.describe(value as u64);
+    let v = b.known(k);
+    b.drop_item(x);
+    b.push_const(v);
+    true
 }
 
 fn intrinsic(b: &mut Builder<'_>, i: &Instr) -> Result<bool, BuildError> {

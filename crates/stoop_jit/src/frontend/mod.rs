@@ -11,8 +11,9 @@ pub mod blocks;
 mod builder;
 mod calls;
 mod instrs;
+mod lists;
 
-pub use builder::{BuildError, Built, Entry, Request, build};
+pub use builder::{BuildError, Built, Entry, Inlined, Request, build};
 pub use instrs::{EMPTY_LOOP, NEVER_RAN};
 
 use stoop_ir::Class;
@@ -40,6 +41,23 @@ pub trait Environment {
     fn none(&mut self) -> Known;
     /// Describes any object, keeping it alive.
     fn describe(&mut self, address: u64) -> Known;
+    /// Goes into a function that is to be inlined: later questions are about its code, until [`Environment::leave`].
+    /// `None` if it can't be: not a plain function, wrong number of arguments, too large, refused before.
+    fn enter(&mut self, function: u64, arguments: u32) -> Option<std::sync::Arc<stoop_cpython::decode::CodeInfo>>;
+    /// Comes back from the function last entered.
+    fn leave(&mut self);
+    /// An object that a local slot holds now. Examples tell what to expect, never what is.
+    fn example_local(&self, slot: u32) -> Option<u64>;
+    /// What the iterator in a stack slot yields.
+    fn example_stack_element(&self, depth: u32) -> Option<u64>;
+    /// What is at a position of an example list or tuple.
+    fn example_item(&self, container: u64, position: usize) -> Option<u64>;
+    /// An inline attribute value of an example of that type version.
+    fn example_field(&self, object: u64, version: u32, index: u32) -> Option<u64>;
+    /// The exact class of an example.
+    fn example_class(&self, object: u64) -> Option<Class>;
+    /// The version of an example's type, and the Python function that is its special method of that name.
+    fn special_method(&mut self, object: u64, name: &str) -> Option<(u32, Known)>;
     /// Whether speculation at this code unit has failed too often.
     fn is_generic(&self, unit: u32) -> bool;
     /// The class of what a local slot holds at the entry, if worth assuming; `Some(None)` when it is unbound.

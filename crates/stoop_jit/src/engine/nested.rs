@@ -1,0 +1,89 @@
+//! Leaving from inside an inlined function: the frames it would have are made, innermost last, and run to their ends.
+
+use stoop_codegen::unit::ExitDesc;
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
+use stoop_cpython::decode::CodeInfo;
+use stoop_cpython::frame;
+use stoop_cpython::opcodes::Opcode;
+
+use super::exits;
+use super::record::Record;
+
+/// A frame that is in the middle of a call.
+struct Calling<'a> {
+    frame: *mut Frame,
+    info: &'a CodeInfo,
+    /// Index of the calling instruction.
+    at: usize,
+}
+
+impl Calling<'_> {
+    /// Takes the call's result, and stands where the interpreter goes on.
+    unsafe fn receive(&self, result: Obj) -> u32 {
+        let i = &self.info.instrs[self.at];
+        // SAFETY: the stack has room for the result, where the instruction leaves one.
+        unsafe {
+            if i.op == Opcode::StoreSubscr { capi::decref(result) } else { frame::push(self.frame, result) }
+        }
+        i.next
+    }
+}
+
+/// Rebuilds all frames of an exit and lets the interpreter run them.
+///
+/// # Safety
+/// As for [`exits::side_exit`]; the exit has parents.
+pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64, record: *mut Record, e: &ExitDesc) -> usize {
+    // SAFETY: frames are made outermost first, each complete before the next is pushed; inlined functions are kept
+    // alive by the region, and the region by its activation.
+    unsafe {
+        let own = (*record).info.clone();
+        let inlined: Vec<crate::frontend::Inlined> = (&(*record).inlined).clone();
+        let info_of = |code: u32| -> &CodeInfo { if code == 0 { &own } else { &inlined[code as usize - 1].code } };
+        let at = |info: &CodeInfo, unit: u32| info.index_of(unit).unwrap_or(0);
+
+        // Everything is taken out of the buffer before anything runs: what is borrowed there is held by this frame.
+        let mut calling: Vec<Calling<'_>> = Vec::new();
+        for p in e.parents.iter().rev() {
+            let info = info_of(p.code);
+            let f = if p.code == 0 {
+                real
+            } else {
+                let f = frame::push_frame(ts, inlined[p.code as usize - 1].function as Obj);
+                frame::force_enter_call(ts);
+                f
+            };
+            exits::rebuild(f, values, &p.locals, &p.stack, info.nlocalsplus);
+            let k = at(info, p.unit);
+            frame::set_running(f, info.instrs[k].op_unit);
+            calling.push(Calling { frame: f, info, at: k });
+        }
+        let inner = frame::push_frame(ts, inlined[e.code as usize - 1].function as Obj);
+        exits::rebuild(inner, values, &e.locals, &e.stack, info_of(e.code).nlocalsplus);
+        frame::set_next(inner, e.unit);
+        let mut result = frame::resume(ts, inner);
+        while calling.len() > 1 {
+            let Some(c) = calling.pop() else { break };
+            let op_unit = c.info.instrs[c.at].op_unit;
+            if result.is_null() {
+                if !frame::unwind(ts, c.frame, op_unit, false) {
+                    frame::leave_call(ts);
+                    frame::pop_frame(ts, c.frame);
+                    continue;
+                }
+            } else {
+                let next = c.receive(result);
+                frame::set_next(c.frame, next);
+            }
+            frame::leave_call(ts);
+            result = frame::resume(ts, c.frame);
+        }
+        let c = &calling[0];
+        let i = &c.info.instrs[c.at];
+        if result.is_null() {
+            return exits::raise(ts, c.frame, record, i.unit, i.op_unit);
+        }
+        let next = c.receive(result);
+        exits::go_on(ts, c.frame, record, next)
+    }
+}
