@@ -42,7 +42,7 @@ pub enum Expected {
 /// Where inline attribute values live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InlineValues {
-    /// CPython 3.12: the word at `offset` (negative) from the object holds `pointer | 1` to the values array
+    /// CPython 3.12: the word at `offset` (negative) from the object holds the address of the values array less one
     /// (low bit clear: a dict, or NULL).
     TaggedPointer {
         /// Byte offset of the word from the object.

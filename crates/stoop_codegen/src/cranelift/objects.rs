@@ -326,8 +326,8 @@ impl Lower<'_> {
                 let word = self.load(object, offset);
                 let tagged = self.b.ins().band_imm_u(word, 1);
                 self.guard(tagged)?;
-                // The tag is subtracted in the offset.
-                Ok((word, first - 1))
+                // The tagged pointer is one less than the pointer.
+                Ok((word, first + 1))
             }
             InlineValues::AfterObject { basicsize, first, valid } => {
                 let known = match self.f.ty(data.args[0]) {

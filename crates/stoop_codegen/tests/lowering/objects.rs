@@ -177,7 +177,7 @@ fn point(w: &World, values: [u64; 2], inline: bool) -> (u64, u64) {
         (p, p + 32)
     } else {
         let table = w.object(POINT, &[values[0], values[1]]);
-        let before = w.object(POINT, &[if inline { table | 1 } else { table }, 1, type_address(POINT)]);
+        let before = w.object(POINT, &[if inline { table - 1 } else { table }, 1, type_address(POINT)]);
         (before + 24, table + 16)
     }
 }

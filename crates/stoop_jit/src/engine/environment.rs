@@ -209,7 +209,7 @@ impl Environment for Live<'_> {
                     if word & 1 == 0 {
                         return None;
                     }
-                    (word & !1) as *const u8
+                    (word + 1) as *const u8
                 }
                 Some(valid) => {
                     let size: isize = read(ty, l.tp_basicsize);
