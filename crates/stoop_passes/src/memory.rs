@@ -11,6 +11,9 @@ use crate::util::root;
 /// What only running Python code changes: an object's class, a function's code.
 pub const IDENTITY: Mem = Mem(0x8000);
 
+/// The sizes of lists: most stores change items only.
+pub const LENGTHS: Mem = Mem(0x4000);
+
 /// How far back the value that a store overwrites is looked for.
 const LOOK_BACK: usize = 64;
 
@@ -18,6 +21,7 @@ const LOOK_BACK: usize = 64;
 pub fn reads(func: &Function, inst: Inst) -> Mem {
     let op = func.inst(inst).op;
     match op {
+        Op::ListLen => LENGTHS,
         Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys => op.info().reads.or(IDENTITY),
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
         // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
@@ -58,16 +62,19 @@ impl Effects {
 
 fn writes(func: &Function, insts: &[Inst], k: usize) -> Mem {
     let d = func.inst(insts[k]);
-    let drops = |ty: Type| if ty.drop_is_silent() { d.op.info().writes } else { Mem::ALL };
+    let table = d.op.info().writes;
+    let drops = |ty: Type| if ty.drop_is_silent() { table } else { Mem::ALL };
     match d.op {
         Op::DecRef => drops(func.ty(d.args[0])),
         Op::StoreLocal => drops(func.ty(d.args[1])),
         // At the end they drop what they iterate over.
         Op::ListIterNext | Op::TupleIterNext => Mem::ALL,
         Op::ListSetFloat | Op::ListSetInt | Op::SetFieldFloat | Op::SetFieldInt => {
-            if former_is_silent(func, insts, k) { d.op.info().writes } else { Mem::ALL }
+            if former_is_silent(func, insts, k) { table } else { Mem::ALL }
         }
-        _ => d.op.info().writes,
+        Op::ListSwap | Op::ListReversePrefix => table,
+        _ if table.meets(Mem::LIST) => table.or(LENGTHS),
+        _ => table,
     }
 }
 
