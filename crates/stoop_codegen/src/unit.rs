@@ -86,6 +86,8 @@ pub enum Recipe {
     ConstFloat(u64),
     /// True or False.
     ConstBool(bool),
+    /// A tuple of so many recipes from this position in [`ExitDesc::parts`].
+    Tuple(usize, usize),
 }
 
 /// One exit of a compiled function.
@@ -111,6 +113,8 @@ pub struct ExitDesc {
     pub locals: Vec<(u32, Recipe)>,
     /// The operand stack, bottom first.
     pub stack: Vec<Recipe>,
+    /// The recipes of tuples' items.
+    pub parts: Vec<Recipe>,
     /// Callers of an inlined innermost frame, innermost first; the last one is the real frame. Empty when
     /// nothing is inlined. Frames but the real one have every local listed.
     pub parents: Vec<ExitFrame>,

@@ -299,6 +299,7 @@ ops! {
     PyImport "py.import" n(2) => New, ALL, ALL, PYF, 0, "(level, fromlist) Import (imm: name).";
     PyImportFrom "py.importfrom" n(1) => New, ALL, ALL, PYF, 0, "from module import (imm: name).";
     BuildTuple "build.tuple" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A tuple of the operands, taking their references.";
+    VirtualTuple "virtual.tuple" Arity::Any => Borrowed, NO, NO, N, 0, "No code: what an exit makes a tuple of the operands from. Only frame states use it; each of its references stands for one of each operand.";
     BuildList "build.list" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A list of the operands, taking their references.";
     BuildMap "build.map" Arity::Any => New, ALL, ALL, PYF, 0, "A dict of key, value, key, value …";
     BuildSet "build.set" Arity::Any => New, ALL, ALL, PYF, 0, "A set of the operands.";

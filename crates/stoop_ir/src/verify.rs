@@ -79,6 +79,8 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         Op::BoxBool | Op::BoolNot | Op::BoolToInt | Op::Branch | Op::GuardTrue | Op::GuardFalse => Operand::I1,
         // What a slot held may have been known unboxed only.
         Op::StoreLocal if i == 1 => Operand::Any,
+        // Its items may be known unboxed.
+        Op::VirtualTuple => Operand::Any,
         Op::ListItem | Op::TupleItem | Op::ListSwap if i == 1 => Operand::I64,
         Op::ListSlice | Op::ListReversePrefix if i > 0 => Operand::I64,
         Op::ListPop | Op::ListInsert if i == 1 => Operand::I64,

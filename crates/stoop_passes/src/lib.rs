@@ -18,6 +18,7 @@ pub mod reuse_boxes;
 pub mod sink_boxes;
 pub mod specialise;
 pub mod specialise_rules;
+pub mod take_tuples_apart;
 pub mod unbox_params;
 pub mod util;
 

@@ -78,6 +78,7 @@ pub static PASSES: &[Pass] = &[
             c.count("operations_specialised", n);
         },
     },
+    TUPLES,
     Pass {
         name: "guard_early",
         doc: "What will be used as a number is guarded and unboxed where it is loaded.",
@@ -92,6 +93,7 @@ pub static PASSES: &[Pass] = &[
         },
     },
     FOLD,
+    TUPLES,
     CSE,
     GUARDS,
     FOLD,
@@ -142,6 +144,11 @@ const CSE: Pass = Pass {
     name: "eliminate_common_subexpressions",
     doc: "What was computed on the way already is not computed again.",
     run: crate::eliminate_common_subexpressions::run,
+};
+const TUPLES: Pass = Pass {
+    name: "take_tuples_apart",
+    doc: "A tuple that is only looked into is never made.",
+    run: crate::take_tuples_apart::run,
 };
 const GUARDS: Pass = Pass {
     name: "eliminate_guards",

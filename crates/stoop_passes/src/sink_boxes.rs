@@ -69,7 +69,7 @@ pub fn run(f: &mut Function) -> usize {
             let gone = |v: Value| replace[v.index()].is_some();
             match d.op {
                 Op::BoxInt | Op::BoxFloat | Op::BoxBool => !d.result.is_some_and(gone),
-                Op::IncRef | Op::DecRef | Op::StoreLocal => !gone(d.args[0]),
+                Op::VirtualTuple | Op::IncRef | Op::DecRef | Op::StoreLocal => !gone(d.args[0]),
                 _ => true,
             }
         });

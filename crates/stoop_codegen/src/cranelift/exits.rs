@@ -81,6 +81,7 @@ impl Lower<'_> {
             locals: inner.locals,
             stack: inner.stack,
             parents: frames,
+            parts: std::mem::take(&mut self.parts),
         });
         Ok(block)
     }
@@ -95,8 +96,20 @@ impl Lower<'_> {
         Ok(ExitFrame { state: s, code: row.code, unit: row.unit, locals, stack })
     }
 
+    /// The items of a tuple that only exits make.
+    fn virtual_items(&self, v: Value) -> Option<Vec<Value>> {
+        let Root::Value(root) = self.roots.reference(v) else { return None };
+        let d = self.f.inst(self.f.def_inst(root)?);
+        (d.op == Op::VirtualTuple).then(|| d.args.clone())
+    }
+
     /// How an exit gets at a value; what it needs of the machine's state goes into `values`.
     fn recipe(&mut self, v: Value, owned: bool, values: &mut Vec<CV>) -> Result<Recipe, Error> {
+        if let Some(items) = self.virtual_items(v) {
+            let recipes = items.into_iter().map(|x| self.recipe(x, owned, values)).collect::<Result<Vec<_>, _>>()?;
+            self.parts.extend(&recipes);
+            return Ok(Recipe::Tuple(self.parts.len() - recipes.len(), recipes.len()));
+        }
         let mut place = |l: &Self| -> Result<usize, Error> {
             let cv = l.v(v)?;
             Ok(values.iter().position(|x| *x == cv).unwrap_or_else(|| {

@@ -48,6 +48,7 @@ pub(crate) fn lower(
         known: Known::default(),
         exits: Vec::new(),
         pending: Vec::new(),
+        parts: Vec::new(),
         tails: [None, None],
         leave: None,
         raise: None,
@@ -141,6 +142,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) known: Known,
     pub(crate) exits: Vec<ExitDesc>,
     pub(crate) pending: Vec<Pending>,
+    /// Recipes of tuples' items, of the exit being made.
+    pub(crate) parts: Vec<crate::unit::Recipe>,
     pub(crate) tails: [Option<Tail>; 2],
     /// The present instruction's exits, once made.
     pub(crate) leave: Option<ir::Block>,
@@ -692,6 +695,8 @@ impl<'a> Lower<'a> {
                 one(self.call_object(Helper::PyImportFrom, &[a[0], name]))
             }
             Op::BuildTuple => one(self.build(Helper::BuildTuple, a)),
+            // Exits build it; nothing else looks at it.
+            Op::VirtualTuple => Ok(Some(self.iconst(0))),
             Op::BuildList => one(self.build(Helper::BuildList, a)),
             Op::BuildMap => one(self.build(Helper::BuildMap, a)),
             Op::BuildSet => one(self.build(Helper::BuildSet, a)),

@@ -290,6 +290,7 @@ impl Outcome {
             Recipe::Owned(i) => Thing::Owned(values[i]),
             Recipe::Borrowed(i) => Thing::Borrowed(values[i]),
             Recipe::Null => Thing::Null,
+            Recipe::Tuple(..) => panic!("tuples are tested through the engine"),
             Recipe::Const(a) => Thing::Const(a),
             Recipe::ConstInt(i) => Thing::Int(i),
             Recipe::ConstFloat(b) => Thing::Float(f64::from_bits(b)),
@@ -575,10 +576,15 @@ static ZERO: u64 = 0;
 /// How many entries of the buffer an exit's recipes name.
 fn need(e: &ExitDesc) -> usize {
     let parents = e.parents.iter().flat_map(|p| p.locals.iter().map(|l| l.1).chain(p.stack.iter().copied()));
-    let all = e.locals.iter().map(|l| l.1).chain(e.stack.iter().copied()).chain(e.met).chain(parents);
+    let all = e.locals.iter().map(|l| l.1).chain(e.stack.iter().copied()).chain(e.met).chain(parents).chain(e.parts.iter().copied());
     all.map(|r| match r {
         Recipe::Int(i) | Recipe::Float(i) | Recipe::Bool(i) | Recipe::Owned(i) | Recipe::Borrowed(i) => i + 1,
-        Recipe::Null | Recipe::Const(_) | Recipe::ConstInt(_) | Recipe::ConstFloat(_) | Recipe::ConstBool(_) => 0,
+        Recipe::Null
+        | Recipe::Const(_)
+        | Recipe::ConstInt(_)
+        | Recipe::ConstFloat(_)
+        | Recipe::ConstBool(_)
+        | Recipe::Tuple(..) => 0,
     })
     .max()
     .unwrap_or(0)

@@ -40,6 +40,14 @@ impl Interp<'_> {
                 (Op::UnboxBool, Kind::Bool(b)) => done(Val::I1(*b)),
                 (_, k) => Err(format!("can't unbox {k:?}")),
             },
+            (Op::VirtualTuple, _) => {
+                let items = args.iter().map(|a| match self.heap.boxed(*a) {
+                    Val::Ref(o) => Ok(o),
+                    v => Err(format!("{v:?} is no item")),
+                });
+                let items = items.collect::<Result<Vec<_>, _>>()?;
+                done(Val::Ref(self.heap.alloc(Kind::Tuple(items))))
+            }
             (Op::BuildTuple | Op::BuildList, _) => {
                 let items = args.iter().map(|a| match a {
                     Val::Ref(o) => Ok(*o),

@@ -14,7 +14,7 @@ pub const HANDED_BACK: usize = 2;
 ///
 /// # Safety
 /// `values` is the exit's buffer.
-unsafe fn materialise(r: Recipe, values: *const u64) -> Obj {
+unsafe fn materialise(r: Recipe, values: *const u64, parts: &[Recipe]) -> Obj {
     // SAFETY: recipes index the buffer they were made for; references in it are alive.
     unsafe {
         let at = |k: usize| *values.add(k);
@@ -33,6 +33,18 @@ unsafe fn materialise(r: Recipe, values: *const u64) -> Obj {
             Recipe::ConstInt(v) => capi::PyLong_FromLongLong(v),
             Recipe::ConstFloat(bits) => capi::PyFloat_FromDouble(f64::from_bits(bits)),
             Recipe::ConstBool(b) => truth(b),
+            Recipe::Tuple(first, count) => {
+                let t = capi::PyTuple_New(count as isize);
+                for (k, part) in parts[first..first + count].iter().enumerate() {
+                    let item = materialise(*part, values, parts);
+                    if t.is_null() {
+                        capi::xdecref(item);
+                    } else {
+                        capi::PyTuple_SetItem(t, k as isize, item);
+                    }
+                }
+                t
+            }
         }
     }
 }
@@ -45,14 +57,14 @@ fn truth(b: bool) -> Obj {
 ///
 /// # Safety
 /// The frame, buffer and exit belong together.
-pub(super) unsafe fn rebuild(frame: *mut Frame, values: *const u64, locals: &[(u32, Recipe)], stack: &[Recipe], nlocalsplus: u32) {
+pub(super) unsafe fn rebuild(frame: *mut Frame, values: *const u64, locals: &[(u32, Recipe)], stack: &[Recipe], parts: &[Recipe], nlocalsplus: u32) {
     // Everything is made before anything is dropped: a drop may run code that looks at the frame.
     let mut dropped: Vec<Obj> = Vec::new();
     // SAFETY: slots are within the frame; each gets an owned reference.
     unsafe {
-        let locals: Vec<(u32, Obj)> = locals.iter().map(|(k, r)| (*k, materialise(*r, values))).collect();
+        let locals: Vec<(u32, Obj)> = locals.iter().map(|(k, r)| (*k, materialise(*r, values, parts))).collect();
         for (n, r) in stack.iter().enumerate() {
-            *frame::slot(frame, nlocalsplus as usize + n) = materialise(*r, values);
+            *frame::slot(frame, nlocalsplus as usize + n) = materialise(*r, values, parts);
         }
         frame::set_stacktop(frame, (nlocalsplus as usize + stack.len()) as i32);
         for (k, new) in locals {
@@ -83,7 +95,7 @@ pub unsafe extern "C" fn side_exit(ts: *mut PyThreadState, f: *mut Frame, values
             return super::nested::leave(ts, f, values, record, &*e);
         }
         let nlocalsplus = (&(*record).info).nlocalsplus;
-        rebuild(f, values, &(*e).locals, &(*e).stack, nlocalsplus);
+        rebuild(f, values, &(*e).locals, &(*e).stack, &(*e).parts, nlocalsplus);
         go_on(ts, f, record, (*e).unit)
     }
 }
@@ -121,7 +133,7 @@ pub unsafe extern "C" fn raise_exit(ts: *mut PyThreadState, f: *mut Frame, value
             Some(p) => (&p.locals, &p.stack, p.unit),
             None => (&(*e).locals, &(*e).stack, (*e).unit),
         };
-        rebuild(f, values, locals, stack, info.nlocalsplus);
+        rebuild(f, values, locals, stack, &(*e).parts, info.nlocalsplus);
         capi::PyErr_SetRaisedException(exc);
         let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
         raise(ts, f, record, unit, op_unit)
