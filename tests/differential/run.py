@@ -39,6 +39,7 @@ def execute(args, programs, options):
         task = {"programs": programs, "options": options, "out": out, "timeout": args.timeout}
         env = {k: v for k, v in os.environ.items() if not k.startswith("STOOP")}
         env["PYTHONHASHSEED"] = "0"
+        env["PYTHONMALLOC"] = "debug"  # Freed memory is overwritten, so that using it shows.
         run = subprocess.run(
             [args.python, os.path.join(HERE, "worker.py")], input=json.dumps(task), env=env, capture_output=True,
             text=True, errors="backslashreplace",

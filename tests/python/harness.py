@@ -88,9 +88,9 @@ class Run:
 
 
 def environment(**more):
-    """This process's environment without Stoop's variables."""
+    """This process's environment without Stoop's variables; freed memory is overwritten, so that using it shows."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("STOOP", "PROBE"))}
-    return {**clean, "PYTHONPATH": str(SUPPORT), "PYTHONHASHSEED": "0", **more}
+    return {**clean, "PYTHONPATH": str(SUPPORT), "PYTHONHASHSEED": "0", "PYTHONMALLOC": "debug", **more}
 
 
 def python(*arguments, timeout=60, **more):
@@ -117,7 +117,8 @@ def both(tmp_path, text, status=0, timeout=60, flags=(), **options):
     out = tmp_path / "probe.json"
     plain = python(*flags, str(program), timeout=timeout)
     assert plain.returncode == status, f"the plain run itself: {plain.returncode}\n{plain.stdout}\n{plain.stderr}"
-    options = json.dumps({"threshold": 1_000_000, **options})  # Compiled when asked for: once, with feedback.
+    # Compiled only when asked for: once, with feedback.
+    options = json.dumps({"threshold": 1_000_000, **options})
     stoop = python(*flags, str(program), timeout=timeout, PROBE_OUT=str(out), PROBE_OPTIONS=options)
     assert (stoop.returncode, stoop.stdout, stoop.stderr) == (plain.returncode, plain.stdout, plain.stderr)
     record = (

@@ -394,3 +394,27 @@ def test_boxes_in_attributes_are_not_reused_when_shared(both):
         print(f(q, 20), start)
     """)
     run.assert_compiled("f")
+
+
+def test_a_method_and_a_class_attribute_gone_before_compiling(both):
+    run = both("""
+        from probe import hot, compiled
+
+        class A:
+            k = [1, 2]
+            def m(self):
+                return 1
+
+        def f(o):
+            return o.m(), o.k
+
+        for _ in range(20):
+            f(A())
+        # The interpreter's caches still name both.
+        del A.m
+        A.k = 5
+        compiled(f)
+        A.m = lambda self: 2
+        print(f(A()), f(A()))
+    """)
+    assert run.answers["f"] is None

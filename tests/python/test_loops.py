@@ -488,6 +488,26 @@ def test_a_loop_taken_over_in_a_generator_and_in_a_class_body(both_loop):
     assert any(r["kind"] == "loop" and r["entries"] for f in run.functions for r in f["regions"]), run.functions
 
 
+def test_a_comprehension_s_loop_is_taken_over(both_loop):
+    run = both_loop("""
+        import probe
+
+        def f(n, rounds):
+            for r in range(rounds):
+                a = [x * 2 for x in range(n)]
+                b = {y: y for y in a}
+                x = len(a)
+            p = [[i & 255] for i in range(n)]
+            for q in p:
+                pass
+            return a[-1], len(b), x, q
+
+        for _ in range(5):
+            print(f(40_000, 4))
+    """)
+    run.assert_loop("f")
+
+
 def test_a_loop_run_by_exec_and_runpy(both_loop, tmp_path):
     (tmp_path / "other.py").write_text("x = 0\nfor i in range(600_000):\n    x += i % 3\nprint(x, i, __name__)\n")
     run = both_loop(f"""

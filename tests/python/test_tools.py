@@ -130,6 +130,38 @@ print(f(5, nothing))
     run.assert_compiled("f", "helper")
 
 
+def test_a_tracer_switched_on_by_a_callee_that_raises(both):
+    run = both("""
+        import sys
+        from probe import hot
+
+        events = []
+
+        def tracer(frame, event, arg):
+            events.append((frame.f_code.co_name, event, frame.f_lineno))
+            return tracer
+
+        def fail(trace):
+            if trace:
+                sys.settrace(tracer)
+                sys._getframe().f_back.f_trace = tracer
+            raise RuntimeError
+
+        def f(trace):
+            try:
+                fail(trace)
+            except RuntimeError:
+                pass
+
+        hot(fail, False) if False else None
+        hot(f, False)
+        f(True)
+        sys.settrace(None)
+        print(events)
+    """)
+    run.assert_compiled("f")
+
+
 def test_a_tracer_that_raises(both):
     run = both(
         PROGRAM
