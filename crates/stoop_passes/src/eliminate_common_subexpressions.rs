@@ -48,6 +48,8 @@ struct Walk {
     stores: FastMap<Place, Stored>,
     /// Loaded references whose number is known, because a store by value put it there.
     numbers: FastMap<Value, Value>,
+    /// Loads of such references, and the casts that guards of them have become.
+    known: Vec<Inst>,
     shared: usize,
     forwarded: usize,
 }
@@ -63,6 +65,7 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
         table: FastMap::default(),
         stores: FastMap::default(),
         numbers: FastMap::default(),
+        known: Vec::new(),
         shared: 0,
         forwarded: 0,
         cfg,
@@ -79,9 +82,10 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
         }
         w.versions.leave(b);
     }
-    let Walk { mut replace, dead, shared, forwarded, .. } = w;
+    let Walk { mut replace, mut dead, known, shared, forwarded, .. } = w;
     if shared + forwarded > 0 {
         replace.apply(func);
+        mark_unused(func, &known, &mut dead);
         remove_insts(func, |i| dead[i.index()]);
     }
     ctx.count("subexpressions_shared", shared);
@@ -124,6 +128,7 @@ impl Walk {
                 let Some(value) = stored.map(|s| s.value) else { return };
                 if func.ty(value).is_unboxed() {
                     self.numbers.insert(r, value);
+                    self.known.push(i);
                 } else if func.ty(value).is_subtype_of(func.ty(r)) {
                     self.replace_by(i, r, value);
                 }
@@ -134,6 +139,7 @@ impl Walk {
                     let d = func.inst_mut(i);
                     d.op = Op::RefCast;
                     d.state = None;
+                    self.known.push(i);
                     self.forwarded += 1;
                 }
             }
@@ -176,6 +182,29 @@ impl Walk {
         let place = self.place(func, i, load);
         let value = self.replace.find(d.args[d.args.len() - 1]);
         self.stores.insert(place, Stored { by: b, version: self.versions.of(region), value });
+    }
+}
+
+/// Marks forwarded loads that nobody looks at any more. They can't leave: the store before them did not.
+fn mark_unused(func: &Function, known: &[Inst], dead: &mut [bool]) {
+    if known.is_empty() {
+        return;
+    }
+    let mut uses = vec![0u32; func.values.len()];
+    for s in &func.states {
+        s.locals.iter().flatten().copied().chain(s.stack.iter().map(|e| e.value)).for_each(|v| uses[v.index()] += 1);
+    }
+    for &i in func.blocks.iter().flat_map(|b| &b.insts).filter(|i| !dead[i.index()]) {
+        let d = func.inst(i);
+        d.args.iter().chain(d.targets.iter().flat_map(|t| &t.args)).for_each(|v| uses[v.index()] += 1);
+    }
+    // Casts come after what they cast.
+    for &i in known.iter().rev() {
+        let d = func.inst(i);
+        if !dead[i.index()] && d.result.is_some_and(|r| uses[r.index()] == 0) {
+            dead[i.index()] = true;
+            d.args.iter().for_each(|v| uses[v.index()] -= 1);
+        }
     }
 }
 
