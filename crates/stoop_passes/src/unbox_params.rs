@@ -181,7 +181,12 @@ fn rewrite_block(f: &mut Function, b: Block, chosen: &[bool], replace: &mut [Opt
 
 /// How many of an operation's operands are uses of objects: `old` of a store only says what the slot held.
 fn object_operands(op: Op, n: usize) -> usize {
-    if op == Op::StoreLocal { 1 } else { n }
+    match op {
+        Op::StoreLocal => 1,
+        // Exits box its items, as those of frame states.
+        Op::VirtualTuple => 0,
+        _ => n,
+    }
 }
 
 /// The chosen parameters whose objects a block uses.
