@@ -125,6 +125,24 @@ pub unsafe fn function_vectorcall(f: Obj) -> usize {
     unsafe { read(f, layout::get().func_vectorcall) }
 }
 
+/// A function's version: what the interpreter's specialised calls compare. 0: none.
+///
+/// # Safety
+/// A live function.
+pub unsafe fn function_version(f: Obj) -> u32 {
+    // SAFETY: as documented.
+    unsafe { read(f, layout::get().func_version) }
+}
+
+/// Gives a function the version it had before its vectorcall was replaced.
+///
+/// # Safety
+/// A live function with its own vectorcall, whose code and defaults are those it had with this version.
+pub unsafe fn set_function_version(f: Obj, version: u32) {
+    // SAFETY: as documented.
+    unsafe { layout::write(f, layout::get().func_version, version) }
+}
+
 /// The name object of a local slot (borrowed).
 ///
 /// # Safety

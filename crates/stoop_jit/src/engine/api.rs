@@ -9,7 +9,7 @@ use stoop_cpython::{inspect, monitoring, watch};
 
 use super::compile::{self, Shared};
 use super::sampler::{self, Settings};
-use super::{abi, entry, invariants, registry, well_known};
+use super::{abi, entry, invariants, registry, trial, well_known};
 use crate::frontend::Entry;
 
 /// How to run.
@@ -87,7 +87,9 @@ unsafe fn remember_interpreted() -> Result<(), String> {
             capi::PyErr_Clear();
             return Err("Stoop could not make a function to look at".to_owned());
         }
-        entry::INTERPRETED.store(inspect::function_vectorcall(f) as u64, Ordering::Relaxed);
+        let vectorcall = inspect::function_vectorcall(f);
+        entry::INTERPRETED.store(vectorcall as u64, Ordering::Relaxed);
+        trial::calibrate(f, std::mem::transmute::<usize, capi::VectorcallFn>(vectorcall));
         capi::decref(f);
     }
     Ok(())

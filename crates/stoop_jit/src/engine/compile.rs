@@ -10,7 +10,7 @@ use stoop_codegen::cranelift;
 use stoop_codegen::cranelift::entry::{EntryAbi, EntryRequest, MOST_LOCALS, compile_entry};
 use stoop_codegen::memory::Arena;
 use stoop_codegen::runtime::Helper;
-use stoop_codegen::thunk::thunk;
+use stoop_codegen::thunk::{self, thunk};
 use stoop_codegen::unit::{Compiled, Request};
 use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::decode::{self, CodeInfo};
@@ -21,6 +21,7 @@ use stoop_passes::pipeline;
 
 use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
+use super::trial::Trial;
 use super::{entry, exits, registry, totals};
 use crate::frontend::{self, Entry};
 
@@ -137,6 +138,9 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             native: None,
             memory: None,
             thunk: None,
+            trial_thunk: None,
+            counted: false,
+            trial: Trial::default(),
             call: None,
             exits: Vec::new(),
             exit_counts: Vec::new(),
@@ -408,11 +412,11 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Stri
                 match region {
                     None => {
                         let old = s.function.replace(record);
-                        let functions: Vec<usize> = std::mem::take(&mut s.functions).into_iter().collect();
-                        for f in &functions {
-                            registry::uninstall(*f as Obj);
+                        let functions = std::mem::take(&mut s.functions);
+                        for (f, version) in &functions {
+                            registry::uninstall(*f as Obj, *version);
                         }
-                        for f in functions {
+                        for f in functions.into_keys() {
                             registry::install(f as Obj);
                         }
                         if !function.is_null() {
@@ -447,12 +451,17 @@ fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), S
         let address: *mut Record = &raw mut **record;
         // The entry made for the function takes a thread state where the general one takes the record.
         record.call = out.call.and_then(|bytes| shared.arena.place(&bytes).ok());
-        let bytes = match &record.call {
+        let lasting = match &record.call {
             Some(call) => thunk(0, call.address()),
             None => thunk(address as u64, entry::call as *const () as u64),
         };
-        let bytes = bytes.ok_or("this processor is not supported")?;
-        record.thunk = Some(shared.arena.place(&bytes).map_err(|e| e.to_string())?);
+        let tried = thunk(address as u64, entry::tried as *const () as u64);
+        let place = |bytes: Option<[u8; thunk::SIZE]>| {
+            let bytes = bytes.ok_or("this processor is not supported")?;
+            shared.arena.place(&bytes).map(Some).map_err(|e| e.to_string())
+        };
+        record.thunk = place(lasting)?;
+        record.trial_thunk = place(tried)?;
     }
     // SAFETY: the code was made with this signature.
     record.native = Some(unsafe { std::mem::transmute::<u64, NativeFn>(memory.address()) });

@@ -10,6 +10,7 @@ use stoop_cpython::frame;
 use super::exits::HANDED_BACK;
 use super::record::Record;
 use crate::frontend::Entry;
+use super::trial::{self, Verdict};
 use super::{registry, stack};
 
 /// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
@@ -82,6 +83,40 @@ pub unsafe extern "C" fn call(f: Obj, args: *const Obj, nargsf: usize, kwnames: 
         run(ts, fr, r)
     }
 }
+
+/// What calls land in while it is being found out whether they pay.
+///
+/// # Safety
+/// As for [`call`].
+pub unsafe extern "C" fn tried(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, record: *mut Record) -> Obj {
+    // SAFETY: the record is kept while it is marked active; the rest is as for `call`.
+    unsafe {
+        if !(*record).is_valid() || (*record).trial.verdict != Verdict::Open {
+            return call(f, args, nargsf, kwnames, record);
+        }
+        (*record).active += 1;
+        let compiled = (*record).trial.next_is_compiled();
+        let start = trial::now();
+        let result = if !compiled {
+            interpreted(f, args, nargsf, kwnames)
+        } else if let Some(entry) = (*record).call.as_ref() {
+            let entry: DirectFn = std::mem::transmute(entry.address() as *const c_void);
+            entry(f, args, nargsf, kwnames, std::ptr::null_mut())
+        } else {
+            call(f, args, nargsf, kwnames, record)
+        };
+        let ticks = trial::now() - start;
+        (*record).active -= 1;
+        // Deciding may free objects, which wants no exception set.
+        if !result.is_null() && (*record).is_valid() && (*record).trial.verdict == Verdict::Open && (*record).trial.note(compiled, ticks) {
+            registry::decided(record);
+        }
+        result
+    }
+}
+
+/// A vectorcall that takes the thread state as a fifth argument.
+type DirectFn = unsafe extern "C" fn(Obj, *const Obj, usize, Obj, *mut PyThreadState) -> Obj;
 
 /// Ends a frame, for entries that find it not to be plain.
 ///

@@ -16,6 +16,7 @@ pub mod registry;
 pub mod sampler;
 mod stack;
 pub mod totals;
+pub mod trial;
 mod well_known;
 
 pub mod api;

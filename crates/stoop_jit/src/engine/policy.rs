@@ -5,10 +5,13 @@ use stoop_ir::{Imm, Op};
 
 use super::record::Record;
 use super::registry;
+use super::trial::Verdict;
 use crate::frontend::{EMPTY_LOOP, Entry, NEVER_RAN};
 
 /// Exits at one guard after which the region is compiled anew without that assumption.
 const GUARD_PATIENCE: u64 = 64;
+/// The same while calls are timed: what is timed should be what is to stay.
+const TRIAL_PATIENCE: u64 = 8;
 /// Exits into code that had never run after which the region is compiled anew.
 const COLD_PATIENCE: u64 = 16;
 /// Loop entries after which a region must have shown that it pays.
@@ -35,6 +38,7 @@ pub unsafe fn met(record: *mut Record, e: &ExitDesc, _values: *const u64) {
                 }
                 return;
             }
+            _ if r.entry == Entry::Function && r.trial.verdict == Verdict::Open => TRIAL_PATIENCE,
             _ => GUARD_PATIENCE,
         };
         if count < patience || count * 50 < r.entries {

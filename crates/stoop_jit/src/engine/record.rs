@@ -9,6 +9,7 @@ use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{Frame, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
 
+use super::trial::Trial;
 use crate::frontend::Entry;
 
 /// Machine code's signature. See the crate documentation for what the result means.
@@ -34,6 +35,12 @@ pub struct Record {
     pub memory: Option<Code>,
     /// The thunk that calls of the function enter by.
     pub thunk: Option<Code>,
+    /// The same while its calls are timed.
+    pub trial_thunk: Option<Code>,
+    /// Whether its end has been counted among the recompilations.
+    pub counted: bool,
+    /// Whether calls of it pay.
+    pub trial: Trial,
     /// What calls run through, where it is made for the function; see [`stoop_codegen::cranelift::entry`].
     pub call: Option<Code>,
     /// The exits.
@@ -119,8 +126,9 @@ pub struct CodeState {
     pub refused: BTreeMap<Option<u32>, Reason>,
     /// Regions asked for and not there yet.
     pub pending: BTreeSet<Option<u32>>,
-    /// Functions whose vectorcall is ours (borrowed; the function watcher tells their end).
-    pub functions: BTreeSet<usize>,
+    /// Functions whose vectorcall is ours (borrowed; the function watcher tells their end), and the versions they
+    /// had: 0 once they have changed.
+    pub functions: BTreeMap<usize, u32>,
     /// How often regions were compiled anew.
     pub recompiles: u32,
     /// Whether JUMP events are armed.
@@ -129,6 +137,10 @@ pub struct CodeState {
     pub dropped: Option<Reason>,
     /// Totals of regions that are gone.
     pub past_entries: u64,
+    /// How often calls were found not to pay, and the samples at which they are timed again.
+    pub trials: u32,
+    /// See `trials`.
+    pub next_trial: u32,
     /// Times a loop was taken over while a better entry was waited for.
     pub waits: u32,
 }
@@ -148,11 +160,13 @@ impl CodeState {
             loops: BTreeMap::new(),
             refused: BTreeMap::new(),
             pending: BTreeSet::new(),
-            functions: BTreeSet::new(),
+            functions: BTreeMap::new(),
             recompiles: 0,
             armed: false,
             dropped: None,
             past_entries: 0,
+            trials: 0,
+            next_trial: 0,
             waits: 0,
         }
     }

@@ -15,8 +15,11 @@ use stoop_cpython::{inspect, monitoring};
 
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record};
+use super::trial::{Trial, Verdict};
 use super::{invariants, links, totals};
 
+/// Samples before calls that did not pay are timed again; four times as many each time.
+const RETRIAL: u32 = 4;
 /// Compilations of one region before the code object is given up.
 pub const MAX_RECOMPILES: u32 = 12;
 
@@ -90,8 +93,8 @@ pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
             return LoopAt::Region(&raw mut **r);
         }
         let old = s.loops.remove(&unit);
+        s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
-        s.recompiles += 1;
         if s.recompiles > MAX_RECOMPILES {
             s.refused.insert(Some(unit), "its assumptions kept failing".to_owned());
         }
@@ -128,24 +131,70 @@ pub fn retire(r: Option<Box<Record>>) {
     }
 }
 
-/// Makes a function enter its code's region by vectorcall.
+/// Makes a function enter its code's region by vectorcall, as far as that pays.
 pub fn install(f: Obj) {
     // SAFETY: a live function; the GIL is held.
     unsafe {
         let code = inspect::function_code(f);
         let Some(s) = find(code) else { return };
         let Some(r) = s.function.as_ref() else { return };
-        let Some(thunk) = r.thunk.as_ref() else { return };
-        if inspect::function_vectorcall(f) as u64 != INTERPRETED.load(Ordering::Relaxed)
-            || inspect::function_globals(f) != r.globals
-            || inspect::function_builtins(f) != r.builtins
-        {
+        let ours = s.functions.contains_key(&(f as usize));
+        let plain = inspect::function_vectorcall(f) as u64 == INTERPRETED.load(Ordering::Relaxed);
+        if !ours && !plain || inspect::function_globals(f) != r.globals || inspect::function_builtins(f) != r.builtins {
             return;
         }
-        let target: VectorcallFn = std::mem::transmute(thunk.address() as *const c_void);
+        if plain {
+            s.functions.insert(f as usize, inspect::function_version(f));
+        }
+        let thunk = match r.trial.verdict {
+            Verdict::Open => r.trial_thunk.as_ref(),
+            Verdict::Pays => r.thunk.as_ref(),
+            Verdict::PaysForCompiled | Verdict::Slower => None,
+        };
+        match thunk {
+            Some(thunk) => set_vectorcall(f, thunk.address()),
+            None => interpret(f, s.functions.get(&(f as usize)).copied().unwrap_or(0)),
+        }
+        let linked = matches!(r.trial.verdict, Verdict::Pays | Verdict::PaysForCompiled);
+        links::lead(f, r.call.as_ref().filter(|_| linked).map(Code::address));
+    }
+}
+
+unsafe fn set_vectorcall(f: Obj, address: u64) {
+    // SAFETY: a live function, and the address of a vectorcall.
+    unsafe {
+        let target: VectorcallFn = std::mem::transmute(address as *const c_void);
         capi::PyFunction_SetVectorcall(f, target);
-        links::lead(f, r.call.as_ref().map(Code::address));
-        s.functions.insert(f as usize);
+    }
+}
+
+/// A trial is over: its functions are entered accordingly.
+pub fn decided(record: *mut Record) {
+    // SAFETY: a region that was valid a moment ago.
+    let (code, verdict) = unsafe { ((*record).code, (*record).trial.verdict) };
+    let Some(s) = find(code) else { return };
+    if verdict != Verdict::Pays {
+        s.trials += 1;
+        s.next_trial = s.samples.saturating_add(RETRIAL << (2 * s.trials.min(8)));
+    }
+    reinstall(code);
+}
+
+/// Compiled code that did not pay may do so once what it calls is compiled too. Called with every sample.
+pub fn maybe_try_again(code: Obj) {
+    let Some(s) = find(code) else { return };
+    let Some(r) = s.function.as_mut() else { return };
+    let again = matches!(r.trial.verdict, Verdict::PaysForCompiled | Verdict::Slower);
+    if again && s.samples >= s.next_trial {
+        r.trial = Trial::default();
+        reinstall(code);
+    }
+}
+
+fn reinstall(code: Obj) {
+    let functions: Vec<usize> = find(code).map(|s| s.functions.keys().copied().collect()).unwrap_or_default();
+    for f in functions {
+        install(f as Obj);
     }
 }
 
@@ -158,27 +207,38 @@ pub unsafe fn link(o: Obj) -> Option<u64> {
     unsafe {
         links::address(o, || {
             let s = find(inspect::function_code(o))?;
-            let r = s.function.as_ref().filter(|r| r.is_valid() && s.functions.contains(&(o as usize)))?;
+            let r = s.function.as_ref().filter(|r| r.is_valid() && s.functions.contains_key(&(o as usize)))?;
+            matches!(r.trial.verdict, Verdict::Pays | Verdict::PaysForCompiled).then_some(())?;
             r.call.as_ref().map(Code::address)
         })
     }
 }
 
 /// Gives a function its own vectorcall back.
-pub fn uninstall(f: Obj) {
+pub fn uninstall(f: Obj, version: u32) {
     links::lead(f, None);
-    // SAFETY: a live function; INTERPRETED is `_PyFunction_Vectorcall`.
+    interpret(f, version);
+}
+
+/// Makes the interpreter run a function's calls: with its version, so that they may be specialised again.
+fn interpret(f: Obj, version: u32) {
+    let plain = INTERPRETED.load(Ordering::Relaxed);
+    // SAFETY: a live function. Its version is that of what it still is.
     unsafe {
-        let target: VectorcallFn = std::mem::transmute(INTERPRETED.load(Ordering::Relaxed) as *const c_void);
-        capi::PyFunction_SetVectorcall(f, target);
+        if inspect::function_vectorcall(f) as u64 != plain {
+            set_vectorcall(f, plain);
+            if version != 0 {
+                inspect::set_function_version(f, version);
+            }
+        }
     }
 }
 
 /// Takes every region of a code object away. `why` keeps new ones from being made.
 pub fn release(code: Obj, why: Option<&str>) {
     let Some(s) = find(code) else { return };
-    for f in std::mem::take(&mut s.functions) {
-        uninstall(f as Obj);
+    for (f, version) in std::mem::take(&mut s.functions) {
+        uninstall(f as Obj, version);
     }
     let regions: Vec<Box<Record>> = s.function.take().into_iter().chain(std::mem::take(&mut s.loops).into_values()).collect();
     if let Some(why) = why {
@@ -197,17 +257,17 @@ pub fn release(code: Obj, why: Option<&str>) {
 
 /// A call found its region void.
 pub fn function_fell(f: Obj, record: *mut Record) {
-    uninstall(f);
     // SAFETY: the record is alive while a thunk leads to it.
     let code = unsafe { (*record).code };
-    let Some(s) = find(code) else { return };
-    s.functions.remove(&(f as usize));
+    let Some(s) = find(code) else { return uninstall(f, 0) };
+    uninstall(f, s.functions.remove(&(f as usize)).unwrap_or(0));
     if s.function.as_ref().is_some_and(|r| std::ptr::eq(&raw const **r, record)) {
-        for g in std::mem::take(&mut s.functions) {
-            uninstall(g as Obj);
+        for (g, version) in std::mem::take(&mut s.functions) {
+            uninstall(g as Obj, version);
         }
-        retire(s.function.take());
-        s.recompiles += 1;
+        let old = s.function.take();
+        s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
+        retire(old);
         s.samples = 0;
         if s.recompiles > MAX_RECOMPILES {
             s.refused.insert(None, "its assumptions kept failing".to_owned());
@@ -216,8 +276,11 @@ pub fn function_fell(f: Obj, record: *mut Record) {
 }
 
 /// The machine stack is low: calls of this function go the interpreter's way for a while.
-pub fn step_aside(f: Obj, _record: *mut Record) {
-    uninstall(f);
+pub fn step_aside(f: Obj, record: *mut Record) {
+    // SAFETY: the record is alive while a thunk leads to it.
+    let code = unsafe { (*record).code };
+    let version = find(code).and_then(|s| s.functions.get(&(f as usize)).copied());
+    uninstall(f, version.unwrap_or(0));
 }
 
 /// The machine stack is free again.
@@ -243,8 +306,8 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
         totals::count(|t| t.dropped += 1);
         match unit {
             None => {
-                for f in std::mem::take(&mut s.functions) {
-                    uninstall(f as Obj);
+                for (f, version) in std::mem::take(&mut s.functions) {
+                    uninstall(f as Obj, version);
                 }
                 retire(s.function.take());
             }
@@ -263,6 +326,7 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc) {
         let code = (*record).code;
         let slot = (*record).entry_slots.get(&e.inst).copied();
         (*record).invalidate();
+        (*record).counted = true;
         if slot.is_none() {
             let owner = if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
             state(owner).generic.insert(e.unit);
@@ -277,7 +341,7 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc) {
         }
         let is_function = (*record).entry == crate::frontend::Entry::Function;
         if is_function {
-            let f = s.functions.iter().next().copied();
+            let f = s.functions.keys().next().copied();
             if let Some(f) = f {
                 super::compile::request_function(f as Obj);
             }
@@ -314,11 +378,17 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
         }
         FunctionEvent::Code => {
             invariants::break_function(f);
-            if find(code).is_some_and(|s| s.functions.remove(&(f as usize))) {
-                uninstall(f);
+            if find(code).is_some_and(|s| s.functions.remove(&(f as usize)).is_some()) {
+                uninstall(f, 0);
             }
         }
-        FunctionEvent::Defaults | FunctionEvent::KwDefaults => invariants::break_function(f)
+        FunctionEvent::Defaults | FunctionEvent::KwDefaults => {
+            invariants::break_function(f);
+            // It is about to be another function, of another version.
+            if let Some(version) = find(code).and_then(|s| s.functions.get_mut(&(f as usize))) {
+                *version = 0;
+            }
+        }
     }
 }
 

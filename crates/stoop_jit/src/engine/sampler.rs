@@ -176,6 +176,10 @@ unsafe fn see(f: *mut Frame, depth: usize, settings: &Settings) -> bool {
         }
         s.samples = s.samples.saturating_add(1);
         let has_function = s.function.as_ref().is_some_and(|r| r.is_valid());
+        if has_function {
+            registry::maybe_try_again(code);
+        }
+        let s = registry::state(code);
         if s.samples < settings.threshold {
             return !has_function;
         }

@@ -1,0 +1,159 @@
+//! Whether a function's compiled code pays: its first calls are timed, some compiled, some interpreted.
+//!
+//! The interpreter runs Python-to-Python calls without leaving its loop. A call of compiled code has to leave
+//! it, and small functions may gain less than that costs. Compiled callers have no such choice: for them either
+//! way is a call.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use stoop_cpython::capi::{self, Obj, VectorcallFn};
+
+/// Timed calls of each kind.
+const CALLS: usize = 48;
+/// Kept short of certainty: code that gains this share of a percent or less is not worth the doubt.
+const TIE: u64 = 2;
+
+/// What a trial has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Not known yet.
+    Open,
+    /// Faster wherever it is called from.
+    Pays,
+    /// Faster than the interpreter's calls from elsewhere, not than those within its loop.
+    PaysForCompiled,
+    /// Not faster.
+    Slower,
+}
+
+/// The timed calls of one region.
+#[derive(Debug)]
+pub struct Trial {
+    ticks: [Vec<u32>; 2],
+    dice: u32,
+    /// What was found.
+    pub verdict: Verdict,
+    /// A usual call, interpreted and compiled, in sixteenths of a tick of the processor's clock.
+    pub usual: Option<[u32; 2]>,
+}
+
+impl Default for Trial {
+    fn default() -> Trial {
+        Trial { ticks: [Vec::new(), Vec::new()], dice: 0x9e37_79b9, verdict: Verdict::Open, usual: None }
+    }
+}
+
+impl Trial {
+    /// Whether the next call is to run compiled code: by lot, so that no pattern in the calls favours either.
+    pub fn next_is_compiled(&mut self) -> bool {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 17;
+        self.dice ^= self.dice << 5;
+        match [self.ticks[0].len() < CALLS, self.ticks[1].len() < CALLS] {
+            [true, false] => false,
+            [false, true] => true,
+            _ => self.dice & 0x100 != 0,
+        }
+    }
+
+    /// Notes a call's time. Whether the verdict is in.
+    pub fn note(&mut self, compiled: bool, ticks: u64) -> bool {
+        let list = &mut self.ticks[usize::from(compiled)];
+        if list.len() < CALLS {
+            list.push(u32::try_from(ticks).unwrap_or(u32::MAX));
+        }
+        if self.ticks.iter().any(|l| l.len() < CALLS) {
+            return false;
+        }
+        let found = [usual(&mut self.ticks[0]), usual(&mut self.ticks[1])];
+        self.usual = Some(found);
+        self.verdict = judge(u64::from(found[0]), u64::from(found[1]), u64::from(call_cost()));
+        self.ticks = [Vec::new(), Vec::new()];
+        true
+    }
+}
+
+fn judge(interpreted: u64, compiled: u64, call_cost: u64) -> Verdict {
+    if compiled + call_cost < interpreted - interpreted * TIE / 100 {
+        Verdict::Pays
+    } else if compiled < interpreted {
+        Verdict::PaysForCompiled
+    } else {
+        Verdict::Slower
+    }
+}
+
+/// The mean without the largest quarter, in sixteenths. Not the median: some clocks tick slower than calls take.
+fn usual(list: &mut [u32]) -> u32 {
+    list.sort_unstable();
+    let rest = &list[..list.len() * 3 / 4];
+    let sum: u64 = rest.iter().map(|t| u64::from(*t)).sum();
+    u32::try_from(sum * 16 / rest.len().max(1) as u64).unwrap_or(u32::MAX)
+}
+
+/// The processor's clock.
+#[inline]
+pub fn now() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe {
+        core::arch::x86_64::_rdtsc()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+        START.elapsed().as_nanos() as u64
+    }
+}
+
+/// What a call through a function's vectorcall costs more than one within the interpreter's loop.
+static CALL_COST: AtomicU32 = AtomicU32::new(0);
+
+/// Measures what calls cost on this machine, on a function that does nothing.
+///
+/// # Safety
+/// A function without parameters that does nothing, not compiled; the GIL is held.
+pub unsafe fn calibrate(f: Obj, vectorcall: VectorcallFn) {
+    const ROUNDS: usize = 101;
+    let mut list = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        let start = now();
+        // SAFETY: a call without arguments; it returns None.
+        unsafe { capi::xdecref(vectorcall(f, std::ptr::null(), 0, std::ptr::null_mut())) };
+        list.push(u32::try_from(now() - start).unwrap_or(u32::MAX));
+    }
+    // The interpreter's own call costs a third of that, and leaving its loop two thirds; measured on both versions.
+    CALL_COST.store(usual(&mut list) / 3 * 4, Ordering::Relaxed);
+}
+
+/// What [`calibrate`] found, in sixteenths of a tick.
+pub fn call_cost() -> u32 {
+    CALL_COST.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(interpreted: u64, compiled: u64) -> Verdict {
+        CALL_COST.store(16 * 50, Ordering::Relaxed);
+        let mut t = Trial::default();
+        for k in 0..10_000 {
+            let c = t.next_is_compiled();
+            // Now and then another thread gets in between.
+            let noise = if k % 7 == 0 { 100_000 } else { 0 };
+            if t.note(c, noise + if c { compiled } else { interpreted }) {
+                return t.verdict;
+            }
+        }
+        Verdict::Open
+    }
+
+    #[test]
+    fn usual_calls_decide() {
+        assert_eq!(decide(200, 100), Verdict::Pays);
+        assert_eq!(decide(120, 100), Verdict::PaysForCompiled);
+        assert_eq!(decide(100, 100), Verdict::Slower);
+        assert_eq!(decide(100, 300), Verdict::Slower);
+    }
+}
