@@ -182,6 +182,7 @@ ops! {
     BoxBool "box.bool" n(1) => Borrowed, NO, NO, N, 0, "True or False (immortal).";
     UnboxInt "unbox.int" n(1) => I64, NO, NO, G, 0, "The value of an exact int; leaves if it does not fit 64 bits.";
     UnboxFloat "unbox.float" n(1) => F64, Mem::BOX, NO, N, 0, "The value of an exact float.";
+    NumToFloat "num.tofloat" n(1) => F64, Mem::BOX, NO, G, 0, "The value of an exact float, or of an exact int of one digit; leaves otherwise.";
     UnboxBool "unbox.bool" n(1) => I1, NO, NO, N, 0, "The value of an exact bool.";
 
     // --- unboxed integers ---------------------------------------------------------------------------

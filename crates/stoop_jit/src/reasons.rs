@@ -86,7 +86,7 @@ impl ExitReason {
     /// The reason of a guard or instruction that leaves.
     fn of_op(op: Op) -> ExitReason {
         match op {
-            Op::GuardClass => ExitReason::Class,
+            Op::GuardClass | Op::NumToFloat => ExitReason::Class,
             Op::GuardVersion => ExitReason::HeapType,
             Op::GuardKeys => ExitReason::Keys,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,

@@ -109,6 +109,11 @@ fn fold(func: &Function, ctx: &PassContext, i: Inst) -> Fold {
     match d.op {
         Op::GuardClass | Op::RefCast | Op::GuardNotNull => fold_cast(func, d),
         Op::UnboxInt | Op::UnboxFloat | Op::UnboxBool => fold_unbox(func, ctx, d),
+        Op::NumToFloat => match (func.ty(d.args[0]).class(), producer(func, root(func, d.args[0]))) {
+            (Some(Class::Float), _) => Fold::Inst(Op::UnboxFloat, d.args.clone(), Imm::None),
+            (_, Some(p)) if p.op == Op::BoxInt => Fold::Inst(Op::IntToFloatExact, p.args.clone(), Imm::None),
+            _ => Fold::Keep,
+        },
         Op::GuardTrue | Op::GuardFalse => fold_truth_guard(func, d),
         Op::GuardIs if root(func, d.args[0]) == root(func, d.args[1]) => Fold::Remove,
         Op::IsNull => match func.ty(d.args[0]) {

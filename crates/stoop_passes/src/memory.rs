@@ -26,7 +26,7 @@ pub fn reads(func: &Function, inst: Inst) -> Mem {
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
         // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
         // pass does that.
-        Op::UnboxInt | Op::UnboxFloat => Mem::NONE,
+        Op::UnboxInt | Op::UnboxFloat | Op::NumToFloat => Mem::NONE,
         _ => op.info().reads,
     }
 }

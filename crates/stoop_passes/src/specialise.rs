@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use stoop_ir::{BinOp, Block, Class, CmpOp, Def, Element, Flags, Function, Imm, Inst, InstData, Op, State, Type, UnOp, Value};
+use stoop_ir::{BinOp, Block, Class, CmpOp, Def, Element, Flags, Function, Hint, Imm, Inst, InstData, Op, State, Type, UnOp, Value};
 
 use crate::specialise_rules::{Rule, rule};
 
@@ -229,6 +229,16 @@ impl Specialiser {
         }
     }
 
+    /// Operand `k` as a double. Where nothing is known of it but that the interpreter did not see floats only, and the
+    /// other operand is a float, floats and small ints are taken alike.
+    fn float_operand(&mut self, f: &mut Function, d: &InstData, k: usize, exact: bool) -> Value {
+        let (v, other) = (d.args[k], d.args[1 - k]);
+        if d.hint == Hint::None && self.ty(f, v).class().is_none() && self.ty(f, other).class() == Some(Class::Float) {
+            return self.val(f, Op::NumToFloat, &[v], Type::F64, d.state);
+        }
+        self.float(f, v, exact, d.state)
+    }
+
     /// Gives the old result's uses to `v`, boxing it if the old result was a reference.
     fn yields(&mut self, f: &mut Function, d: &InstData, v: Value) {
         let Some(old) = d.result else { return };
@@ -333,7 +343,7 @@ impl Specialiser {
                 self.yields(f, d, v);
             }
             Rule::FloatBin(op) => {
-                let (x, y) = (self.float(f, a(0), false, st), self.float(f, a(1), false, st));
+                let (x, y) = (self.float_operand(f, d, 0, false), self.float_operand(f, d, 1, false));
                 let v = self.val(f, float_op(op), &[x, y], Type::F64, st);
                 self.yields(f, d, v);
             }
@@ -343,7 +353,7 @@ impl Specialiser {
                 self.yields(f, d, v);
             }
             Rule::FloatCmp(c) => {
-                let (x, y) = (self.float(f, a(0), true, st), self.float(f, a(1), true, st));
+                let (x, y) = (self.float_operand(f, d, 0, true), self.float_operand(f, d, 1, true));
                 let v = self.emit(f, Op::FloatCmp, &[x, y], Imm::Cmp(c), Type::I1, None).expect("a truth value");
                 self.yields(f, d, v);
             }
@@ -414,7 +424,9 @@ impl Specialiser {
             Rule::ArraySet(c) => {
                 let (data, pos, element) = self.array_place(f, d, c);
                 let (op, x) = if element.is_float {
-                    (Op::ArrayStoreFloat, self.float(f, a(2), false, st))
+                    let unknown = self.ty(f, a(2)).class().is_none();
+                    let x = if unknown { self.val(f, Op::NumToFloat, &[a(2)], Type::F64, st) } else { self.float(f, a(2), false, st) };
+                    (Op::ArrayStoreFloat, x)
                 } else {
                     (Op::ArrayStoreInt, self.int(f, a(2), st))
                 };

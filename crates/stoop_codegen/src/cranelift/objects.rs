@@ -230,16 +230,10 @@ impl Lower<'_> {
         let (large, compact, done) = (self.cold_block(), self.b.create_block(), self.b.create_block());
         let result = self.b.append_block_param(done, types::I64);
         let tag = self.load(object, abi.long_tag);
-        // At most one digit; the low two bits are 0 for positive, 1 for zero, 2 for negative.
         let is_large = self.icmp_imm(IntCC::UnsignedGreaterThanOrEqual, tag, 16);
         self.branch(is_large, large, compact);
         self.b.switch_to_block(compact);
-        let digit = self.load_as(types::I32, object, abi.long_digits);
-        let digit = self.b.ins().uextend(types::I64, digit);
-        let sign = self.b.ins().band_imm_u(tag, 3);
-        let one = self.iconst(1);
-        let factor = self.b.ins().isub(one, sign);
-        let value = self.b.ins().imul(digit, factor);
+        let value = self.compact_value(object, tag);
         self.jump(done, &[value]);
         self.b.switch_to_block(large);
         let out = self.stack_address(self.scratch, 0);
@@ -249,6 +243,45 @@ impl Lower<'_> {
         self.jump(done, &[value]);
         self.b.switch_to_block(done);
         Ok(result)
+    }
+
+    /// The value of a float, or of an int of one digit.
+    pub(crate) fn number_to_float(&mut self, data: &InstData, object: CV) -> Result<CV, Error> {
+        let abi = self.req.abi;
+        let (float, int) = (self.class_address(Class::Float)?, self.class_address(Class::Int)?);
+        self.guard_not_null(data.args[0], object)?;
+        let (is_float, other, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(done, types::F64);
+        let ty = self.load(object, abi.ob_type);
+        let float = self.address(float);
+        let same = self.icmp(IntCC::Equal, ty, float);
+        self.branch(same, is_float, other);
+        self.b.switch_to_block(is_float);
+        let value = self.load_as(types::F64, object, abi.float_value);
+        self.jump(done, &[value]);
+        self.b.switch_to_block(other);
+        let int = self.address(int);
+        let same = self.icmp(IntCC::Equal, ty, int);
+        self.guard(same)?;
+        let tag = self.load(object, abi.long_tag);
+        let compact = self.icmp_imm(IntCC::UnsignedLessThan, tag, 16);
+        self.guard(compact)?;
+        let value = self.compact_value(object, tag);
+        let value = self.b.ins().fcvt_from_sint(types::F64, value);
+        self.jump(done, &[value]);
+        self.b.switch_to_block(done);
+        Ok(result)
+    }
+
+    /// The value of an int of at most one digit; the low two bits of its tag are 0 for positive, 1 for zero, 2 for
+    /// negative.
+    fn compact_value(&mut self, object: CV, tag: CV) -> CV {
+        let digit = self.load_as(types::I32, object, self.req.abi.long_digits);
+        let digit = self.b.ins().uextend(types::I64, digit);
+        let sign = self.b.ins().band_imm_u(tag, 3);
+        let one = self.iconst(1);
+        let factor = self.b.ins().isub(one, sign);
+        self.b.ins().imul(digit, factor)
     }
 
     /// Goes on if an object is an exact instance that has one reference only.

@@ -1,6 +1,6 @@
 //! Unboxed floats.
 
-use crate::support::{Thing, World};
+use crate::support::{Thing, World, float_value};
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
@@ -199,4 +199,32 @@ fn floats_stay_in_registers_across_rare_calls() {
     assert_eq!(busy.float(), want.0);
     assert_eq!(busy.log.iter().filter(|e| matches!(e, crate::support::Event::SetFloat(_, _))).count(), 50);
     assert_eq!(busy.calls().len(), 51);
+}
+
+#[test]
+fn floats_and_small_ints_are_taken_alike() {
+    let mut w = World::new();
+    let (float, list) = (w.float(-2.5), w.list(&[]));
+    let ints = [0, 7, -7, (1 << 30) - 1, 1 - (1 << 30), 1 << 30, -(1 << 30)].map(|i| (w.int(i), i));
+    let mut run = |object| {
+        w.local(0, object).run(
+            "func \"t\"
+             s0 = code 0 unit 3 locals [v0] stack []
+             b0():
+               v0: obj = entry.local #0
+               v1: f64 = num.tofloat v0 state s0
+               v2: float = box.float v1
+               return v2",
+        )
+    };
+    assert_eq!(float_value(run(float).returned()), -2.5);
+    for (object, i) in ints {
+        let out = run(object);
+        if i.abs() < 1 << 30 {
+            assert_eq!(float_value(out.returned()).to_bits(), (i as f64).to_bits());
+        } else {
+            assert!(out.exit.is_some(), "{i}");
+        }
+    }
+    assert!(run(list).exit.is_some());
 }

@@ -48,6 +48,11 @@ impl Interp<'_> {
                 let items = items.collect::<Result<Vec<_>, _>>()?;
                 done(Val::Ref(self.heap.alloc(Kind::Tuple(items))))
             }
+            (Op::NumToFloat, [Val::Ref(o)]) => match self.heap.get(*o)? {
+                Kind::Float(f) => done(Val::F64(*f)),
+                Kind::Int(i) if i.unsigned_abs() < 1 << 30 => done(Val::F64(*i as f64)),
+                _ => Ok(Step::Leave),
+            },
             (Op::BuildTuple | Op::BuildList, _) => {
                 let items = args.iter().map(|a| match a {
                     Val::Ref(o) => Ok(*o),
