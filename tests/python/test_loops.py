@@ -406,7 +406,23 @@ def test_a_module_s_running_loop_is_taken_over(both_loop):
             if i == 900_000:
                 marker = total
         print(total, marker, i)
+        probe.snapshot()
         print(sorted(k for k in globals() if not k.startswith("__")))
+    """)
+    run.assert_loop("<module>")
+
+
+def test_a_loop_in_a_frame_that_was_looked_at_before_is_taken_over(both_loop):
+    run = both_loop("""
+        import sys
+        import probe
+
+        sys._getframe()  # as logging and warnings do: the frame's object stays, but nobody else holds it
+        total = 0
+        for i in range(1_500_000):
+            total += i & 7
+        probe.snapshot()
+        print(total)
     """)
     run.assert_loop("<module>")
 
@@ -482,6 +498,7 @@ def test_a_loop_taken_over_in_a_generator_and_in_a_class_body(both_loop):
             for i in range(500_000):
                 total += i & 7
             found = total
+            probe.snapshot()
 
         print(Body.total, Body.i, Body.found)
     """)
@@ -514,10 +531,10 @@ def test_a_loop_run_by_exec_and_runpy(both_loop, tmp_path):
         import runpy
         import probe
 
-        space = {{}}
-        exec("t = 0\\nfor i in range(600_000):\\n    t += i\\nprint(t)", space)
-        local = {{}}
-        exec("t = 0\\nfor i in range(600_000):\\n    t += i\\nprint(t)", space, local)
+        space = {{"probe": probe}}
+        exec("t = 0\\nfor i in range(600_000):\\n    t += i\\nprint(t); probe.snapshot()", space)
+        local = {{"probe": probe}}
+        exec("t = 0\\nfor i in range(600_000):\\n    t += i\\nprint(t); probe.snapshot()", space, local)
         print(space["t"], local["t"], space["i"])
         print(sorted(runpy.run_path({str(tmp_path / "other.py")!r}, run_name="other"))[-2:])
     """)

@@ -12,6 +12,7 @@ STOOP = None
 ANSWERS = {}
 ENTRIES = {}
 KEPT = []
+SNAPSHOT = []
 
 
 def hot(function, *args, calls=3, **keywords):
@@ -40,8 +41,14 @@ def under_stoop():
     return STOOP is not None
 
 
-def _record():
-    functions = []
+def snapshot():
+    """Take down what is known now: the records of a module's or class's body go when it ends."""
+    if STOOP is not None:
+        SNAPSHOT.extend(row for row in _functions() if row not in SNAPSHOT)
+
+
+def _functions():
+    rows = []
     for f in STOOP.stats().functions:
         regions = [
             {
@@ -55,7 +62,13 @@ def _record():
             for r in f.regions
         ]
         row = {"name": f.name, "filename": f.filename, "line": f.line, "state": f.state, "reason": f.reason}
-        functions.append({**row, "regions": regions})
+        rows.append({**row, "regions": regions})
+    return rows
+
+
+def _record():
+    functions = _functions()
+    functions += [row for row in SNAPSHOT if row not in functions]
     with open(os.environ["PROBE_OUT"], "w", encoding="utf-8") as out:
         json.dump({"answers": ANSWERS, "entries": ENTRIES, "functions": functions}, out)
 
@@ -67,10 +80,6 @@ def _start():
     import stoop
 
     STOOP = stoop
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-    KEPT.append(frame.f_code)  # The module's records go with its code.
     if not stoop.is_enabled():
         stoop.enable(**json.loads(os.environ["PROBE_OPTIONS"]))
     process = os.getpid()
