@@ -150,9 +150,11 @@ fn build(r: &EntryRequest, config: TargetFrontendConfig, into: &mut ir::Function
     e.pop(frame, callable);
     e.leave(result);
     e.b.switch_to_block(slow);
+    // The slow call may find the function's code void and let it go: it comes back to it nevertheless.
+    e.count(r.active, 1);
     let record = e.word(r.record);
-    let result = e.call(r.slow, &[callable, arguments, count, names, record], true);
-    e.b.ins().return_(&result);
+    let result = e.call(r.slow, &[callable, arguments, count, names, record], true)[0];
+    e.leave(result);
     e.b.seal_all_blocks();
     e.b.finalize(config);
 }
