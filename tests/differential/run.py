@@ -58,15 +58,21 @@ def execute(args, programs, options):
         return Batch(outputs, counts, crash)
 
 
+def nothing():
+    """Counts of no run."""
+    return {"asked": 0, "compiled": 0, "exits": 0, "refused": collections.Counter()}
+
+
 def execute_all(args, programs, options):
     """Like `execute`, but goes on after a crash with the program behind; crashed programs yield the crash as output."""
-    outputs, totals = [], {"asked": 0, "compiled": 0, "refused": collections.Counter()}
+    outputs, totals = [], nothing()
     while len(outputs) < len(programs):
         batch = execute(args, programs[len(outputs):], options)
         outputs += batch.outputs
         if batch.counts:
             totals["asked"] += batch.counts["asked"]
             totals["compiled"] += batch.counts["compiled"]
+            totals["exits"] += batch.counts["exits"]
             totals["refused"].update(batch.counts["refused"])
         if batch.crash:
             if len(outputs) < len(programs):
@@ -157,7 +163,7 @@ def main():
     passes = pass_names()
     assert passes, "the table of passes was not understood"
     began, different, runs = time.perf_counter(), [], 0
-    totals = {"asked": 0, "compiled": 0, "refused": collections.Counter()}
+    totals, exits, forced_exits = nothing(), 0, 0
     seeds = range(args.seed, args.seed + args.count)
     for number, start in enumerate(range(0, args.count, args.batch)):
         programs = list(seeds[start:start + args.batch])
@@ -170,6 +176,10 @@ def main():
             runs += len(programs)
             for key in totals:
                 totals[key] += counts[key]
+            if mode == "compiled":
+                exits = counts["exits"]
+            elif mode.startswith("exit forced"):
+                forced_exits += max(counts["exits"] - exits, 0)
             for seed, a, b in zip(programs, plain, compiled):
                 if a != b:
                     different.append(seed)
@@ -188,6 +198,9 @@ def main():
         print(f"    {n} not compiled: {reason}")
     if not args.plain_only and totals["compiled"] == 0:
         print("nothing was compiled: the comparison shows nothing")
+        return 1
+    if not args.plain_only and args.forced > 0 and forced_exits == 0:
+        print("forcing exits forced none: option force_exit does nothing")
         return 1
     return 1 if different else 0
 

@@ -26,6 +26,7 @@ class Counts:
         self.asked = 0
         self.compiled = 0
         self.refused = {}
+        self.exits = 0
 
 
 def compiler(stoop, counts):
@@ -95,6 +96,8 @@ def main():
             faulthandler.cancel_dump_traceback_later()
             out.write(json.dumps(["output", printed]) + "\n")
             out.flush()
+        if stoop is not None:
+            counts.exits = sum(n for name, n in stoop.stats().counters.items() if name.startswith("exit_"))
         out.write(json.dumps(["end", vars(counts)]) + "\n")
 
 
