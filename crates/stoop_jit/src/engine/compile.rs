@@ -475,6 +475,6 @@ fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), S
 }
 
 /// Asks for a function's entry to be compiled in the background.
-pub fn request_function(f: Obj) {
-    super::sampler::request(f);
+pub fn request_function(f: Obj, frame: *mut Frame) {
+    super::sampler::request(f, frame);
 }

@@ -90,7 +90,7 @@ pub unsafe extern "C" fn side_exit(ts: *mut PyThreadState, f: *mut Frame, values
     unsafe {
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
-        super::policy::met(record, &*e, values);
+        super::policy::met(record, &*e, f);
         if !(*e).parents.is_empty() {
             return super::nested::leave(ts, f, values, record, &*e);
         }

@@ -1,6 +1,7 @@
 //! Policy: what to do about regions that leave too often or do not pay.
 
 use stoop_codegen::unit::ExitDesc;
+use stoop_cpython::capi::Frame;
 use stoop_ir::{Imm, Op};
 
 use super::record::Record;
@@ -14,6 +15,8 @@ const GUARD_PATIENCE: u64 = 64;
 const TRIAL_PATIENCE: u64 = 8;
 /// Exits into code that had never run after which the region is compiled anew.
 const COLD_PATIENCE: u64 = 16;
+/// Exits after which a guard that fails at every third entry is given up.
+const OFTEN_PATIENCE: u64 = 6;
 /// Loop entries after which a region must have shown that it pays.
 const TRIAL_ENTRIES: u64 = 400;
 /// Nanoseconds a loop entry must last on average: entering and leaving cost about a fifth of it.
@@ -22,8 +25,8 @@ const MIN_LOOP_NS: u64 = 1500;
 /// An exit was taken.
 ///
 /// # Safety
-/// The region's own exit and buffer.
-pub unsafe fn met(record: *mut Record, e: &ExitDesc, _values: *const u64) {
+/// The region's own exit and frame.
+pub unsafe fn met(record: *mut Record, e: &ExitDesc, frame: *mut Frame) {
     // SAFETY: the region is running, so it is alive; the GIL is held.
     unsafe {
         let r = &*record;
@@ -45,7 +48,7 @@ pub unsafe fn met(record: *mut Record, e: &ExitDesc, _values: *const u64) {
             return;
         }
         // A local's class at the entry is told by the guard that follows the entry value, at the entry's unit.
-        registry::assume_less(record, e);
+        registry::assume_less(record, e, frame);
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use stoop_codegen::memory::Code;
 use stoop_codegen::unit::ExitDesc;
-use stoop_cpython::capi::{self, Obj, VectorcallFn};
+use stoop_cpython::capi::{self, Frame, Obj, VectorcallFn};
 use stoop_cpython::watch::{CodeEvent, FunctionEvent};
 use stoop_cpython::{inspect, monitoring};
 
@@ -319,8 +319,8 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
 /// A guard kept failing: void the region and do not assume that again.
 ///
 /// # Safety
-/// A live region and one of its exits.
-pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc) {
+/// A live region, one of its exits, and the frame it runs in.
+pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) {
     // SAFETY: as documented.
     unsafe {
         let code = (*record).code;
@@ -343,7 +343,7 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc) {
         if is_function {
             let f = s.functions.keys().next().copied();
             if let Some(f) = f {
-                super::compile::request_function(f as Obj);
+                super::compile::request_function(f as Obj, frame);
             }
         }
     }

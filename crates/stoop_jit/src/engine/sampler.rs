@@ -94,8 +94,9 @@ pub fn submit(job: Job) {
     }
 }
 
-/// Prepares a function's entry for the background. The GIL is held.
-pub fn request(f: Obj) {
+/// Prepares a function's entry for the background. The GIL is held; the frame runs the function's code, and tells
+/// classes.
+pub fn request(f: Obj, frame: *mut Frame) {
     // SAFETY: a live function.
     unsafe {
         let code = stoop_cpython::inspect::function_code(f);
@@ -103,7 +104,7 @@ pub fn request(f: Obj) {
         if s.pending.contains(&None) || s.refused.contains_key(&None) {
             return;
         }
-        match compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, false) {
+        match compile::prepare(code, Entry::Function, frame, f, false) {
             Ok(job) => {
                 registry::state(code).pending.insert(None);
                 submit(job);
