@@ -132,6 +132,11 @@ fn fold(func: &Function, ctx: &PassContext, i: Inst) -> Fold {
             fold_int(func, d)
         }
         Op::IntFloorDiv | Op::IntMod | Op::IntPow => fold_int(func, d),
+        Op::Index => fold_index(func, d),
+        Op::TupleLen => match producer(func, root(func, d.args[0])) {
+            Some(p) if p.op == Op::BuildTuple => int(p.args.len() as i64),
+            _ => Fold::Keep,
+        },
         Op::IntNeg | Op::IntNot | Op::IntAbs => {
             const_int(func, d.args[0]).and_then(|v| arithmetic::int_unary(d.op, v)).map_or(Fold::Keep, int)
         }
@@ -285,6 +290,12 @@ fn fold_int(func: &Function, d: &InstData) -> Fold {
         (Op::IntSub | Op::IntXor, _, _) if d.args[0] == d.args[1] => int(0),
         _ => Fold::Keep,
     }
+}
+
+fn fold_index(func: &Function, d: &InstData) -> Fold {
+    let (Some(i), Some(len)) = (const_int(func, d.args[0]), const_int(func, d.args[1])) else { return Fold::Keep };
+    let at = if i < 0 { i.saturating_add(len) } else { i };
+    if (0..len).contains(&at) { int(at) } else { Fold::Keep }
 }
 
 fn fold_int_cmp(func: &Function, d: &InstData) -> Fold {

@@ -120,15 +120,24 @@ fn disown(func: &mut Function, between: &[Inst], dead: &[bool], v: Value) -> boo
 
 fn holds(func: &Function, s: State, v: Value) -> bool {
     let state = &func.states[s.index()];
-    state.stack.iter().any(|e| e.owned && root(func, e.value) == v) || state.parent.is_some_and(|p| holds(func, p, v))
+    state.stack.iter().any(|e| e.owned && root(func, e.value) == v)
+        || state.owned.iter().any(|k| is_local(func, s, *k, v))
+        || state.parent.is_some_and(|p| holds(func, p, v))
+}
+
+fn is_local(func: &Function, s: State, k: u32, v: Value) -> bool {
+    func.states[s.index()].locals.get(k as usize).copied().flatten().is_some_and(|w| root(func, w) == v)
 }
 
 /// A copy of a state in which one owned entry of `v` is not owned.
 fn without(func: &mut Function, s: State, v: Value) -> State {
     let mut copy = func.states[s.index()].clone();
-    match copy.stack.iter().rposition(|e| e.owned && root(func, e.value) == v) {
-        Some(k) => copy.stack[k].owned = false,
-        None => copy.parent = copy.parent.map(|p| without(func, p, v)),
+    if let Some(k) = copy.stack.iter().rposition(|e| e.owned && root(func, e.value) == v) {
+        copy.stack[k].owned = false;
+    } else if let Some(k) = copy.owned.iter().position(|k| is_local(func, s, *k, v)) {
+        copy.owned.remove(k);
+    } else {
+        copy.parent = copy.parent.map(|p| without(func, p, v));
     }
     func.add_state(copy)
 }

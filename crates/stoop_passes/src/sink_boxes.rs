@@ -75,13 +75,29 @@ pub fn run(f: &mut Function) -> usize {
         });
         f.blocks[b].insts = insts;
     }
-    let unboxings: Vec<(Inst, Value)> = (0..f.insts.len())
-        .map(|k| Inst(k as u32))
-        .filter(|i| is_unboxing(f.inst(*i).op) && guards.get(f.inst(*i).args[0].index()).is_some_and(Option::is_some))
-        .map(|i| (i, f.inst(i).args[0]))
-        .collect();
+    // The unboxing beside the guard stays and takes the reference; others, later, must not look at it any more.
+    let mut kept: Vec<(Inst, Value)> = Vec::new();
+    for b in 0..f.blocks.len() {
+        let insts = std::mem::take(&mut f.blocks[b].insts);
+        let mut out = Vec::with_capacity(insts.len());
+        for i in insts {
+            let d = f.inst(i);
+            if is_unboxing(d.op)
+                && let (Some(unboxed), Some(r)) = (guards[d.args[0].index()], d.result)
+            {
+                if r == unboxed {
+                    kept.push((i, d.args[0]));
+                } else {
+                    replace[r.index()] = Some(unboxed);
+                    continue;
+                }
+            }
+            out.push(i);
+        }
+        f.blocks[b].insts = out;
+    }
     f.replace_uses(&replace);
-    for (i, guard) in unboxings {
+    for (i, guard) in kept {
         f.inst_mut(i).args[0] = guard;
     }
     count

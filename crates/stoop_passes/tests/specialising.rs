@@ -106,6 +106,12 @@ impl Host for Python {
                 let (a, b) = (kind(heap, args[0])?, kind(heap, args[1])?);
                 Ok(Some(Val::I1(compare(op, &a, &b)?)))
             }
+            (Op::PyGetItem, _) if matches!(kind(heap, args[0])?, Kind::Tuple(_)) => {
+                let (Kind::Tuple(items), Kind::Int(i)) = (kind(heap, args[0])?, kind(heap, args[1])?) else { return Err(Raised) };
+                let o = usize::try_from(i).ok().and_then(|i| items.get(i).copied()).ok_or(Raised)?;
+                heap.incref(o).map_err(|_| Raised)?;
+                Ok(Some(Val::Ref(o)))
+            }
             (Op::PyGetItem, _) => {
                 let (l, i) = position(heap, args[0], args[1])?;
                 let Ok(Kind::List(items)) = heap.get(l) else { return Err(Raised) };
@@ -235,6 +241,7 @@ impl Gen {
         match self.rng.below(6) {
             0 => self.push_constant(),
             1 if depth > 0 => self.arithmetic(depth - 1),
+            2 if depth > 0 && self.rng.below(3) == 0 => self.pair_item(depth - 1),
             2 if depth > 0 => self.item(),
             _ => {
                 let k = 2 + self.rng.below(VARS);
@@ -286,6 +293,44 @@ impl Gen {
         self.hint(Hint::Classes(Class::List, Class::Int));
         self.stack.truncate(n - 2);
         self.stack.push(Item { value, owned: true, class: Some(Class::Float) });
+        self.check(Op::Check);
+    }
+
+    /// `(x, y)[k]`, with something in between that may leave while the tuple is there.
+    fn pair_item(&mut self, depth: usize) {
+        self.operand(depth);
+        self.operand(depth);
+        let n = self.stack.len();
+        let mut items = Vec::new();
+        for k in n - 2..n {
+            let i = self.stack[k];
+            if !i.owned {
+                self.void(Op::IncRef, &[i.value], Imm::None, None);
+                self.stack[k].owned = true;
+            }
+            items.push(i);
+        }
+        let s = self.state();
+        let args = [items[0].value, items[1].value];
+        let t = self.f.push(self.at, Op::BuildTuple, &args, Imm::None, Type::Exact(Class::Tuple), Some(s)).unwrap();
+        self.stack.truncate(n - 2);
+        let tuple = Item { value: t, owned: true, class: Some(Class::Tuple) };
+        self.stack.push(tuple);
+        if self.rng.below(2) == 0 {
+            self.operand(1);
+            let i = self.stack.pop().unwrap();
+            self.drop_item(i);
+            self.check(Op::CheckValid);
+        }
+        let k = self.rng.below(2);
+        self.push_int(["0", "1"][k], [0x5000, 0x5010][k]);
+        let at = self.stack[self.stack.len() - 1];
+        let s = self.state();
+        let value = self.f.push(self.at, Op::PyGetItem, &[t, at.value], Imm::None, Type::Obj, Some(s)).unwrap();
+        self.hint(Hint::Classes(Class::Tuple, Class::Int));
+        self.stack.truncate(n - 2);
+        self.drop_item(tuple);
+        self.stack.push(Item { value, owned: true, class: items[k].class });
         self.check(Op::Check);
     }
 
@@ -533,7 +578,7 @@ fn specialised_functions_do_what_the_generic_ones_did() {
         }
     }
     assert!(same > left, "most runs must end the same way: {same} did, {left} left");
-    for c in ["operations_specialised", "params_unboxed", "boxes_sunk", "boxes_reused", "checks_removed", "guards_made_early"] {
+    for c in ["operations_specialised", "params_unboxed", "boxes_sunk", "boxes_reused", "checks_removed", "guards_made_early", "tuples_taken_apart"] {
         assert!(ctx.counter(c) > 20, "{c} did next to nothing: {:?}", ctx.counters);
     }
 }

@@ -310,11 +310,13 @@ impl Interp<'_> {
             let state = &self.func.states[s.index()];
             // References are taken before slots change: the former content may be what is borrowed.
             for StackEntry { value, owned } in &state.stack {
-                taken.push(self.hand_over(*value, *owned)?);
+                self.hand_over(*value, *owned, &mut taken)?;
             }
-            let locals = state.locals.iter().map(|v| v.map(|v| self.hand_over(v, false)).transpose());
-            let locals = locals.collect::<Result<Vec<_>, _>>()?;
-            taken.extend(locals.into_iter().flatten());
+            for (k, v) in state.locals.iter().enumerate() {
+                if let Some(v) = v {
+                    self.hand_over(*v, state.owned.contains(&(k as u32)), &mut taken)?;
+                }
+            }
             at = state.parent;
         }
         for v in taken {
@@ -324,13 +326,19 @@ impl Interp<'_> {
         Ok(point)
     }
 
-    fn hand_over(&mut self, v: Value, owned: bool) -> Result<Val, Fault> {
+    /// Takes over a value's reference, or one of its own; a virtual tuple's are its items'.
+    fn hand_over(&mut self, v: Value, owned: bool, taken: &mut Vec<Val>) -> Result<(), Fault> {
+        let func = self.func;
+        if let Some(i) = func.def_inst(v).filter(|i| func.inst(*i).op == Op::VirtualTuple) {
+            return func.inst(i).args.iter().try_for_each(|item| self.hand_over(*item, owned, taken));
+        }
         let v = self.val(v)?;
         match v {
             Val::Ref(o) if !owned => self.heap.incref(o)?,
             _ => {}
         }
-        Ok(self.heap.boxed(v))
+        taken.push(self.heap.boxed(v));
+        Ok(())
     }
 
     fn drop_frame(&mut self) -> Result<(), Fault> {

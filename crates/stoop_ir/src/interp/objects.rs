@@ -41,12 +41,16 @@ impl Interp<'_> {
                 (_, k) => Err(format!("can't unbox {k:?}")),
             },
             (Op::VirtualTuple, _) => {
-                let items = args.iter().map(|a| match self.heap.boxed(*a) {
-                    Val::Ref(o) => Ok(o),
-                    v => Err(format!("{v:?} is no item")),
+                // Nothing owns it and it owns nothing; it is here for exits to show.
+                let items = args.iter().map(|a| match a {
+                    Val::Ref(o) => Ok(*o),
+                    Val::I64(i) => Ok(self.heap.alloc_immortal(Kind::Int(*i))),
+                    Val::F64(f) => Ok(self.heap.alloc_immortal(Kind::Float(*f))),
+                    Val::I1(b) => Ok(self.heap.alloc_immortal(Kind::Bool(*b))),
+                    Val::Null => Err("NULL is no item".to_owned()),
                 });
                 let items = items.collect::<Result<Vec<_>, _>>()?;
-                done(Val::Ref(self.heap.alloc(Kind::Tuple(items))))
+                done(Val::Ref(self.heap.alloc_immortal(Kind::Tuple(items))))
             }
             (Op::NumToFloat, [Val::Ref(o)]) => match self.heap.get(*o)? {
                 Kind::Float(f) => done(Val::F64(*f)),
