@@ -139,6 +139,7 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
         | Rule::FloatSqrt
         | Rule::ToFloat => Type::Exact(Class::Float),
         Rule::IntCmp(_) | Rule::FloatCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
+        Rule::IsInstance(_) => Type::Exact(Class::Bool),
         Rule::ResultClass(c) => Type::Exact(c),
         Rule::ListSlice => Type::Exact(Class::List),
         Rule::ArrayGet(c) => Type::Exact(item_class(c)),
@@ -383,6 +384,10 @@ impl Specialiser {
             }
             Rule::BoolToInt => {
                 let v = self.int(f, a(d.args.len() - 1), st);
+                self.yields(f, d, v);
+            }
+            Rule::IsInstance(is) => {
+                let v = self.emit(f, Op::ConstBool, &[], Imm::Int(is.into()), Type::I1, None).expect("a constant");
                 self.yields(f, d, v);
             }
             Rule::Truth(c) => self.truth(f, d, c),

@@ -39,6 +39,8 @@ pub enum Rule {
     FloatToInt,
     /// `int(int or bool)`
     BoolToInt,
+    /// `isinstance(instance of a known class, known class)`
+    IsInstance(bool),
     /// Truth of an instance of the class.
     Truth(Class),
     /// `list[int]`
@@ -245,13 +247,22 @@ fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
 
 /// Calls of builtins whose meaning is known. The front end names a constant so only when it is that very object.
 fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
-    if d.args.len() != 3 || !matches!(d.imm, Imm::None) || f.ty(d.args[1]) != Type::Null {
+    if !matches!(d.args.len(), 3 | 4) || !matches!(d.imm, Imm::None) || f.ty(d.args[1]) != Type::Null {
         return Rule::Generic;
     }
-    let Some(i) = f.def_inst(d.args[0]) else { return Rule::Generic };
-    let Imm::Const(c) = f.inst(i).imm else { return Rule::Generic };
+    let constant = |v: Value| match f.inst(f.def_inst(v)?).imm {
+        Imm::Const(c) => Some(f.consts[c.index()].text.as_str()),
+        _ => None,
+    };
+    let Some(name) = constant(d.args[0]) else { return Rule::Generic };
     let arg = known_class(types, d.args[2]);
-    match (f.consts[c.index()].text.as_str(), arg) {
+    if let [_, _, _, class] = d.args[..] {
+        return match (name, arg, constant(class)) {
+            ("builtins.isinstance", Some(c), Some(class)) => is_instance(c, class).map_or(Rule::Generic, Rule::IsInstance),
+            _ => Rule::Generic,
+        };
+    }
+    match (name, arg) {
         ("builtins.abs", Some(Class::Int)) => Rule::IntAbs,
         ("builtins.abs", Some(Class::Float)) => Rule::FloatAbs,
         ("math.sqrt", Some(Class::Float | Class::Int)) => Rule::FloatSqrt,
@@ -264,4 +275,17 @@ fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         ("builtins.str", _) => Rule::Generic,
         _ => Rule::Generic,
     }
+}
+
+/// Whether exact instances of a class are instances of the built-in type of that name, if that is a known one.
+fn is_instance(of: Class, name: &str) -> Option<bool> {
+    let class = match name {
+        "builtins.int" => Class::Int,
+        "builtins.float" => Class::Float,
+        "builtins.str" => Class::Str,
+        "builtins.list" => Class::List,
+        "builtins.tuple" => Class::Tuple,
+        _ => return None,
+    };
+    Some(of == class || of == Class::Bool && class == Class::Int)
 }
