@@ -4,12 +4,12 @@
 //! argument, the thread state: compiled callers have it at hand, and a thunk passes NULL for all others.
 //! Whatever is not plain goes on to [`EntryRequest::slow`], which does the whole call.
 
-use super::{SCRATCH, target};
+use super::{target, with_scratch};
 use crate::abi::{Expected, Place, Watch};
 use crate::unit::Error;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{self, AbiParam, InstBuilder, MemFlagsData, Signature, UserFuncName, Value as CV, types};
+use cranelift_codegen::ir::{self, AbiParam, InstBuilder, MemFlagsData, Signature, Value as CV, types};
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
@@ -106,9 +106,7 @@ const TRUSTED: MemFlagsData = MemFlagsData::trusted();
 /// Cranelift's.
 pub fn compile_entry(request: &EntryRequest) -> Result<Vec<u8>, Error> {
     let isa = target(true)?;
-    SCRATCH.with_borrow_mut(|(context, builder)| {
-        context.clear();
-        context.func = ir::Function::with_name_signature(UserFuncName::default(), signature(5, true));
+    with_scratch(signature(5, true), |context, builder| {
         build(request, isa.frontend_config(), &mut context.func, builder);
         let code = context.compile(&*isa, &mut ControlPlane::default()).map_err(|e| Error::Backend(e.inner.to_string()))?;
         if code.buffer.relocs().is_empty() {

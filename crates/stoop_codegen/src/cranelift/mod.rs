@@ -24,7 +24,7 @@ use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, isa};
 use cranelift_frontend::FunctionBuilderContext;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 /// What is known of each slot.
@@ -32,24 +32,30 @@ pub(crate) type Facts = Vec<Option<slots::Fact>>;
 
 thread_local! {
     /// Reused between compilations: their arenas are most of the cost of small functions.
-    static SCRATCH: RefCell<(Context, FunctionBuilderContext)> =
-        RefCell::new((Context::new(), FunctionBuilderContext::new()));
+    static SCRATCH: Cell<Option<Box<(Context, FunctionBuilderContext)>>> = const { Cell::new(None) };
+}
+
+/// Lends a thread's scratch, with an empty function of this signature.
+///
+/// It is kept only after success: a lowering that stopped half-way, or panicked, leaves the builder in a state it
+/// cannot start from.
+fn with_scratch<T>(
+    signature: Signature,
+    work: impl FnOnce(&mut Context, &mut FunctionBuilderContext) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut scratch = SCRATCH.take().unwrap_or_else(|| Box::new((Context::new(), FunctionBuilderContext::new())));
+    let (context, builder) = &mut *scratch;
+    context.clear();
+    context.func = ir::Function::with_name_signature(UserFuncName::default(), signature);
+    let out = work(context, builder)?;
+    SCRATCH.set(Some(scratch));
+    Ok(out)
 }
 
 /// Compiles one function to machine code. Runs no Python code and touches no Python object.
 pub fn compile(request: &Request) -> Result<Compiled, Error> {
     let isa = target(request.optimise)?;
-    let out = SCRATCH.with_borrow_mut(|(context, builder)| {
-        context.clear();
-        context.func = ir::Function::with_name_signature(UserFuncName::default(), signature());
-        let out = compile_with(request, &*isa, context, builder);
-        if out.is_err() {
-            // A lowering that stopped half-way leaves the builder in a state it cannot restart from.
-            *builder = FunctionBuilderContext::new();
-        }
-        out
-    });
-    out
+    with_scratch(signature(), |context, builder| compile_with(request, &*isa, context, builder))
 }
 
 fn compile_with(
