@@ -130,7 +130,8 @@ def dump_native(function, path):
 def _plain_function(function):
     """The Python function behind a function, method, static or class method."""
     plain = function
-    while not hasattr(plain, "__code__") and hasattr(plain, "__func__"):
+    # Asked first: methods have their function's `__code__` too.
+    while hasattr(plain, "__func__"):
         plain = plain.__func__
     if not hasattr(plain, "__code__"):
         raise TypeError(f"expected a Python function, not {type(function).__name__!r}")

@@ -149,7 +149,10 @@ pub unsafe fn compile(f: Obj) -> Result<(), String> {
         if s.never {
             return Err("it is marked with @stoop.never".to_owned());
         }
-        if s.function.as_ref().is_some_and(|r| r.is_valid()) {
+        s.asked = true;
+        if let Some(r) = s.function.as_mut().filter(|r| r.is_valid()) {
+            r.trial.verdict = trial::Verdict::Pays;
+            registry::reinstall(code);
             registry::install(f);
             return Ok(());
         }

@@ -21,7 +21,7 @@ use stoop_passes::pipeline;
 
 use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
-use super::trial::Trial;
+use super::trial::{Trial, Verdict};
 use super::{entry, exits, registry, totals};
 use crate::frontend::{self, Entry};
 
@@ -411,6 +411,9 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Stri
                 });
                 match region {
                     None => {
+                        if s.asked {
+                            record.trial.verdict = Verdict::Pays;
+                        }
                         let old = s.function.replace(record);
                         let functions = std::mem::take(&mut s.functions);
                         for (f, version) in &functions {

@@ -112,6 +112,8 @@ pub struct CodeState {
     pub samples: u32,
     /// Never compile (`@stoop.never`).
     pub never: bool,
+    /// Compiled because the program said so (`stoop.compile`): entered without a trial.
+    pub asked: bool,
     /// Code units where speculation failed.
     pub generic: BTreeSet<u32>,
     /// Functions (by address) that turned out not to be worth inlining, or not to be possible to.
@@ -153,6 +155,7 @@ impl CodeState {
             info: None,
             samples: 0,
             never: false,
+            asked: false,
             generic: BTreeSet::new(),
             no_inline: BTreeSet::new(),
             generic_locals: BTreeSet::new(),
