@@ -6,10 +6,7 @@
 //! # Safety
 //! Every function needs the GIL (unless its row says otherwise) and live objects; a NULL or negative result
 //! means that an exception is set.
-#![allow(
-    missing_docs,
-    reason = "declarations mirror CPython's own reference, name by name"
-)]
+#![allow(missing_docs, reason = "declarations mirror CPython's own reference, name by name")]
 #![allow(non_upper_case_globals, reason = "CPython's names")]
 
 use std::ffi::{c_char, c_int, c_long, c_longlong, c_ulong, c_void};
@@ -47,8 +44,7 @@ opaque! {
 }
 
 /// `vectorcallfunc`.
-pub type VectorcallFn =
-    unsafe extern "C" fn(callable: Obj, args: *const Obj, nargsf: usize, kwnames: Obj) -> Obj;
+pub type VectorcallFn = unsafe extern "C" fn(callable: Obj, args: *const Obj, nargsf: usize, kwnames: Obj) -> Obj;
 /// `METH_FASTCALL`.
 pub type FastcallFn = unsafe extern "C" fn(slf: Obj, args: *const Obj, nargs: isize) -> Obj;
 /// `METH_O` and `METH_NOARGS`.
@@ -60,11 +56,9 @@ pub type TernaryFn = unsafe extern "C" fn(a: Obj, b: Obj, c: Obj) -> Obj;
 /// `freefunc`.
 pub type FreeFn = unsafe extern "C" fn(memory: *mut c_void);
 /// `PyFunction_WatchCallback`.
-pub type FunctionWatchFn =
-    unsafe extern "C" fn(event: c_int, function: Obj, new_value: Obj) -> c_int;
+pub type FunctionWatchFn = unsafe extern "C" fn(event: c_int, function: Obj, new_value: Obj) -> c_int;
 /// `PyDict_WatchCallback`.
-pub type DictWatchFn =
-    unsafe extern "C" fn(event: c_int, dict: Obj, key: Obj, new_value: Obj) -> c_int;
+pub type DictWatchFn = unsafe extern "C" fn(event: c_int, dict: Obj, key: Obj, new_value: Obj) -> c_int;
 /// `PyType_WatchCallback`.
 pub type TypeWatchFn = unsafe extern "C" fn(ty: Obj) -> c_int;
 /// `PyCode_WatchCallback`.
@@ -187,11 +181,7 @@ unsafe extern "C" {
     pub fn PyEval_GetGlobals() -> Obj;
     pub fn PyEval_RestoreThread(tstate: *mut PyThreadState);
     pub fn PyEval_SaveThread() -> *mut PyThreadState;
-    pub fn _PyEval_EvalFrameDefault(
-        tstate: *mut PyThreadState,
-        frame: *mut Frame,
-        throwflag: c_int,
-    ) -> Obj;
+    pub fn _PyEval_EvalFrameDefault(tstate: *mut PyThreadState, frame: *mut Frame, throwflag: c_int) -> Obj;
     pub fn _PyEval_SliceIndex(o: Obj, out: *mut isize) -> c_int;
     pub fn PyUnstable_Eval_RequestCodeExtraIndex(free: Option<FreeFn>) -> isize;
     pub fn PyUnstable_Code_GetExtra(code: Obj, index: isize, out: *mut *mut c_void) -> c_int;
@@ -240,13 +230,7 @@ unsafe extern "C" {
     pub fn PyImport_GetModule(name: Obj) -> Obj;
     pub fn PyImport_GetModuleDict() -> Obj;
     pub fn PyImport_ImportModule(name: *const c_char) -> Obj;
-    pub fn PyImport_ImportModuleLevelObject(
-        name: Obj,
-        globals: Obj,
-        locals: Obj,
-        from: Obj,
-        level: c_int,
-    ) -> Obj;
+    pub fn PyImport_ImportModuleLevelObject(name: Obj, globals: Obj, locals: Obj, from: Obj, level: c_int) -> Obj;
 
     // --- PyInterpreterState ---
     pub fn PyInterpreterState_Get() -> *mut PyInterpreterState;
@@ -375,20 +359,9 @@ unsafe extern "C" {
     pub fn PyObject_Size(o: Obj) -> isize;
     pub fn PyObject_Str(o: Obj) -> Obj;
     pub fn PyObject_Type(o: Obj) -> Obj;
-    pub fn PyObject_Vectorcall(callable: Obj, args: *const Obj, nargsf: usize, kwnames: Obj)
-    -> Obj;
-    pub fn PyObject_VectorcallDict(
-        callable: Obj,
-        args: *const Obj,
-        nargsf: usize,
-        kwargs: Obj,
-    ) -> Obj;
-    pub fn PyObject_VectorcallMethod(
-        name: Obj,
-        args: *const Obj,
-        nargsf: usize,
-        kwnames: Obj,
-    ) -> Obj;
+    pub fn PyObject_Vectorcall(callable: Obj, args: *const Obj, nargsf: usize, kwnames: Obj) -> Obj;
+    pub fn PyObject_VectorcallDict(callable: Obj, args: *const Obj, nargsf: usize, kwargs: Obj) -> Obj;
+    pub fn PyObject_VectorcallMethod(name: Obj, args: *const Obj, nargsf: usize, kwnames: Obj) -> Obj;
     pub fn PyVectorcall_Call(callable: Obj, args: Obj, kwargs: Obj) -> Obj;
     pub fn PyVectorcall_Function(callable: Obj) -> Option<VectorcallFn>;
     pub fn _PyObject_GC_New(ty: Obj) -> Obj;
@@ -412,19 +385,9 @@ unsafe extern "C" {
     pub fn PySet_Add(set: Obj, item: Obj) -> c_int;
     pub fn PySet_Contains(set: Obj, item: Obj) -> c_int;
     pub fn PySet_New(iterable: Obj) -> Obj;
-    pub fn PySlice_AdjustIndices(
-        length: isize,
-        start: *mut isize,
-        stop: *mut isize,
-        step: isize,
-    ) -> isize;
+    pub fn PySlice_AdjustIndices(length: isize, start: *mut isize, stop: *mut isize, step: isize) -> isize;
     pub fn PySlice_New(start: Obj, stop: Obj, step: Obj) -> Obj;
-    pub fn PySlice_Unpack(
-        slice: Obj,
-        start: *mut isize,
-        stop: *mut isize,
-        step: *mut isize,
-    ) -> c_int;
+    pub fn PySlice_Unpack(slice: Obj, start: *mut isize, stop: *mut isize, step: *mut isize) -> c_int;
     pub fn _PySet_Update(set: Obj, iterable: Obj) -> c_int;
     /// Borrowed; NULL without exception when missing.
     pub fn PySys_GetObject(name: *const c_char) -> Obj;
@@ -484,10 +447,7 @@ unsafe extern "C" {
 
     // --- PyUnstable, Py, others ---
     pub fn PyWeakref_NewRef(o: Obj, callback: Obj) -> Obj;
-    pub fn Py_AddPendingCall(
-        f: unsafe extern "C" fn(*mut c_void) -> c_int,
-        arg: *mut c_void,
-    ) -> c_int;
+    pub fn Py_AddPendingCall(f: unsafe extern "C" fn(*mut c_void) -> c_int, arg: *mut c_void) -> c_int;
     pub fn Py_AtExit(f: unsafe extern "C" fn()) -> c_int;
     pub fn Py_EnterRecursiveCall(text: *const c_char) -> c_int;
     pub fn Py_GetRecursionLimit() -> c_int;
@@ -587,11 +547,9 @@ pub struct Optional {
     /// `_Py_HandlePending` (3.13): serves the eval breaker; negative with an exception set.
     pub handle_pending: Option<unsafe extern "C" fn(tstate: *mut PyThreadState) -> c_int>,
     /// `_PyEval_FrameClearAndPop` (3.13): drops a frame that has been unlinked; handles frame objects.
-    pub frame_clear_and_pop:
-        Option<unsafe extern "C" fn(tstate: *mut PyThreadState, frame: *mut Frame)>,
+    pub frame_clear_and_pop: Option<unsafe extern "C" fn(tstate: *mut PyThreadState, frame: *mut Frame)>,
     /// `_PyDict_LoadGlobal` (3.13): new reference, or NULL with or without an exception.
-    pub dict_load_global:
-        Option<unsafe extern "C" fn(globals: Obj, builtins: Obj, name: Obj) -> Obj>,
+    pub dict_load_global: Option<unsafe extern "C" fn(globals: Obj, builtins: Obj, name: Obj) -> Obj>,
     /// `Py_IsFinalizing` (3.13) or `_Py_IsFinalizing` (3.12). Needs no GIL.
     pub is_finalizing: Option<unsafe extern "C" fn() -> c_int>,
     /// `_PyFunction_Vectorcall` (3.12; on 3.13 read it from a function).
@@ -610,32 +568,21 @@ pub fn optional() -> &'static Optional {
         // SAFETY: each symbol, where exported, has the declared C signature; NULL becomes None.
         unsafe {
             Optional {
-                handle_pending: std::mem::transmute::<
-                    *mut c_void,
-                    Option<unsafe extern "C" fn(*mut PyThreadState) -> c_int>,
-                >(symbol(c"_Py_HandlePending")),
+                handle_pending: std::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn(*mut PyThreadState) -> c_int>>(
+                    symbol(c"_Py_HandlePending"),
+                ),
                 frame_clear_and_pop: std::mem::transmute::<
                     *mut c_void,
                     Option<unsafe extern "C" fn(*mut PyThreadState, *mut Frame)>,
                 >(symbol(c"_PyEval_FrameClearAndPop")),
-                dict_load_global: std::mem::transmute::<
-                    *mut c_void,
-                    Option<unsafe extern "C" fn(Obj, Obj, Obj) -> Obj>,
-                >(symbol(c"_PyDict_LoadGlobal")),
-                is_finalizing: std::mem::transmute::<
-                    *mut c_void,
-                    Option<unsafe extern "C" fn() -> c_int>,
-                >({
+                dict_load_global: std::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn(Obj, Obj, Obj) -> Obj>>(symbol(
+                    c"_PyDict_LoadGlobal",
+                )),
+                is_finalizing: std::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn() -> c_int>>({
                     let new = symbol(c"Py_IsFinalizing");
-                    if new.is_null() {
-                        symbol(c"_Py_IsFinalizing")
-                    } else {
-                        new
-                    }
+                    if new.is_null() { symbol(c"_Py_IsFinalizing") } else { new }
                 }),
-                function_vectorcall: std::mem::transmute::<*mut c_void, Option<VectorcallFn>>(
-                    symbol(c"_PyFunction_Vectorcall"),
-                ),
+                function_vectorcall: std::mem::transmute::<*mut c_void, Option<VectorcallFn>>(symbol(c"_PyFunction_Vectorcall")),
             }
         }
     })

@@ -27,51 +27,32 @@ pub unsafe fn check() -> Result<&'static Layout, String> {
         let version = format!("{major}.{minor}.{micro}");
         let implementation = sys_text(c"implementation", Some(c"name")).unwrap_or_default();
         if implementation != "cpython" {
-            return Err(format!(
-                "Stoop supports {SUPPORTED}; this is {implementation}"
-            ));
+            return Err(format!("Stoop supports {SUPPORTED}; this is {implementation}"));
         }
-        let found = if major == 3 {
-            layout::for_minor(minor)
-        } else {
-            None
-        };
+        let found = if major == 3 { layout::for_minor(minor) } else { None };
         let Some(l) = found else {
-            return Err(format!(
-                "Stoop supports {SUPPORTED}; this is CPython {version}"
-            ));
+            return Err(format!("Stoop supports {SUPPORTED}; this is CPython {version}"));
         };
         let abi = sys_text(c"abiflags", None).unwrap_or_default();
         if abi.contains('t') {
-            return Err(format!(
-                "Stoop supports regular builds of {SUPPORTED}; this one is free-threaded"
-            ));
+            return Err(format!("Stoop supports regular builds of {SUPPORTED}; this one is free-threaded"));
         }
         if abi.contains('d') || !PySys_GetObject(c"gettotalrefcount".as_ptr()).is_null() {
-            return Err(format!(
-                "Stoop supports regular builds of {SUPPORTED}; this is a debug build"
-            ));
+            return Err(format!("Stoop supports regular builds of {SUPPORTED}; this is a debug build"));
         }
         if PyInterpreterState_Get() != PyInterpreterState_Main() {
-            return Err(
-                "Stoop works in the main interpreter only; this is a subinterpreter".into(),
-            );
+            return Err("Stoop works in the main interpreter only; this is a subinterpreter".into());
         }
         let magic = (PyImport_GetMagicNumber() & 0xffff) as u16;
         if magic != l.magic {
-            return Err(format!(
-                "CPython {version} has bytecode magic number {magic}; Stoop knows {} for 3.{minor}",
-                l.magic
-            ));
+            return Err(format!("CPython {version} has bytecode magic number {magic}; Stoop knows {} for 3.{minor}", l.magic));
         }
         layout::set(l);
         match probe(l) {
             Ok(()) => Ok(l),
             Err(what) => {
                 PyErr_Clear();
-                Err(format!(
-                    "CPython {version} is laid out differently from what Stoop knows: {what}"
-                ))
+                Err(format!("CPython {version} is laid out differently from what Stoop knows: {what}"))
             }
         }
     }

@@ -132,9 +132,7 @@ impl CodeInfo {
 
     /// The handler in charge of a unit.
     pub fn handler(&self, unit: u32) -> Option<&Handler> {
-        self.handlers
-            .iter()
-            .find(|h| h.start <= unit && unit < h.end)
+        self.handlers.iter().find(|h| h.start <= unit && unit < h.end)
     }
 }
 
@@ -163,15 +161,7 @@ impl Units {
         // SAFETY: a code object carries `ob_size` units at `co_code_adaptive`.
         unsafe {
             let len: isize = read(code, layout.ob_size);
-            Units {
-                code,
-                base: code
-                    .cast::<u8>()
-                    .offset(layout.co_code_adaptive as isize)
-                    .cast(),
-                len: len as u32,
-                layout,
-            }
+            Units { code, base: code.cast::<u8>().offset(layout.co_code_adaptive as isize).cast(), len: len as u32, layout }
         }
     }
 
@@ -203,12 +193,7 @@ impl Units {
         let entries = &self.layout.opcodes.entries;
         let mut entry = entries[usize::from(self.word(unit) & 0xff)];
         if entry == Entry::InstrumentedLine {
-            entry = self.original(
-                self.layout.mon_lines,
-                self.layout.mon_line_size,
-                self.layout.mon_line_opcode,
-                unit,
-            );
+            entry = self.original(self.layout.mon_lines, self.layout.mon_line_size, self.layout.mon_line_opcode, unit);
         }
         if entry == Entry::InstrumentedInstruction {
             entry = self.original(self.layout.mon_instruction_opcodes, 1, 0, unit);
@@ -231,9 +216,7 @@ impl Units {
             if rows.is_null() {
                 return Entry::Unknown;
             }
-            let opcode = rows
-                .offset(unit as isize * size as isize + at as isize)
-                .read();
+            let opcode = rows.offset(unit as isize * size as isize + at as isize).read();
             self.layout.opcodes.entries[usize::from(opcode)]
         }
     }
@@ -248,18 +231,11 @@ pub unsafe fn decode(code: Obj) -> Result<CodeInfo, Unreadable> {
     // SAFETY: the caller's code object; the layout was checked against the running interpreter.
     unsafe {
         let units = Units::new(code, l);
-        let lines = line_table(
-            bytes_slice(read(code, l.co_linetable)),
-            read(code, l.co_firstlineno),
-            units.len,
-        );
+        let lines = line_table(bytes_slice(read(code, l.co_linetable)), read(code, l.co_firstlineno), units.len);
         let handlers = exception_table(bytes_slice(read(code, l.co_exceptiontable)));
         let instrs = instructions(&units, &lines)?;
-        let mut jump_targets: Vec<u32> = instrs
-            .iter()
-            .filter_map(|i| i.target)
-            .chain(handlers.iter().map(|h| h.target))
-            .collect();
+        let mut jump_targets: Vec<u32> =
+            instrs.iter().filter_map(|i| i.target).chain(handlers.iter().map(|h| h.target)).collect();
         jump_targets.sort_unstable();
         jump_targets.dedup();
         let names = tuple_slice(read(code, l.co_names)).to_vec();
@@ -274,10 +250,7 @@ pub unsafe fn decode(code: Obj) -> Result<CodeInfo, Unreadable> {
             consts: tuple_slice(read(code, l.co_consts)).to_vec(),
             names_text: names.iter().map(|&n| str_text(n)).collect(),
             names,
-            varnames: tuple_slice(read(code, l.co_localsplusnames))
-                .iter()
-                .map(|&n| str_text(n))
-                .collect(),
+            varnames: tuple_slice(read(code, l.co_localsplusnames)).iter().map(|&n| str_text(n)).collect(),
             local_kinds: bytes_slice(read(code, l.co_localspluskinds)).to_vec(),
             nlocals: number(l.co_nlocals),
             nlocalsplus: number(l.co_nlocalsplus),
@@ -324,15 +297,8 @@ fn instructions(units: &Units, lines: &[u32]) -> Result<Vec<Instr>, Unreadable> 
             Entry::Plain(op) | Entry::Pair(op, _) => (op, None),
             Entry::Special(op, hint) => (op, Some(hint)),
             Entry::FormatSimple | Entry::FormatWithSpec => (Opcode::FormatValue, None),
-            Entry::Unknown
-            | Entry::Cache
-            | Entry::Instrumented(_)
-            | Entry::InstrumentedLine
-            | Entry::InstrumentedInstruction => {
-                return Err(Unreadable(format!(
-                    "opcode {} at unit {at} is not known",
-                    units.word(at) & 0xff
-                )));
+            Entry::Unknown | Entry::Cache | Entry::Instrumented(_) | Entry::InstrumentedLine | Entry::InstrumentedInstruction => {
+                return Err(Unreadable(format!("opcode {} at unit {at} is not known", units.word(at) & 0xff)));
             }
         };
         let caches = u32::from(table.caches[op as usize]);
@@ -354,12 +320,7 @@ fn instructions(units: &Units, lines: &[u32]) -> Result<Vec<Instr>, Unreadable> 
         normalise(&mut instr, entry, units.layout);
         out.push(instr);
         if let Entry::Pair(_, second) = entry {
-            out.push(Instr {
-                op: second,
-                arg: arg & 15,
-                half: 1,
-                ..instr
-            });
+            out.push(Instr { op: second, arg: arg & 15, half: 1, ..instr });
         }
         at = instr.next;
         start = at;
@@ -405,9 +366,7 @@ fn normalise(i: &mut Instr, entry: Entry, layout: &Layout) {
         | Opcode::PopJumpIfNotNone
         | Opcode::PopJumpIfTrue
         | Opcode::Send => i.target = Some(i.next + arg),
-        Opcode::JumpBackward | Opcode::JumpBackwardNoInterrupt => {
-            i.target = i.next.checked_sub(arg)
-        }
+        Opcode::JumpBackward | Opcode::JumpBackwardNoInterrupt => i.target = i.next.checked_sub(arg),
         _ => {}
     }
     if let Entry::Pair(..) = entry {
@@ -449,11 +408,7 @@ fn signed_varint(bytes: &[u8]) -> i32 {
             break;
         }
     }
-    if value & 1 != 0 {
-        -((value >> 1) as i32)
-    } else {
-        (value >> 1) as i32
-    }
+    if value & 1 != 0 { -((value >> 1) as i32) } else { (value >> 1) as i32 }
 }
 
 /// CPython's exception table.
@@ -476,13 +431,7 @@ pub(crate) fn exception_table(bytes: &[u8]) -> Vec<Handler> {
         let size = number(&mut at);
         let target = number(&mut at);
         let depth = number(&mut at);
-        out.push(Handler {
-            start,
-            end: start + size,
-            target,
-            depth: depth >> 1,
-            lasti: depth & 1 != 0,
-        });
+        out.push(Handler { start, end: start + size, target, depth: depth >> 1, lasti: depth & 1 != 0 });
     }
     out
 }
@@ -501,22 +450,8 @@ pub unsafe fn decode_text(code: Obj) -> String {
     };
     let mut out = String::new();
     for i in &info.instrs {
-        let _ = write!(
-            out,
-            "{} {} {} {} {}",
-            i.unit,
-            i.op_unit,
-            i.next,
-            i.op.name(),
-            i.arg
-        );
-        let _ = write!(
-            out,
-            " flag={} flag2={} half={}",
-            u8::from(i.flag),
-            u8::from(i.flag2),
-            i.half
-        );
+        let _ = write!(out, "{} {} {} {} {}", i.unit, i.op_unit, i.next, i.op.name(), i.arg);
+        let _ = write!(out, " flag={} flag2={} half={}", u8::from(i.flag), u8::from(i.flag2), i.half);
         let _ = write!(out, " ran={}", u8::from(i.ran));
         if let Some(t) = i.target {
             let _ = write!(out, " target={t}");
@@ -527,15 +462,7 @@ pub unsafe fn decode_text(code: Obj) -> String {
         let _ = writeln!(out, " line={} feedback={:?}", i.line, i.feedback);
     }
     for h in &info.handlers {
-        let _ = writeln!(
-            out,
-            "handler {} {} {} {} {}",
-            h.start,
-            h.end,
-            h.target,
-            h.depth,
-            u8::from(h.lasti)
-        );
+        let _ = writeln!(out, "handler {} {} {} {} {}", h.start, h.end, h.target, h.depth, u8::from(h.lasti));
     }
     out
 }
@@ -548,16 +475,7 @@ mod tests {
     fn exception_table_has_big_endian_groups() {
         // start 70 (two groups), size 2, target 5, depth 3 with lasti.
         let rows = exception_table(&[0x80 | 0x40 | 1, 6, 2, 5, 7]);
-        assert_eq!(
-            rows,
-            [Handler {
-                start: 70,
-                end: 72,
-                target: 5,
-                depth: 3,
-                lasti: true
-            }]
-        );
+        assert_eq!(rows, [Handler { start: 70, end: 72, target: 5, depth: 3, lasti: true }]);
     }
 
     #[test]

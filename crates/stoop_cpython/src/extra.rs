@@ -3,8 +3,7 @@
 use std::ffi::c_void;
 
 use crate::capi::{
-    FreeFn, Obj, PyErr_Clear, PyUnstable_Code_GetExtra, PyUnstable_Code_SetExtra,
-    PyUnstable_Eval_RequestCodeExtraIndex,
+    FreeFn, Obj, PyErr_Clear, PyUnstable_Code_GetExtra, PyUnstable_Code_SetExtra, PyUnstable_Eval_RequestCodeExtraIndex,
 };
 
 /// A place reserved on every code object.

@@ -248,13 +248,7 @@ pub enum Feedback {
 }
 
 /// Reads the caches of the instruction whose opcode is at `at`.
-pub(crate) fn read(
-    units: &Units,
-    table: &OpcodeTable,
-    at: u32,
-    op: Opcode,
-    hint: Option<Hint>,
-) -> Feedback {
+pub(crate) fn read(units: &Units, table: &OpcodeTable, at: u32, op: Opcode, hint: Option<Hint>) -> Feedback {
     // Cache words: +1 counter, +2 and +3 a version; what follows depends on the opcode.
     let version = units.word32(at + 2);
     let index = u32::from(units.word(at + 4));
@@ -262,13 +256,7 @@ pub(crate) fn read(
     let pointer = || units.word64(at + 6) as usize as Obj;
     let Some(hint) = hint else {
         let branches = table.branch_history && is_branch(op);
-        return if branches {
-            Feedback::Branch {
-                history: units.word(at + 1),
-            }
-        } else {
-            Feedback::None
-        };
+        return if branches { Feedback::Branch { history: units.word(at + 1) } } else { Feedback::None };
     };
     match hint {
         Hint::Int => Feedback::Int,
@@ -287,58 +275,22 @@ pub(crate) fn read(
         Hint::IterRange => Feedback::IterRange,
         Hint::IterGen => Feedback::IterGen,
         Hint::SendGen => Feedback::SendGen,
-        Hint::InstanceValue => Feedback::InstanceValue {
-            type_version: version,
-            index,
-        },
-        Hint::Slot => Feedback::Slot {
-            type_version: version,
-            offset: index,
-        },
-        Hint::WithHint => Feedback::WithHint {
-            type_version: version,
-            hint: index,
-        },
-        Hint::ModuleAttr => Feedback::ModuleAttr {
-            keys_version: version,
-            index,
-        },
-        Hint::ClassAttr => Feedback::ClassAttr {
-            type_version: version,
-            value: pointer(),
-        },
-        Hint::Property => Feedback::Property {
-            type_version: version,
-            func_version: keys_version,
-            getter: pointer(),
-        },
-        Hint::GetAttributeOverridden => Feedback::GetAttributeOverridden {
-            type_version: version,
-            func_version: keys_version,
-            function: pointer(),
-        },
-        Hint::MethodWithValues => Feedback::MethodWithValues {
-            type_version: version,
-            keys_version,
-            descr: pointer(),
-        },
-        Hint::MethodNoDict => Feedback::MethodNoDict {
-            type_version: version,
-            descr: pointer(),
-        },
-        Hint::MethodLazyDict => Feedback::MethodLazyDict {
-            type_version: version,
-            descr: pointer(),
-        },
-        Hint::NonDescriptorNoDict => Feedback::NonDescriptorNoDict {
-            type_version: version,
-            value: pointer(),
-        },
-        Hint::NonDescriptorWithValues => Feedback::NonDescriptorWithValues {
-            type_version: version,
-            keys_version,
-            value: pointer(),
-        },
+        Hint::InstanceValue => Feedback::InstanceValue { type_version: version, index },
+        Hint::Slot => Feedback::Slot { type_version: version, offset: index },
+        Hint::WithHint => Feedback::WithHint { type_version: version, hint: index },
+        Hint::ModuleAttr => Feedback::ModuleAttr { keys_version: version, index },
+        Hint::ClassAttr => Feedback::ClassAttr { type_version: version, value: pointer() },
+        Hint::Property => Feedback::Property { type_version: version, func_version: keys_version, getter: pointer() },
+        Hint::GetAttributeOverridden => {
+            Feedback::GetAttributeOverridden { type_version: version, func_version: keys_version, function: pointer() }
+        }
+        Hint::MethodWithValues => Feedback::MethodWithValues { type_version: version, keys_version, descr: pointer() },
+        Hint::MethodNoDict => Feedback::MethodNoDict { type_version: version, descr: pointer() },
+        Hint::MethodLazyDict => Feedback::MethodLazyDict { type_version: version, descr: pointer() },
+        Hint::NonDescriptorNoDict => Feedback::NonDescriptorNoDict { type_version: version, value: pointer() },
+        Hint::NonDescriptorWithValues => {
+            Feedback::NonDescriptorWithValues { type_version: version, keys_version, value: pointer() }
+        }
         Hint::SuperAttr => Feedback::SuperAttr,
         Hint::SuperMethod => Feedback::SuperMethod,
         Hint::GlobalModule => Feedback::GlobalModule {
@@ -350,24 +302,12 @@ pub(crate) fn read(
             builtin_version: u32::from(units.word(at + u32::from(table.global_builtin))),
             index: u32::from(units.word(at + u32::from(table.global_index))),
         },
-        Hint::PyCallExact => Feedback::PyCallExact {
-            func_version: version,
-        },
-        Hint::PyCallWithDefaults => Feedback::PyCallWithDefaults {
-            func_version: version,
-        },
-        Hint::PyCallGeneral => Feedback::PyCallGeneral {
-            func_version: version,
-        },
-        Hint::BoundMethodExact => Feedback::BoundMethodExact {
-            func_version: version,
-        },
-        Hint::BoundMethodGeneral => Feedback::BoundMethodGeneral {
-            func_version: version,
-        },
-        Hint::AllocInit => Feedback::AllocInit {
-            type_version: version,
-        },
+        Hint::PyCallExact => Feedback::PyCallExact { func_version: version },
+        Hint::PyCallWithDefaults => Feedback::PyCallWithDefaults { func_version: version },
+        Hint::PyCallGeneral => Feedback::PyCallGeneral { func_version: version },
+        Hint::BoundMethodExact => Feedback::BoundMethodExact { func_version: version },
+        Hint::BoundMethodGeneral => Feedback::BoundMethodGeneral { func_version: version },
+        Hint::AllocInit => Feedback::AllocInit { type_version: version },
         Hint::BuiltinClass => Feedback::BuiltinClass,
         Hint::BuiltinFast => Feedback::BuiltinFast,
         Hint::BuiltinFastKeywords => Feedback::BuiltinFastKeywords,
@@ -391,22 +331,14 @@ pub(crate) fn read(
         Hint::ToBoolList => Feedback::ToBoolList,
         Hint::ToBoolNone => Feedback::ToBoolNone,
         Hint::ToBoolStr => Feedback::ToBoolStr,
-        Hint::ToBoolAlwaysTrue => Feedback::ToBoolAlwaysTrue {
-            type_version: version,
-        },
+        Hint::ToBoolAlwaysTrue => Feedback::ToBoolAlwaysTrue { type_version: version },
         Hint::ContainsDict => Feedback::ContainsDict,
         Hint::ContainsSet => Feedback::ContainsSet,
     }
 }
 
 fn is_branch(op: Opcode) -> bool {
-    matches!(
-        op,
-        Opcode::PopJumpIfTrue
-            | Opcode::PopJumpIfFalse
-            | Opcode::PopJumpIfNone
-            | Opcode::PopJumpIfNotNone
-    )
+    matches!(op, Opcode::PopJumpIfTrue | Opcode::PopJumpIfFalse | Opcode::PopJumpIfNone | Opcode::PopJumpIfNotNone)
 }
 
 /// The specialiser's counter before an instruction's first run: one more run, backoff 1.

@@ -11,11 +11,10 @@
 use std::ffi::c_void;
 
 use crate::capi::{
-    _PyEval_EvalFrameDefault, Frame, Obj, PyCell_New, PyCode_Type, PyErr_Clear,
-    PyErr_GetRaisedException, PyErr_SetRaisedException, PyEval_GetFrame, PyInterpreterState_Get,
-    PyInterpreterState_ThreadHead, PyLong_FromLong, PyObject_GC_IsTracked, PyObject_GC_Track,
-    PyObject_GetArenaAllocator, PyObjectArenaAllocator, PyThreadState, PyThreadState_GetFrame,
-    PyThreadState_Next, PyTraceBack_Here, decref, incref, xdecref,
+    _PyEval_EvalFrameDefault, Frame, Obj, PyCell_New, PyCode_Type, PyErr_Clear, PyErr_GetRaisedException,
+    PyErr_SetRaisedException, PyEval_GetFrame, PyInterpreterState_Get, PyInterpreterState_ThreadHead, PyLong_FromLong,
+    PyObject_GC_IsTracked, PyObject_GC_Track, PyObject_GetArenaAllocator, PyObjectArenaAllocator, PyThreadState,
+    PyThreadState_GetFrame, PyThreadState_Next, PyTraceBack_Here, decref, incref, xdecref,
 };
 use crate::decode::{Handler, exception_table, kind};
 use crate::layout::{self, Layout, at, owner, read, write};
@@ -86,11 +85,7 @@ pub unsafe fn code(frame: *mut Frame) -> Obj {
     // SAFETY: the caller's frame; what is there is an object or NULL.
     unsafe {
         let code: Obj = read(frame, layout::get().frame_code);
-        if !code.is_null() && (*code).ob_type == &raw mut PyCode_Type {
-            code
-        } else {
-            std::ptr::null_mut()
-        }
+        if !code.is_null() && (*code).ob_type == &raw mut PyCode_Type { code } else { std::ptr::null_mut() }
     }
 }
 
@@ -204,9 +199,7 @@ pub unsafe fn push(frame: *mut Frame, value: Obj) {
 /// A live code object; the result is not read here.
 #[inline]
 pub unsafe fn unit_address(code: Obj, unit: i32) -> *mut u16 {
-    let first = code
-        .cast::<u8>()
-        .wrapping_offset(layout::get().co_code_adaptive as isize);
+    let first = code.cast::<u8>().wrapping_offset(layout::get().co_code_adaptive as isize);
     first.cast::<u16>().wrapping_offset(unit as isize)
 }
 
@@ -232,13 +225,7 @@ pub unsafe fn saved_unit(frame: *mut Frame) -> i32 {
 pub unsafe fn set_running(frame: *mut Frame, op_unit: u32) {
     let l = layout::get();
     // SAFETY: the caller's frame.
-    unsafe {
-        write(
-            frame,
-            l.frame_instr,
-            unit_address(read(frame, l.frame_code), op_unit as i32),
-        )
-    }
+    unsafe { write(frame, l.frame_instr, unit_address(read(frame, l.frame_code), op_unit as i32)) }
 }
 
 /// The unit at which the interpreter would go on with a frame that waits to be resumed.
@@ -261,11 +248,7 @@ pub unsafe fn set_next(frame: *mut Frame, unit: u32) {
     // SAFETY: the caller's frame.
     unsafe {
         let code: Obj = read(frame, l.frame_code);
-        write(
-            frame,
-            l.frame_instr,
-            unit_address(code, unit as i32 + l.frame_instr_bias),
-        );
+        write(frame, l.frame_instr, unit_address(code, unit as i32 + l.frame_instr_bias));
     }
 }
 
@@ -292,9 +275,7 @@ pub unsafe fn is_complete(frame: *mut Frame) -> bool {
             return false;
         }
         let code = code(frame);
-        !code.is_null()
-            && (owned_by(frame) == owner::GENERATOR
-                || saved_unit(frame) >= read::<i32, _>(code, l.co_firsttraceable))
+        !code.is_null() && (owned_by(frame) == owner::GENERATOR || saved_unit(frame) >= read::<i32, _>(code, l.co_firsttraceable))
     }
 }
 
@@ -366,23 +347,11 @@ pub unsafe fn push_frame(tstate: *mut PyThreadState, function: Obj) -> *mut Fram
         let count: i32 = read(code, l.co_nlocalsplus);
         write(frame, l.frame_code, code);
         write(frame, l.frame_function, function);
-        write(
-            frame,
-            l.frame_globals,
-            read::<Obj, _>(function, l.func_globals),
-        );
-        write(
-            frame,
-            l.frame_builtins,
-            read::<Obj, _>(function, l.func_builtins),
-        );
+        write(frame, l.frame_globals, read::<Obj, _>(function, l.func_globals));
+        write(frame, l.frame_builtins, read::<Obj, _>(function, l.func_builtins));
         write(frame, l.frame_f_locals, std::ptr::null_mut::<c_void>());
         write(frame, l.frame_object, std::ptr::null_mut::<c_void>());
-        write(
-            frame,
-            l.frame_instr,
-            unit_address(code, read(code, l.co_firsttraceable)),
-        );
+        write(frame, l.frame_instr, unit_address(code, read(code, l.co_firsttraceable)));
         write(frame, l.frame_stacktop, count);
         write(frame, l.frame_return_offset, 0u16);
         write(frame, l.frame_owner, owner::THREAD);
@@ -535,11 +504,7 @@ unsafe fn release(l: &Layout, tstate: *mut PyThreadState, frame: *mut Frame) {
         let data: *mut Obj = at(old, l.chunk_data);
         write(tstate, l.ts_datastack_top, data.add(read(old, l.chunk_top)));
         write(tstate, l.ts_datastack_chunk, old);
-        write(
-            tstate,
-            l.ts_datastack_limit,
-            old.add(read(old, l.chunk_size)),
-        );
+        write(tstate, l.ts_datastack_limit, old.add(read(old, l.chunk_size)));
         let arena = arena();
         if let Some(free) = arena.free {
             free(arena.ctx, chunk.cast(), read(chunk, l.chunk_size));
@@ -548,11 +513,7 @@ unsafe fn release(l: &Layout, tstate: *mut PyThreadState, frame: *mut Frame) {
 }
 
 fn arena() -> PyObjectArenaAllocator {
-    let mut arena = PyObjectArenaAllocator {
-        ctx: std::ptr::null_mut(),
-        alloc: None,
-        free: None,
-    };
+    let mut arena = PyObjectArenaAllocator { ctx: std::ptr::null_mut(), alloc: None, free: None };
     // SAFETY: fills the struct.
     unsafe { PyObject_GetArenaAllocator(&mut arena) };
     arena
@@ -747,12 +708,7 @@ pub unsafe fn handler_of(code: Obj, unit: u32) -> Option<Handler> {
 ///
 /// # Safety
 /// See the module; `frame` is the current one; its slots below the stacktop are right.
-pub unsafe fn unwind(
-    tstate: *mut PyThreadState,
-    frame: *mut Frame,
-    op_unit: u32,
-    reraised: bool,
-) -> bool {
+pub unsafe fn unwind(tstate: *mut PyThreadState, frame: *mut Frame, op_unit: u32, reraised: bool) -> bool {
     debug_assert!(!tstate.is_null());
     let l = layout::get();
     // SAFETY: the frame is the current one, so PyEval_GetFrame makes and lends its own frame object.
@@ -808,10 +764,7 @@ pub unsafe fn native_begin(tstate: *mut PyThreadState) -> Callback {
     let l = layout::get();
     // SAFETY: two 32-bit fields.
     unsafe {
-        let saved = Callback {
-            tracing: read(tstate, l.ts_tracing),
-            what_event: read(tstate, l.ts_what_event),
-        };
+        let saved = Callback { tracing: read(tstate, l.ts_tracing), what_event: read(tstate, l.ts_what_event) };
         write(tstate, l.ts_tracing, 0i32);
         write(tstate, l.ts_what_event, -1i32);
         saved

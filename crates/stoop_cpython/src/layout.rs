@@ -500,9 +500,7 @@ pub fn set(layout: &'static Layout) {
 /// Before [`crate::check::check`] has succeeded: a caller's bug, since nothing of CPython may be touched then.
 #[inline]
 pub fn get() -> &'static Layout {
-    CURRENT
-        .get()
-        .expect("stoop_cpython::check::check() has not succeeded yet")
+    CURRENT.get().expect("stoop_cpython::check::check() has not succeeded yet")
 }
 
 /// The table for CPython 3.`minor`, if supported.
@@ -521,12 +519,7 @@ pub fn for_minor(minor: u8) -> Option<&'static Layout> {
 #[inline(always)]
 pub unsafe fn read<T: Copy, B>(base: *const B, offset: i32) -> T {
     // SAFETY: the caller's duty.
-    unsafe {
-        base.cast::<u8>()
-            .offset(offset as isize)
-            .cast::<T>()
-            .read_unaligned()
-    }
+    unsafe { base.cast::<u8>().offset(offset as isize).cast::<T>().read_unaligned() }
 }
 
 /// Writes a value at a byte offset.
@@ -536,12 +529,7 @@ pub unsafe fn read<T: Copy, B>(base: *const B, offset: i32) -> T {
 #[inline(always)]
 pub unsafe fn write<T: Copy, B>(base: *mut B, offset: i32, value: T) {
     // SAFETY: the caller's duty.
-    unsafe {
-        base.cast::<u8>()
-            .offset(offset as isize)
-            .cast::<T>()
-            .write_unaligned(value)
-    }
+    unsafe { base.cast::<u8>().offset(offset as isize).cast::<T>().write_unaligned(value) }
 }
 
 /// A pointer to a field.

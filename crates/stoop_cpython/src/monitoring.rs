@@ -10,11 +10,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::capi::{
-    METH_FASTCALL, Obj, PyCFunction_NewEx, PyDict_GetItemString, PyDict_New, PyDict_SetItemString,
-    PyErr_Clear, PyEval_GetBuiltins, PyFunction_GetCode, PyImport_ImportModule, PyLong_FromLong,
-    PyMethodDef, PyObject_CallFunctionObjArgs, PyObject_CallOneArg, PyObject_GetAttrString,
-    PyObject_Vectorcall, PyRun_String, PyThreadState, PyThreadState_Get, PyTuple_Pack,
-    PyUnicode_AsUTF8, PyUnicode_FromString, decref, none, xdecref,
+    METH_FASTCALL, Obj, PyCFunction_NewEx, PyDict_GetItemString, PyDict_New, PyDict_SetItemString, PyErr_Clear,
+    PyEval_GetBuiltins, PyFunction_GetCode, PyImport_ImportModule, PyLong_FromLong, PyMethodDef, PyObject_CallFunctionObjArgs,
+    PyObject_CallOneArg, PyObject_GetAttrString, PyObject_Vectorcall, PyRun_String, PyThreadState, PyThreadState_Get,
+    PyTuple_Pack, PyUnicode_AsUTF8, PyUnicode_FromString, decref, none, xdecref,
 };
 use crate::decode::decode_text;
 use crate::layout::{self, Breaker, read};
@@ -88,14 +87,7 @@ unsafe extern "C" fn on_jump(_slf: Obj, args: *const Obj, count: isize) -> Obj {
             probe_jump(code);
             return none();
         }
-        catch_unwind(AssertUnwindSafe(|| {
-            (handles.handler)(
-                PyThreadState_Get(),
-                code,
-                (from / 2) as u32,
-                (to / 2) as u32,
-            )
-        }))
+        catch_unwind(AssertUnwindSafe(|| (handles.handler)(PyThreadState_Get(), code, (from / 2) as u32, (to / 2) as u32)))
     };
     match answer {
         Ok(Answer::Raise) => std::ptr::null_mut(),
@@ -136,32 +128,15 @@ pub unsafe fn install(handler: JumpFn) -> Result<(), String> {
         let holder = call(monitoring, c"get_tool", &[handles.tool])?;
         if holder != none() {
             let name = PyUnicode_AsUTF8(holder);
-            let name = if name.is_null() {
-                "?".into()
-            } else {
-                CStr::from_ptr(name).to_string_lossy()
-            };
-            let sentence =
-                format!("sys.monitoring's optimizer id ({TOOL}) is already used by {name}");
+            let name = if name.is_null() { "?".into() } else { CStr::from_ptr(name).to_string_lossy() };
+            let sentence = format!("sys.monitoring's optimizer id ({TOOL}) is already used by {name}");
             decref(holder);
-            return if name == "stoop" {
-                Ok(())
-            } else {
-                Err(sentence)
-            };
+            return if name == "stoop" { Ok(()) } else { Err(sentence) };
         }
         let name = PyUnicode_FromString(c"stoop".as_ptr());
         xdecref(call(monitoring, c"use_tool_id", &[handles.tool, name])?);
-        let function = PyCFunction_NewEx(
-            (&raw const ON_JUMP.0).cast_mut(),
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-        );
-        xdecref(call(
-            monitoring,
-            c"register_callback",
-            &[handles.tool, handles.jump, function],
-        )?);
+        let function = PyCFunction_NewEx((&raw const ON_JUMP.0).cast_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+        xdecref(call(monitoring, c"register_callback", &[handles.tool, handles.jump, function])?);
         let tested = self_test(name);
         xdecref(name);
         xdecref(function);
@@ -195,11 +170,7 @@ unsafe fn probe_jump(code: Obj) {
 /// Reports one jump of a small function to ourselves, to see that monitoring data lie where the layout says.
 unsafe fn self_test(name: Obj) -> Result<(), String> {
     let l = layout::get();
-    let wrong = |what: &str| {
-        Err(format!(
-            "monitoring is laid out differently from what Stoop knows: {what}"
-        ))
-    };
+    let wrong = |what: &str| Err(format!("monitoring is laid out differently from what Stoop knows: {what}"));
     // SAFETY: a function of our own, run once; all references are dropped.
     unsafe {
         let interp: *const u8 = read(PyThreadState_Get(), l.ts_interp);
@@ -250,11 +221,7 @@ pub unsafe fn uninstall() {
     unsafe {
         let sys = PyImport_ImportModule(c"sys".as_ptr());
         if let Ok(monitoring) = attribute(sys, c"monitoring") {
-            if let Ok(result) = call(
-                monitoring,
-                c"register_callback",
-                &[handles.tool, handles.jump, none()],
-            ) {
+            if let Ok(result) = call(monitoring, c"register_callback", &[handles.tool, handles.jump, none()]) {
                 xdecref(result);
             }
             if let Ok(result) = call(monitoring, c"free_tool_id", &[handles.tool]) {
@@ -303,9 +270,7 @@ unsafe fn call(object: Obj, name: &CStr, args: &[Obj]) -> Result<Obj, String> {
 /// A live code object; GIL held. Rewrites the code's instructions.
 pub unsafe fn arm(code: Obj) -> bool {
     // SAFETY: the caller's code object.
-    HANDLES
-        .get()
-        .is_some_and(|h| unsafe { set_events(h, code, h.jump) })
+    HANDLES.get().is_some_and(|h| unsafe { set_events(h, code, h.jump) })
 }
 
 /// Reports jumps of a code object no more.
@@ -314,17 +279,14 @@ pub unsafe fn arm(code: Obj) -> bool {
 /// A live code object; GIL held. Rewrites the code's instructions.
 pub unsafe fn disarm(code: Obj) -> bool {
     // SAFETY: the caller's code object.
-    HANDLES
-        .get()
-        .is_some_and(|h| unsafe { set_events(h, code, h.zero) })
+    HANDLES.get().is_some_and(|h| unsafe { set_events(h, code, h.zero) })
 }
 
 unsafe fn set_events(h: &Handles, code: Obj, events: Obj) -> bool {
     // SAFETY: live objects; the argument list ends with NULL.
     unsafe {
         let nothing: Obj = std::ptr::null_mut();
-        let result =
-            PyObject_CallFunctionObjArgs(h.set_local_events, h.tool, code, events, nothing);
+        let result = PyObject_CallFunctionObjArgs(h.set_local_events, h.tool, code, events, nothing);
         if result.is_null() {
             PyErr_Clear();
             return false;
@@ -348,12 +310,8 @@ unsafe fn local_tools<'a>(code: Obj) -> Option<&'a [u8]> {
     // SAFETY: monitoring data, where present, holds a byte an event.
     unsafe {
         let data: *const u8 = read(code, l.co_monitoring);
-        (!data.is_null()).then(|| {
-            std::slice::from_raw_parts(
-                data.offset(l.mon_local_tools as isize),
-                l.mon_local_tools_len as usize,
-            )
-        })
+        (!data.is_null())
+            .then(|| std::slice::from_raw_parts(data.offset(l.mon_local_tools as isize), l.mon_local_tools_len as usize))
     }
 }
 
@@ -367,10 +325,7 @@ pub unsafe fn other_tools_active(tstate: *mut PyThreadState, code: Obj) -> bool 
     // SAFETY: the interpreter's monitors are a byte an event.
     unsafe {
         let interp: *const u8 = read(tstate, l.ts_interp);
-        let tools = std::slice::from_raw_parts(
-            interp.offset(l.interp_tools as isize),
-            l.interp_tools_len as usize,
-        );
+        let tools = std::slice::from_raw_parts(interp.offset(l.interp_tools as isize), l.interp_tools_len as usize);
         let others = |bytes: &[u8]| bytes.iter().any(|b| b & !(1 << TOOL) != 0);
         others(tools) || (!code.is_null() && local_tools(code).is_some_and(others))
     }
@@ -386,9 +341,7 @@ pub unsafe fn version(tstate: *mut PyThreadState) -> u64 {
         let interp: *const u8 = read(tstate, layout::get().ts_interp);
         match layout::get().breaker {
             Breaker::Interpreter { version, .. } => read(interp, version),
-            Breaker::ThreadState {
-                events, version, ..
-            } => read::<u64, _>(interp, version) & !events,
+            Breaker::ThreadState { events, version, .. } => read::<u64, _>(interp, version) & !events,
         }
     }
 }
@@ -404,20 +357,10 @@ pub unsafe fn pending(tstate: *mut PyThreadState) -> bool {
         match layout::get().breaker {
             Breaker::Interpreter { offset, .. } => {
                 let interp: *const u8 = read(tstate, layout::get().ts_interp);
-                interp
-                    .offset(offset as isize)
-                    .cast::<c_int>()
-                    .read_volatile()
-                    != 0
+                interp.offset(offset as isize).cast::<c_int>().read_volatile() != 0
             }
             Breaker::ThreadState { offset, events, .. } => {
-                tstate
-                    .cast::<u8>()
-                    .offset(offset as isize)
-                    .cast::<u64>()
-                    .read_volatile()
-                    & events
-                    != 0
+                tstate.cast::<u8>().offset(offset as isize).cast::<u64>().read_volatile() & events != 0
             }
         }
     }
@@ -447,19 +390,11 @@ pub unsafe fn poll_word(tstate: *mut PyThreadState) -> PollWord {
             Breaker::Interpreter { offset, .. } => {
                 let interp: *const u8 = read(tstate, layout::get().ts_interp);
                 let address = interp.offset(offset as isize) as u64;
-                PollWord {
-                    address: Some(address),
-                    tstate_offset: 0,
-                    width: 4,
-                    mask: u64::from(u32::MAX),
-                }
+                PollWord { address: Some(address), tstate_offset: 0, width: 4, mask: u64::from(u32::MAX) }
             }
-            Breaker::ThreadState { offset, events, .. } => PollWord {
-                address: None,
-                tstate_offset: offset,
-                width: 8,
-                mask: events,
-            },
+            Breaker::ThreadState { offset, events, .. } => {
+                PollWord { address: None, tstate_offset: offset, width: 8, mask: events }
+            }
         }
     }
 }

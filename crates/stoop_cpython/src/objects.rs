@@ -12,10 +12,7 @@ pub unsafe fn tuple_slice<'a>(tuple: Obj) -> &'a [Obj] {
     // SAFETY: a tuple holds `ob_size` items at `tuple_items`.
     unsafe {
         let len: isize = read(tuple, l.ob_size);
-        std::slice::from_raw_parts(
-            tuple.cast::<u8>().offset(l.tuple_items as isize).cast(),
-            len.max(0) as usize,
-        )
+        std::slice::from_raw_parts(tuple.cast::<u8>().offset(l.tuple_items as isize).cast(), len.max(0) as usize)
     }
 }
 
@@ -29,11 +26,7 @@ pub unsafe fn list_slice<'a>(list: Obj) -> &'a [Obj] {
     unsafe {
         let len: isize = read(list, l.ob_size);
         let items: *const Obj = read(list, l.list_items);
-        if items.is_null() {
-            &[]
-        } else {
-            std::slice::from_raw_parts(items, len.max(0) as usize)
-        }
+        if items.is_null() { &[] } else { std::slice::from_raw_parts(items, len.max(0) as usize) }
     }
 }
 
@@ -46,10 +39,7 @@ pub unsafe fn bytes_slice<'a>(bytes: Obj) -> &'a [u8] {
     // SAFETY: a bytes object holds `ob_size` bytes at `bytes_data`.
     unsafe {
         let len: isize = read(bytes, l.ob_size);
-        std::slice::from_raw_parts(
-            bytes.cast::<u8>().offset(l.bytes_data as isize),
-            len.max(0) as usize,
-        )
+        std::slice::from_raw_parts(bytes.cast::<u8>().offset(l.bytes_data as isize), len.max(0) as usize)
     }
 }
 
@@ -64,23 +54,12 @@ pub unsafe fn str_text(s: Obj) -> String {
         let len = read::<isize, _>(s, l.str_length).max(0) as usize;
         let state: u32 = read(s, l.str_state);
         let ascii = state & l.str_state_ascii as u32 != 0;
-        let data = s.cast::<u8>().offset(if ascii {
-            l.str_ascii_data
-        } else {
-            l.str_compact_data
-        } as isize);
+        let data = s.cast::<u8>().offset(if ascii { l.str_ascii_data } else { l.str_compact_data } as isize);
         let char_at = |c: u32| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER);
         match state >> l.str_state_kind_shift & 7 {
-            1 => std::slice::from_raw_parts(data, len)
-                .iter()
-                .map(|&b| char::from(b))
-                .collect(),
-            2 => (0..len)
-                .map(|i| char_at(u32::from(data.cast::<u16>().add(i).read())))
-                .collect(),
-            4 => (0..len)
-                .map(|i| char_at(data.cast::<u32>().add(i).read()))
-                .collect(),
+            1 => std::slice::from_raw_parts(data, len).iter().map(|&b| char::from(b)).collect(),
+            2 => (0..len).map(|i| char_at(u32::from(data.cast::<u16>().add(i).read()))).collect(),
+            4 => (0..len).map(|i| char_at(data.cast::<u32>().add(i).read())).collect(),
             _ => String::new(),
         }
     }
@@ -145,9 +124,7 @@ pub unsafe fn type_name(ty: Obj) -> String {
     // SAFETY: `tp_name` is a C string.
     unsafe {
         let name: *const std::ffi::c_char = read(ty, layout::get().tp_name);
-        std::ffi::CStr::from_ptr(name)
-            .to_string_lossy()
-            .into_owned()
+        std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned()
     }
 }
 

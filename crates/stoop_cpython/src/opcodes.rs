@@ -171,10 +171,7 @@ impl Opcode {
 
 /// What a specialised opcode says, before its caches are read into a [`crate::feedback::Feedback`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(
-    missing_docs,
-    reason = "each stands for the Feedback of the same name, documented there"
-)]
+#[allow(missing_docs, reason = "each stands for the Feedback of the same name, documented there")]
 pub enum Hint {
     AllocInit,
     BoundMethodExact,

@@ -1,17 +1,14 @@
 //! Threads and the GIL, for those who are not called from Python.
 
 use crate::capi::{
-    PyEval_RestoreThread, PyEval_SaveThread, PyGILState_Ensure, PyGILState_Release, PyThreadState,
-    PyThreadState_Get, optional,
+    PyEval_RestoreThread, PyEval_SaveThread, PyGILState_Ensure, PyGILState_Release, PyThreadState, PyThreadState_Get, optional,
 };
 
 /// Whether the interpreter is shutting down: no foreign thread may ask for the GIL any more (it would never
 /// return). Needs no GIL.
 pub fn is_finalizing() -> bool {
     // SAFETY: reads one flag.
-    optional()
-        .is_finalizing
-        .is_some_and(|f| unsafe { f() } != 0)
+    optional().is_finalizing.is_some_and(|f| unsafe { f() } != 0)
 }
 
 /// The calling thread's state.
@@ -66,10 +63,7 @@ impl Visitor {
         // SAFETY: callable from any thread of an initialised interpreter; the GIL is given back at once.
         unsafe {
             let state = PyGILState_Ensure();
-            Some(Visitor {
-                state,
-                thread: PyEval_SaveThread(),
-            })
+            Some(Visitor { state, thread: PyEval_SaveThread() })
         }
     }
 

@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use crate::capi::{
-    Obj, PyCode_AddWatcher, PyCode_ClearWatcher, PyDict_AddWatcher, PyDict_ClearWatcher,
-    PyDict_Unwatch, PyDict_Watch, PyErr_Clear, PyFunction_AddWatcher, PyFunction_ClearWatcher,
-    PyType_AddWatcher, PyType_ClearWatcher, PyType_Unwatch, PyType_Watch,
+    Obj, PyCode_AddWatcher, PyCode_ClearWatcher, PyDict_AddWatcher, PyDict_ClearWatcher, PyDict_Unwatch, PyDict_Watch,
+    PyErr_Clear, PyFunction_AddWatcher, PyFunction_ClearWatcher, PyType_AddWatcher, PyType_ClearWatcher, PyType_Unwatch,
+    PyType_Watch,
 };
 
 /// What happened to a function.
@@ -148,24 +148,16 @@ pub unsafe fn install(handlers: Handlers) -> Result<(), String> {
             let _ = ty < 0 || PyType_ClearWatcher(ty) == 0;
             let _ = code < 0 || PyCode_ClearWatcher(code) == 0;
             PyErr_Clear();
-            return Err(
-                "CPython has no watcher left for functions, dicts, types or code objects".into(),
-            );
+            return Err("CPython has no watcher left for functions, dicts, types or code objects".into());
         }
-        let _ = IDS.set(Ids {
-            function,
-            dict,
-            ty,
-            code,
-        });
+        let _ = IDS.set(Ids { function, dict, ty, code });
     }
     Ok(())
 }
 
 /// Whether [`install`] has succeeded.
 pub fn installed() -> bool {
-    IDS.get()
-        .is_some_and(|ids| ids.function >= 0 && ids.code >= 0)
+    IDS.get().is_some_and(|ids| ids.function >= 0 && ids.code >= 0)
 }
 
 /// Starts to watch a dict. False if that is impossible.
@@ -174,8 +166,7 @@ pub fn installed() -> bool {
 /// A live dict; GIL held.
 pub unsafe fn watch_dict(dict: Obj) -> bool {
     // SAFETY: the caller's dict.
-    IDS.get()
-        .is_some_and(|ids| unsafe { cleared(PyDict_Watch(ids.dict, dict)) })
+    IDS.get().is_some_and(|ids| unsafe { cleared(PyDict_Watch(ids.dict, dict)) })
 }
 
 /// Stops watching a dict.
@@ -184,8 +175,7 @@ pub unsafe fn watch_dict(dict: Obj) -> bool {
 /// A live dict; GIL held.
 pub unsafe fn unwatch_dict(dict: Obj) -> bool {
     // SAFETY: the caller's dict.
-    IDS.get()
-        .is_some_and(|ids| unsafe { cleared(PyDict_Unwatch(ids.dict, dict)) })
+    IDS.get().is_some_and(|ids| unsafe { cleared(PyDict_Unwatch(ids.dict, dict)) })
 }
 
 /// Starts to watch a type, and gives it a version tag, without which nothing would be told. False if impossible.
@@ -194,8 +184,7 @@ pub unsafe fn unwatch_dict(dict: Obj) -> bool {
 /// A live type; GIL held.
 pub unsafe fn watch_type(ty: Obj) -> bool {
     // SAFETY: the caller's type.
-    IDS.get()
-        .is_some_and(|ids| unsafe { cleared(PyType_Watch(ids.ty, ty)) })
+    IDS.get().is_some_and(|ids| unsafe { cleared(PyType_Watch(ids.ty, ty)) })
 }
 
 /// Stops watching a type.
@@ -204,8 +193,7 @@ pub unsafe fn watch_type(ty: Obj) -> bool {
 /// A live type; GIL held.
 pub unsafe fn unwatch_type(ty: Obj) -> bool {
     // SAFETY: the caller's type.
-    IDS.get()
-        .is_some_and(|ids| unsafe { cleared(PyType_Unwatch(ids.ty, ty)) })
+    IDS.get().is_some_and(|ids| unsafe { cleared(PyType_Unwatch(ids.ty, ty)) })
 }
 
 unsafe fn cleared(result: c_int) -> bool {

@@ -253,7 +253,14 @@ impl Parser {
             Kind::Func | Kind::Const => {}
             Kind::State => {
                 let n = line.entity('s', "a state")?;
-                let s = self.func.add_state(FrameState { code: 0, unit: 0, locals: Vec::new(), owned: Vec::new(), stack: Vec::new(), parent: None });
+                let s = self.func.add_state(FrameState {
+                    code: 0,
+                    unit: 0,
+                    locals: Vec::new(),
+                    owned: Vec::new(),
+                    stack: Vec::new(),
+                    parent: None,
+                });
                 if self.states.insert(n, s).is_some() {
                     return Err(format!("s{n} is defined twice"));
                 }

@@ -227,24 +227,22 @@ impl Type {
     ///
     /// Containers are excluded: their items may have finalisers.
     pub fn drop_is_silent(self) -> bool {
-        matches!(
-            self,
-            Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::Void
-        ) || matches!(
-            self,
-            Type::Exact(
-                Class::Int
-                    | Class::Float
-                    | Class::Bool
-                    | Class::NoneType
-                    | Class::Str
-                    | Class::Bytes
-                    | Class::Range
-                    | Class::RangeIter
-                    | Class::Complex
-                    | Class::ByteArray
+        matches!(self, Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::Void)
+            || matches!(
+                self,
+                Type::Exact(
+                    Class::Int
+                        | Class::Float
+                        | Class::Bool
+                        | Class::NoneType
+                        | Class::Str
+                        | Class::Bytes
+                        | Class::Range
+                        | Class::RangeIter
+                        | Class::Complex
+                        | Class::ByteArray
+                )
             )
-        )
     }
 }
 

@@ -15,12 +15,7 @@ use crate::engine::registry;
 /// The GIL is held.
 pub unsafe fn object_file(code: Obj) -> Result<Vec<u8>, String> {
     let known = registry::find(code);
-    let region = known.as_ref().and_then(|s| {
-        s.function
-            .iter()
-            .chain(s.loops.values())
-            .find(|r| r.memory.is_some())
-    });
+    let region = known.as_ref().and_then(|s| s.function.iter().chain(s.loops.values()).find(|r| r.memory.is_some()));
     let Some(record) = region else {
         return Err("it has no machine code: see stoop.info".to_owned());
     };

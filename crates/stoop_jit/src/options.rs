@@ -44,12 +44,7 @@ impl Display for Accepts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Accepts::Switch => f.write_str("on or off (1 or 0, true or false)"),
-            Accepts::Number(range) => write!(
-                f,
-                "a whole number from {} to {}",
-                range.start(),
-                range.end()
-            ),
+            Accepts::Number(range) => write!(f, "a whole number from {} to {}", range.start(), range.end()),
             Accepts::Text => f.write_str("a text"),
             Accepts::Passes => {
                 f.write_str("names of passes with commas between: ")?;
@@ -234,20 +229,10 @@ impl Options {
     /// An unknown name (the sentence has the nearest known one) or a value that the option does not accept.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<(), OptionError> {
         let known = name.replace('-', "_");
-        let row = rows()
-            .into_iter()
-            .find(|row| row.name == known)
-            .ok_or_else(|| unknown(name))?;
+        let row = rows().into_iter().find(|row| row.name == known).ok_or_else(|| unknown(name))?;
         let accepted = accept(&row, value).ok_or_else(|| {
-            let said = if let Value::Text(text) = value {
-                format!("'{text}'")
-            } else {
-                value.to_string()
-            };
-            OptionError(format!(
-                "option '{}': {said} is not {}",
-                row.name, row.accepts
-            ))
+            let said = if let Value::Text(text) = value { format!("'{text}'") } else { value.to_string() };
+            OptionError(format!("option '{}': {said} is not {}", row.name, row.accepts))
         })?;
         self.store(row.name, accepted);
         Ok(())
@@ -259,18 +244,14 @@ impl Options {
     ///
     /// # Errors
     /// As [`Options::set`], in terms of the variable.
-    pub fn set_from(
-        &mut self,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<(), OptionError> {
+    pub fn set_from(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), OptionError> {
         for (variable, text) in variables {
             let Some(name) = variable.strip_prefix("STOOP_").map(str::to_lowercase) else {
                 continue;
             };
             let near = nearest(&name).is_some_and(|(_, distance)| distance <= 2);
             if near && !OTHERS.contains(&name.as_str()) {
-                let told =
-                    |e: OptionError| OptionError(format!("environment variable {variable}: {e}"));
+                let told = |e: OptionError| OptionError(format!("environment variable {variable}: {e}"));
                 self.set(&name, &Value::Text(text)).map_err(told)?;
             }
         }
@@ -283,9 +264,8 @@ impl Options {
     /// As [`Options::set_from`].
     pub fn set_from_environment(&mut self) -> Result<(), OptionError> {
         // Text that is not UTF-8 cannot be an option's.
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
+        let text =
+            |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         self.set_from(std::env::vars_os().filter_map(text))
     }
 
@@ -299,38 +279,25 @@ impl Options {
 const OTHERS: &[&str] = &["stats"];
 
 fn split(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// The value as the row's kind, if the row accepts it.
 fn accept(row: &Row, value: &Value) -> Option<Value> {
     match (&row.accepts, value) {
         (Accepts::Switch, Value::Switch(_)) => Some(value.clone()),
-        (Accepts::Switch, Value::Number(n)) => {
-            (0..=1).contains(n).then_some(Value::Switch(*n == 1))
-        }
+        (Accepts::Switch, Value::Number(n)) => (0..=1).contains(n).then_some(Value::Switch(*n == 1)),
         (Accepts::Switch, Value::Text(text)) => match text.to_lowercase().as_str() {
             "1" | "on" | "true" | "yes" => Some(Value::Switch(true)),
             "0" | "off" | "false" | "no" => Some(Value::Switch(false)),
             _ => None,
         },
-        (Accepts::Number(range), Value::Number(n)) => {
-            range.contains(n).then_some(Value::Number(*n))
-        }
-        (Accepts::Number(range), Value::Text(text)) => text
-            .trim()
-            .parse()
-            .ok()
-            .filter(|n| range.contains(n))
-            .map(Value::Number),
+        (Accepts::Number(range), Value::Number(n)) => range.contains(n).then_some(Value::Number(*n)),
+        (Accepts::Number(range), Value::Text(text)) => text.trim().parse().ok().filter(|n| range.contains(n)).map(Value::Number),
         (Accepts::Text, Value::Text(_)) => Some(value.clone()),
         (Accepts::Passes, Value::Text(text)) => {
             let known = pass_names();
-            split(text)
-                .all(|name| known.contains(&name))
-                .then(|| value.clone())
+            split(text).all(|name| known.contains(&name)).then(|| value.clone())
         }
         (Accepts::Number(_), Value::Switch(_)) | (Accepts::Text | Accepts::Passes, _) => None,
     }
@@ -339,24 +306,14 @@ fn accept(row: &Row, value: &Value) -> Option<Value> {
 fn unknown(name: &str) -> OptionError {
     let sentence = match nearest(&name.replace('-', "_")) {
         Some((near, distance)) if distance <= near.len() / 2 => format!("did you mean '{near}'?"),
-        _ => format!(
-            "known options: {}",
-            rows()
-                .iter()
-                .map(|row| row.name)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        _ => format!("known options: {}", rows().iter().map(|row| row.name).collect::<Vec<_>>().join(", ")),
     };
     OptionError(format!("unknown option '{name}'; {sentence}"))
 }
 
 /// The known name with the fewest changes from `name`, and their number.
 fn nearest(name: &str) -> Option<(&'static str, usize)> {
-    rows()
-        .into_iter()
-        .map(|row| (row.name, distance(name, row.name)))
-        .min_by_key(|(_, d)| *d)
+    rows().into_iter().map(|row| (row.name, distance(name, row.name))).min_by_key(|(_, d)| *d)
 }
 
 /// Letters to insert, delete, replace, or swap with their neighbour to make one word of the other.
@@ -388,26 +345,15 @@ mod tests {
     }
 
     fn error(name: &str, value: Value) -> String {
-        Options::default()
-            .set(name, &value)
-            .expect_err("must be refused")
-            .to_string()
+        Options::default().set(name, &value).expect_err("must be refused").to_string()
     }
 
     #[test]
     fn defaults_are_the_tables_and_acceptable() {
-        let table: Vec<_> = rows()
-            .into_iter()
-            .map(|row| (row.name, row.default))
-            .collect();
+        let table: Vec<_> = rows().into_iter().map(|row| (row.name, row.default)).collect();
         assert_eq!(Options::default().values(), table);
         for row in rows() {
-            assert_eq!(
-                accept(&row, &row.default).as_ref(),
-                Some(&row.default),
-                "{}",
-                row.name
-            );
+            assert_eq!(accept(&row, &row.default).as_ref(), Some(&row.default), "{}", row.name);
             assert!(row.help.ends_with('.'), "{}", row.name);
         }
     }
@@ -418,40 +364,22 @@ mod tests {
             let (said, expected) = match &row.default {
                 Value::Switch(v) => (if *v { "off" } else { "on" }.to_owned(), Value::Switch(!v)),
                 Value::Number(v) => ((v + 1).to_string(), Value::Number(v + 1)),
-                Value::Text(_) if row.accepts == Accepts::Passes => {
-                    (pass_names()[0].to_owned(), text(pass_names()[0]))
-                }
+                Value::Text(_) if row.accepts == Accepts::Passes => (pass_names()[0].to_owned(), text(pass_names()[0])),
                 Value::Text(_) => ("there".to_owned(), text("there")),
             };
             let mut options = Options::default();
             options.set(row.name, &text(&said)).expect(row.name);
             for ((name, value), other) in options.values().into_iter().zip(rows()) {
-                assert_eq!(
-                    value,
-                    if name == row.name {
-                        expected.clone()
-                    } else {
-                        other.default
-                    }
-                );
+                assert_eq!(value, if name == row.name { expected.clone() } else { other.default });
             }
         }
     }
 
     #[test]
     fn misspelt_names_get_the_nearest() {
-        assert_eq!(
-            error("treshold", Value::Number(1)),
-            "unknown option 'treshold'; did you mean 'threshold'?"
-        );
-        assert_eq!(
-            error("thershold", Value::Number(1)),
-            "unknown option 'thershold'; did you mean 'threshold'?"
-        );
-        assert_eq!(
-            error("budget-md", Value::Number(1)),
-            "unknown option 'budget-md'; did you mean 'budget_mb'?"
-        );
+        assert_eq!(error("treshold", Value::Number(1)), "unknown option 'treshold'; did you mean 'threshold'?");
+        assert_eq!(error("thershold", Value::Number(1)), "unknown option 'thershold'; did you mean 'threshold'?");
+        assert_eq!(error("budget-md", Value::Number(1)), "unknown option 'budget-md'; did you mean 'budget_mb'?");
         for row in rows() {
             let wrong = format!("{}x", row.name);
             assert!(error(&wrong, row.default).contains(&format!("'{}'?", row.name)));
@@ -461,60 +389,25 @@ mod tests {
 
     #[test]
     fn wrong_values_are_told_what_is_accepted() {
-        assert_eq!(
-            error("threshold", text("many")),
-            "option 'threshold': 'many' is not a whole number from 1 to 1000000"
-        );
-        assert_eq!(
-            error("threshold", Value::Number(0)),
-            "option 'threshold': 0 is not a whole number from 1 to 1000000"
-        );
-        assert!(
-            error("threshold", Value::Switch(true)).starts_with("option 'threshold': true is not")
-        );
-        assert_eq!(
-            error("osr", text("perhaps")),
-            "option 'osr': 'perhaps' is not on or off (1 or 0, true or false)"
-        );
+        assert_eq!(error("threshold", text("many")), "option 'threshold': 'many' is not a whole number from 1 to 1000000");
+        assert_eq!(error("threshold", Value::Number(0)), "option 'threshold': 0 is not a whole number from 1 to 1000000");
+        assert!(error("threshold", Value::Switch(true)).starts_with("option 'threshold': true is not"));
+        assert_eq!(error("osr", text("perhaps")), "option 'osr': 'perhaps' is not on or off (1 or 0, true or false)");
         assert!(error("passes-off", text("unroll")).contains("specialise"));
     }
 
     #[test]
     fn variables_are_read_by_their_prefix() {
         let mut options = Options::default();
-        let environment = [
-            ("STOOP_THRESHOLD", "7"),
-            ("STOOP_STATS", "1"),
-            ("STOOP_HOME", "/x"),
-            ("OTHER", "1"),
-            ("STOOP", "1"),
-        ];
+        let environment = [("STOOP_THRESHOLD", "7"), ("STOOP_STATS", "1"), ("STOOP_HOME", "/x"), ("OTHER", "1"), ("STOOP", "1")];
         let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs
-                .iter()
-                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
-                .collect()
+            pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
         };
         options.set_from(owned(&environment)).expect("all fine");
-        assert_eq!(
-            options,
-            Options {
-                threshold: 7,
-                ..Options::default()
-            }
-        );
-        let wrong = options
-            .set_from(owned(&[("STOOP_TRESHOLD", "7")]))
-            .expect_err("misspelt")
-            .to_string();
-        assert_eq!(
-            wrong,
-            "environment variable STOOP_TRESHOLD: unknown option 'treshold'; did you mean 'threshold'?"
-        );
-        let wrong = options
-            .set_from(owned(&[("STOOP_OSR", "9")]))
-            .expect_err("no switch")
-            .to_string();
+        assert_eq!(options, Options { threshold: 7, ..Options::default() });
+        let wrong = options.set_from(owned(&[("STOOP_TRESHOLD", "7")])).expect_err("misspelt").to_string();
+        assert_eq!(wrong, "environment variable STOOP_TRESHOLD: unknown option 'treshold'; did you mean 'threshold'?");
+        let wrong = options.set_from(owned(&[("STOOP_OSR", "9")])).expect_err("no switch").to_string();
         assert!(wrong.starts_with("environment variable STOOP_OSR: option 'osr': '9' is not"));
     }
 
@@ -522,9 +415,7 @@ mod tests {
     fn lists_of_passes_are_split() {
         let mut options = Options::default();
         let two = format!(" {}, {},", pass_names()[0], pass_names()[1]);
-        options
-            .set("passes_off", &text(&two))
-            .expect("known passes");
+        options.set("passes_off", &text(&two)).expect("known passes");
         assert_eq!(options.passes_off(), pass_names()[..2]);
     }
 }

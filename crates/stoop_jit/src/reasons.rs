@@ -92,14 +92,9 @@ impl ExitReason {
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
             Op::GuardNotNull => ExitReason::Unbound,
             Op::GuardTrue | Op::GuardFalse => ExitReason::Condition,
-            Op::UnboxInt
-            | Op::IntAdd
-            | Op::IntSub
-            | Op::IntMul
-            | Op::IntPow
-            | Op::IntNeg
-            | Op::IntAbs
-            | Op::ArrayStoreInt => ExitReason::IntOverflow,
+            Op::UnboxInt | Op::IntAdd | Op::IntSub | Op::IntMul | Op::IntPow | Op::IntNeg | Op::IntAbs | Op::ArrayStoreInt => {
+                ExitReason::IntOverflow
+            }
             Op::IntFloorDiv | Op::IntMod => ExitReason::IntDivision,
             Op::IntShl | Op::IntShr => ExitReason::IntShift,
             Op::IntToFloatExact => ExitReason::IntToFloat,
@@ -109,9 +104,7 @@ impl ExitReason {
             Op::FloatToInt => ExitReason::FloatToInt,
             Op::Index | Op::ListReversePrefix => ExitReason::Index,
             Op::NewRangeIter => ExitReason::Range,
-            Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => {
-                ExitReason::Attribute
-            }
+            Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => ExitReason::Attribute,
             Op::LoadCell => ExitReason::Cell,
             Op::Check | Op::CheckValid => ExitReason::Assumption,
             Op::Poll => ExitReason::Breaker,
@@ -124,12 +117,10 @@ impl ExitReason {
     pub fn of<'a>(exit: &ExitDesc, names: &'a [String]) -> (ExitReason, Option<&'a str>) {
         match (exit.kind, exit.op, exit.imm) {
             (ExitKind::Raise, ..) => (ExitReason::Raised, None),
-            (ExitKind::Leave, Op::Exit, Imm::Name(name)) => {
-                match names.get(name.index()).map(String::as_str) {
-                    Some(crate::frontend::NEVER_RAN) => (ExitReason::NeverRan, None),
-                    particular => (ExitReason::NotCompiled, particular),
-                }
-            }
+            (ExitKind::Leave, Op::Exit, Imm::Name(name)) => match names.get(name.index()).map(String::as_str) {
+                Some(crate::frontend::NEVER_RAN) => (ExitReason::NeverRan, None),
+                particular => (ExitReason::NotCompiled, particular),
+            },
             (ExitKind::Leave, op, _) => (ExitReason::of_op(op), None),
         }
     }
@@ -149,25 +140,9 @@ mod tests {
 
     #[test]
     fn counters_and_sentences_are_unique() {
-        let counters = || {
-            ExitReason::ALL
-                .iter()
-                .map(|r| r.counter())
-                .chain(Refusal::ALL.iter().map(|r| r.counter()))
-        };
-        let sentences = || {
-            ExitReason::ALL
-                .iter()
-                .map(|r| r.sentence())
-                .chain(Refusal::ALL.iter().map(|r| r.sentence()))
-        };
-        assert_eq!(
-            counters().collect::<std::collections::BTreeSet<_>>().len(),
-            counters().count()
-        );
-        assert_eq!(
-            sentences().collect::<std::collections::BTreeSet<_>>().len(),
-            sentences().count()
-        );
+        let counters = || ExitReason::ALL.iter().map(|r| r.counter()).chain(Refusal::ALL.iter().map(|r| r.counter()));
+        let sentences = || ExitReason::ALL.iter().map(|r| r.sentence()).chain(Refusal::ALL.iter().map(|r| r.sentence()));
+        assert_eq!(counters().collect::<std::collections::BTreeSet<_>>().len(), counters().count());
+        assert_eq!(sentences().collect::<std::collections::BTreeSet<_>>().len(), sentences().count());
     }
 }

@@ -171,13 +171,7 @@ pub fn process() -> ProcessStats {
     ] {
         counters.insert(name, count);
     }
-    ProcessStats {
-        enabled: api::is_enabled(),
-        functions,
-        compile_us: t.compile_us,
-        code_bytes: t.code_bytes,
-        counters,
-    }
+    ProcessStats { enabled: api::is_enabled(), functions, compile_us: t.compile_us, code_bytes: t.code_bytes, counters }
 }
 
 /// A code object of which nothing more is known.
@@ -197,12 +191,7 @@ unsafe fn untouched(code: Obj) -> CodeStats {
 }
 
 fn fill(stats: &mut CodeStats, known: &CodeState) {
-    stats.regions = known
-        .function
-        .iter()
-        .chain(known.loops.values())
-        .map(|record| region(record))
-        .collect();
+    stats.regions = known.function.iter().chain(known.loops.values()).map(|record| region(record)).collect();
     let refused = || known.refused.values().next().cloned();
     (stats.state, stats.reason) = if known.never {
         (State::Never, None)
@@ -212,14 +201,7 @@ fn fill(stats: &mut CodeStats, known: &CodeState) {
         (State::Dropped, Some(reason.clone()))
     } else if let Some(reason) = refused() {
         let tried = known.recompiles > 0 || !stats.regions.is_empty();
-        (
-            if tried {
-                State::Dropped
-            } else {
-                State::Refused
-            },
-            Some(reason),
-        )
+        (if tried { State::Dropped } else { State::Refused }, Some(reason))
     } else {
         (State::Interpreted, None)
     };
@@ -228,10 +210,7 @@ fn fill(stats: &mut CodeStats, known: &CodeState) {
 fn region(record: &Record) -> Region {
     let (kind, last_line) = match record.entry {
         Entry::Function => (RegionKind::Function, last_line(&record.info, 0..=u32::MAX)),
-        Entry::Loop { unit, .. } => (
-            RegionKind::Loop,
-            last_line(&record.info, unit..=loop_end(&record.info, unit)),
-        ),
+        Entry::Loop { unit, .. } => (RegionKind::Loop, last_line(&record.info, unit..=loop_end(&record.info, unit))),
     };
     Region {
         kind,
@@ -249,49 +228,28 @@ fn region(record: &Record) -> Region {
 /// The unit of the last jump back to a loop's header.
 fn loop_end(info: &CodeInfo, header: u32) -> u32 {
     let back = |op| matches!(op, Opcode::JumpBackward | Opcode::JumpBackwardNoInterrupt);
-    let jumps = info
-        .instrs
-        .iter()
-        .filter(|i| back(i.op) && i.target == Some(header));
+    let jumps = info.instrs.iter().filter(|i| back(i.op) && i.target == Some(header));
     jumps.map(|i| i.unit).max().unwrap_or(header)
 }
 
 /// The last source line of a range of units.
 fn last_line(info: &CodeInfo, units: std::ops::RangeInclusive<u32>) -> u32 {
-    info.instrs
-        .iter()
-        .filter(|i| units.contains(&i.unit))
-        .map(|i| i.line)
-        .max()
-        .unwrap_or(0)
+    info.instrs.iter().filter(|i| units.contains(&i.unit)).map(|i| i.line).max().unwrap_or(0)
 }
 
 /// Exits that were taken, by reason and line.
 fn exits(record: &Record) -> Vec<Exit> {
     let mut counts: BTreeMap<(u32, String), (ExitReason, u64)> = BTreeMap::new();
-    for (exit, count) in record
-        .exits
-        .iter()
-        .zip(&record.exit_counts)
-        .filter(|(_, count)| **count > 0)
-    {
+    for (exit, count) in record.exits.iter().zip(&record.exit_counts).filter(|(_, count)| **count > 0) {
         let (reason, particular) = ExitReason::of(exit, &record.names);
         let text = match particular {
             Some(what) => format!("{reason}: {what}"),
             None => reason.to_string(),
         };
-        let line = record
-            .info
-            .index_of(exit.unit)
-            .map_or(0, |at| record.info.instrs[at].line);
+        let line = record.info.index_of(exit.unit).map_or(0, |at| record.info.instrs[at].line);
         counts.entry((line, text)).or_insert((reason, 0)).1 += count;
     }
-    let row = |((line, text), (reason, count))| Exit {
-        reason,
-        text,
-        line,
-        count,
-    };
+    let row = |((line, text), (reason, count))| Exit { reason, text, line, count };
     let mut exits: Vec<Exit> = counts.into_iter().map(row).collect();
     exits.sort_by_key(|exit| std::cmp::Reverse(exit.count));
     exits

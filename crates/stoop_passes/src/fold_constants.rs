@@ -128,9 +128,7 @@ fn fold(func: &Function, ctx: &PassContext, i: Inst) -> Fold {
             Some(p) if p.op == Op::BoolToInt => Fold::Value(p.args[0]),
             _ => const_int(func, d.args[0]).map_or(Fold::Keep, |v| bool(v != 0)),
         },
-        Op::IntAdd | Op::IntSub | Op::IntMul | Op::IntAnd | Op::IntOr | Op::IntXor | Op::IntShl | Op::IntShr => {
-            fold_int(func, d)
-        }
+        Op::IntAdd | Op::IntSub | Op::IntMul | Op::IntAnd | Op::IntOr | Op::IntXor | Op::IntShl | Op::IntShr => fold_int(func, d),
         Op::IntFloorDiv | Op::IntMod | Op::IntPow => fold_int(func, d),
         Op::Index => fold_index(func, d),
         Op::TupleLen => match producer(func, root(func, d.args[0])) {

@@ -40,7 +40,8 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
                 out.push(g);
                 let unboxed = Type::unboxed(c).expect("only numbers are wanted");
                 let op = if c == Class::Float { Op::UnboxFloat } else { Op::UnboxInt };
-                let (u, _) = f.make_inst(op, &[v.expect("a guard has a result")], Imm::None, unboxed, (op == Op::UnboxInt).then_some(st));
+                let (u, _) =
+                    f.make_inst(op, &[v.expect("a guard has a result")], Imm::None, unboxed, (op == Op::UnboxInt).then_some(st));
                 out.push(u);
                 replace[r.index()] = v;
                 count += 1;

@@ -81,14 +81,7 @@ fn substitute(func: &mut Function, state: State, params: &[Value], args: &[Value
     func.add_state(s)
 }
 
-fn hoist(
-    func: &mut Function,
-    cfg: &Cfg,
-    loops: &Loops,
-    l: usize,
-    effects: &Effects,
-    place: &mut [Option<Block>],
-) -> usize {
+fn hoist(func: &mut Function, cfg: &Cfg, loops: &Loops, l: usize, effects: &Effects, place: &mut [Option<Block>]) -> usize {
     let this = &loops.loops[l];
     let Some(before) = cfg.preds(this.header).iter().copied().find(|p| !cfg.dominates(this.header, *p)) else { return 0 };
     let written = this.blocks.iter().fold(Mem::NONE, |m, b| m.or(effects.block(*b)));

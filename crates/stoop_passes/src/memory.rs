@@ -70,7 +70,11 @@ fn writes(func: &Function, insts: &[Inst], k: usize) -> Mem {
         // At the end they drop what they iterate over.
         Op::ListIterNext | Op::TupleIterNext => Mem::ALL,
         Op::ListSetFloat | Op::ListSetInt | Op::SetFieldFloat | Op::SetFieldInt => {
-            if former_is_silent(func, insts, k) { table } else { Mem::ALL }
+            if former_is_silent(func, insts, k) {
+                table
+            } else {
+                Mem::ALL
+            }
         }
         Op::ListSwap | Op::ListReversePrefix => table,
         _ if table.meets(Mem::LIST) => table.or(LENGTHS),
@@ -128,12 +132,7 @@ pub struct Versions {
 impl Versions {
     /// Prepares a walk.
     pub fn new(func: &Function, cfg: &Cfg, effects: &Effects) -> Versions {
-        Versions {
-            between: between(func, cfg, effects),
-            at_end: vec![[0; 16]; func.blocks.len()],
-            now: [0; 16],
-            clock: 0,
-        }
+        Versions { between: between(func, cfg, effects), at_end: vec![[0; 16]; func.blocks.len()], now: [0; 16], clock: 0 }
     }
     /// Goes to a block's start. Its immediate dominator must have been left by [`Versions::leave`].
     pub fn enter(&mut self, cfg: &Cfg, b: Block) {

@@ -150,11 +150,8 @@ const TUPLES: Pass = Pass {
     doc: "A tuple that is only looked into is never made.",
     run: crate::take_tuples_apart::run,
 };
-const GUARDS: Pass = Pass {
-    name: "eliminate_guards",
-    doc: "Guards whose outcome is known are removed.",
-    run: crate::eliminate_guards::run,
-};
+const GUARDS: Pass =
+    Pass { name: "eliminate_guards", doc: "Guards whose outcome is known are removed.", run: crate::eliminate_guards::run };
 const PAIRS: Pass = Pass {
     name: "remove_refcount_pairs",
     doc: "A reference that is taken and dropped with nothing in between that needs it is not taken.",

@@ -53,9 +53,8 @@ fn candidate(f: &Function, insts: &[Inst], k: usize, uses: &[u32]) -> Option<(Op
     if uses[old.index()] != 1 {
         return None;
     }
-    let near = |op: Op, v: Value| {
-        (k + 1..insts.len().min(k + 4)).find(|j| f.inst(insts[*j]).op == op && f.inst(insts[*j]).args[0] == v)
-    };
+    let near =
+        |op: Op, v: Value| (k + 1..insts.len().min(k + 4)).find(|j| f.inst(insts[*j]).op == op && f.inst(insts[*j]).args[0] == v);
     debug_assert!(matches!(d.imm, Imm::None | Imm::Index(_)));
     Some((op, x, near(Op::IncRef, stored)?, near(Op::DecRef, old)?))
 }

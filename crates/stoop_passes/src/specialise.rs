@@ -10,7 +10,9 @@
 
 use std::collections::BTreeSet;
 
-use stoop_ir::{BinOp, Block, Class, CmpOp, Def, Element, Flags, Function, Hint, Imm, Inst, InstData, Op, State, Type, UnOp, Value};
+use stoop_ir::{
+    BinOp, Block, Class, CmpOp, Def, Element, Flags, Function, Hint, Imm, Inst, InstData, Op, State, Type, UnOp, Value,
+};
 
 use crate::specialise_rules::{Rule, rule};
 
@@ -132,12 +134,9 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
     }
     Some(match rule(f, types, d) {
         Rule::IntBin(_) | Rule::IntNeg | Rule::IntAbs | Rule::FloatToInt | Rule::BoolToInt => Type::Exact(Class::Int),
-        Rule::FloatBin(_)
-        | Rule::IntTrueDiv
-        | Rule::FloatNeg
-        | Rule::FloatAbs
-        | Rule::FloatSqrt
-        | Rule::ToFloat => Type::Exact(Class::Float),
+        Rule::FloatBin(_) | Rule::IntTrueDiv | Rule::FloatNeg | Rule::FloatAbs | Rule::FloatSqrt | Rule::ToFloat => {
+            Type::Exact(Class::Float)
+        }
         Rule::IntCmp(_) | Rule::FloatCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
         Rule::IsInstance(_) => Type::Exact(Class::Bool),
         Rule::ResultClass(c) => Type::Exact(c),
@@ -421,8 +420,7 @@ impl Specialiser {
             }
             Rule::ArrayGet(c) => {
                 let (data, pos, element) = self.array_place(f, d, c);
-                let (op, ty) =
-                    if element.is_float { (Op::ArrayLoadFloat, Type::F64) } else { (Op::ArrayLoadInt, Type::I64) };
+                let (op, ty) = if element.is_float { (Op::ArrayLoadFloat, Type::F64) } else { (Op::ArrayLoadInt, Type::I64) };
                 let v = self.emit(f, op, &[data, pos], Imm::Int(element.code.into()), ty, None).expect("an item");
                 self.yields(f, d, v);
             }
@@ -430,7 +428,11 @@ impl Specialiser {
                 let (data, pos, element) = self.array_place(f, d, c);
                 let (op, x) = if element.is_float {
                     let unknown = self.ty(f, a(2)).class().is_none();
-                    let x = if unknown { self.val(f, Op::NumToFloat, &[a(2)], Type::F64, st) } else { self.float(f, a(2), false, st) };
+                    let x = if unknown {
+                        self.val(f, Op::NumToFloat, &[a(2)], Type::F64, st)
+                    } else {
+                        self.float(f, a(2), false, st)
+                    };
                     (Op::ArrayStoreFloat, x)
                 } else {
                     (Op::ArrayStoreInt, self.int(f, a(2), st))

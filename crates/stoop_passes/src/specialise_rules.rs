@@ -105,9 +105,9 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
             crate::specialise::unary_rule(op, class(0))
         }
         Op::PyToBool => match class(0) {
-            Some(
-                c @ (Class::Bool | Class::Int | Class::Float | Class::NoneType | Class::List | Class::Tuple | Class::Str),
-            ) => Rule::Truth(c),
+            Some(c @ (Class::Bool | Class::Int | Class::Float | Class::NoneType | Class::List | Class::Tuple | Class::Str)) => {
+                Rule::Truth(c)
+            }
             _ => Rule::Generic,
         },
         Op::PyGetItem => match (class(0), class(1)) {
@@ -193,10 +193,7 @@ fn is_int(c: Class) -> bool {
 }
 
 fn float_can(op: BinOp) -> bool {
-    matches!(
-        op,
-        BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::TrueDiv | BinOp::FloorDiv | BinOp::Mod | BinOp::Pow
-    )
+    matches!(op, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::TrueDiv | BinOp::FloorDiv | BinOp::Mod | BinOp::Pow)
 }
 
 fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
@@ -213,9 +210,7 @@ fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
         (Some(Float), Some(y)) if (is_int(y) || y == Float) && float_can(op) => Rule::FloatBin(op),
         (Some(x), Some(Float)) if is_int(x) && float_can(op) => Rule::FloatBin(op),
         // The interpreter does not specialise mixed operands: beside a number, an unknown one is most often a float.
-        (Some(Float | Int), None) | (None, Some(Float | Int)) if hint == Hint::None && mixed_can(op, a, b) => {
-            Rule::FloatBin(op)
-        }
+        (Some(Float | Int), None) | (None, Some(Float | Int)) if hint == Hint::None && mixed_can(op, a, b) => Rule::FloatBin(op),
         (Some(Str), Some(Str)) if op == BinOp::Add => Rule::ResultClass(Str),
         (Some(List), Some(List)) if op == BinOp::Add => Rule::ResultClass(List),
         (Some(Tuple), Some(Tuple)) if op == BinOp::Add => Rule::ResultClass(Tuple),

@@ -45,12 +45,22 @@ impl Gen {
         let mut f = Function::new(format!("seed {seed}"));
         let at = f.entry();
         let list = f.push(at, Op::EntryLocal, &[], Imm::Index(0), Type::Obj, None).unwrap();
-        let mut g = Gen { rng: Random(seed * 2654435761 + 88172645463325252), f, at, vars: Vec::new(), list, unit: 0, budget: 30, conds: Vec::new() };
+        let mut g = Gen {
+            rng: Random(seed * 2654435761 + 88172645463325252),
+            f,
+            at,
+            vars: Vec::new(),
+            list,
+            unit: 0,
+            budget: 30,
+            conds: Vec::new(),
+        };
         for k in 0..INTS + FLOATS {
             let class = if k < INTS { Class::Int } else { Class::Float };
             let o = g.op(Op::EntryLocal, &[], Imm::Index(k as u32 + 1), Type::Obj);
             // The state before the variables are there names none of them.
-            let s = g.f.add_state(FrameState { code: 0, unit: 0, locals: vec![None; 6], owned: vec![], stack: vec![], parent: None });
+            let s =
+                g.f.add_state(FrameState { code: 0, unit: 0, locals: vec![None; 6], owned: vec![], stack: vec![], parent: None });
             let o = g.f.push(g.at, Op::GuardClass, &[o], Imm::None, Type::Exact(class), Some(s)).unwrap();
             let (op, ty) = if k < INTS { (Op::UnboxInt, Type::I64) } else { (Op::UnboxFloat, Type::F64) };
             let v = g.f.push(g.at, op, &[o], Imm::None, ty, op.needs_state().then_some(s)).unwrap();
@@ -420,7 +430,14 @@ fn passes_keep_the_meaning_of_generated_functions() {
     let total = tally.same + tally.earlier + tally.later;
     assert!(tally.same * 10 > total * 9, "most runs must end the same way: {tally:?}");
     assert!(tally.earlier > 0, "no hoisted guard ever left: {tally:?}");
-    for c in ["folded", "subexpressions_shared", "guards_removed", "refcount_pairs_removed", "invariants_hoisted", "instructions_removed"] {
+    for c in [
+        "folded",
+        "subexpressions_shared",
+        "guards_removed",
+        "refcount_pairs_removed",
+        "invariants_hoisted",
+        "instructions_removed",
+    ] {
         assert!(counters.counter(c) > 50, "{c} did next to nothing: {:?}", counters.counters);
     }
 }

@@ -122,11 +122,8 @@ fn ran(off: &[&str]) -> Vec<String> {
     let mut f = parse("func \"f\"\nb0:\n v0: null = const.null\n return v0\n").unwrap();
     let mut names = Vec::new();
     let mut dump = |name: &str, _: &Function| names.push(name.to_owned());
-    let mut options = stoop_passes::Options {
-        off: off.iter().map(|s| (*s).to_owned()).collect(),
-        dump: Some(&mut dump),
-        verify: true,
-    };
+    let mut options =
+        stoop_passes::Options { off: off.iter().map(|s| (*s).to_owned()).collect(), dump: Some(&mut dump), verify: true };
     stoop_passes::run(&mut f, &mut PassContext::default(), &mut options);
     names
 }
@@ -138,8 +135,11 @@ fn each_switch_turns_off_exactly_its_pass() {
     assert_eq!(all[0], "build");
     assert!(all[1..].iter().zip(PASSES).all(|(n, p)| n == p.name));
     for pass in PASSES {
-        let expected: Vec<String> =
-            if pass.name == "forget_entry_states" { all.clone() } else { all.iter().filter(|n| *n != pass.name).cloned().collect() };
+        let expected: Vec<String> = if pass.name == "forget_entry_states" {
+            all.clone()
+        } else {
+            all.iter().filter(|n| *n != pass.name).cloned().collect()
+        };
         assert_eq!(ran(&[pass.name]), expected, "{} off", pass.name);
     }
     assert_eq!(ran(&["no such pass"]), all);

@@ -578,7 +578,15 @@ fn specialised_functions_do_what_the_generic_ones_did() {
         }
     }
     assert!(same > left, "most runs must end the same way: {same} did, {left} left");
-    for c in ["operations_specialised", "params_unboxed", "boxes_sunk", "boxes_reused", "checks_removed", "guards_made_early", "tuples_taken_apart"] {
+    for c in [
+        "operations_specialised",
+        "params_unboxed",
+        "boxes_sunk",
+        "boxes_reused",
+        "checks_removed",
+        "guards_made_early",
+        "tuples_taken_apart",
+    ] {
         assert!(ctx.counter(c) > 20, "{c} did next to nothing: {:?}", ctx.counters);
     }
 }

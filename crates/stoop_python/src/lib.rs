@@ -31,10 +31,7 @@ fn code_of(function: &Bound<'_, PyAny>) -> PyResult<Obj> {
 mod _stoop {
     use super::*;
     #[pymodule_export]
-    use super::{
-        compile, dis, disable, dump_native, enable, info, is_enabled, never, options,
-        options_table, stats_row,
-    };
+    use super::{compile, dis, disable, dump_native, enable, info, is_enabled, never, options, options_table, stats_row};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -37,10 +37,7 @@ fn region<'py>(py: Python<'py>, region: &Region) -> PyResult<Bound<'py, PyDict>>
     dict.set_item("first_line", region.first_line)?;
     dict.set_item("last_line", region.last_line)?;
     dict.set_item("state", if region.valid { "compiled" } else { "dropped" })?;
-    dict.set_item(
-        "reason",
-        (!region.valid).then_some("something changed that it relied on"),
-    )?;
+    dict.set_item("reason", (!region.valid).then_some("something changed that it relied on"))?;
     dict.set_item("compile_seconds", seconds(region.compile_us))?;
     dict.set_item("code_bytes", region.code_bytes)?;
     dict.set_item("entries", region.entries)?;
@@ -85,9 +82,7 @@ pub fn stage(stages: &[(String, String)], wanted: &str) -> Result<String, String
     let is_code = |name: &str| matches!(name, BUILT | "clif" | "asm");
     if wanted == "passes" {
         let passes = stages.iter().filter(|(name, _)| !is_code(name));
-        return Ok(passes
-            .map(|(name, text)| format!("; after {name}\n{text}\n"))
-            .collect());
+        return Ok(passes.map(|(name, text)| format!("; after {name}\n{text}\n")).collect());
     }
     let name = if wanted == "ir" { BUILT } else { wanted };
     // A pass may run several times: its last result is what counts.
@@ -100,8 +95,5 @@ pub fn stage(stages: &[(String, String)], wanted: &str) -> Result<String, String
             known.push(stage);
         }
     }
-    Err(format!(
-        "unknown stage '{wanted}'; known stages: {}",
-        known.join(", ")
-    ))
+    Err(format!("unknown stage '{wanted}'; known stages: {}", known.join(", ")))
 }

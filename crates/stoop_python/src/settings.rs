@@ -26,9 +26,7 @@ fn current(py: Python<'_>) -> PyResult<Options> {
     let mut options = Options::default();
     let flags = py.import("sys")?.getattr("flags")?;
     if !flags.getattr("ignore_environment")?.is_truthy()? {
-        options
-            .set_from_environment()
-            .map_err(|e| PyValueError::new_err(e.to_string()))?;
+        options.set_from_environment().map_err(|e| PyValueError::new_err(e.to_string()))?;
     }
     Ok(options)
 }
@@ -45,9 +43,7 @@ fn value(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Value> {
         return Ok(Value::Text(text));
     }
     let kind = object.get_type().name()?.to_string();
-    Err(PyTypeError::new_err(format!(
-        "option '{name}': expected a bool, int or str, not {kind}"
-    )))
+    Err(PyTypeError::new_err(format!("option '{name}': expected a bool, int or str, not {kind}")))
 }
 
 fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
@@ -64,9 +60,7 @@ pub fn enable(given: &Bound<'_, PyDict>) -> PyResult<()> {
     let mut wanted = current(py)?;
     for (name, object) in given.iter() {
         let name: String = name.extract()?;
-        wanted
-            .set(&name, &value(&name, &object)?)
-            .map_err(|e| PyValueError::new_err(e.to_string()))?;
+        wanted.set(&name, &value(&name, &object)?).map_err(|e| PyValueError::new_err(e.to_string()))?;
     }
     if api::is_enabled() && lock().as_ref() == Some(&wanted) {
         return Ok(());
@@ -105,10 +99,8 @@ fn watch_the_process(py: Python<'_>) -> PyResult<()> {
     kwargs.set_item("before", wrap_pyfunction!(shutdown, py)?)?;
     kwargs.set_item("after_in_parent", wrap_pyfunction!(after_fork, py)?)?;
     kwargs.set_item("after_in_child", wrap_pyfunction!(after_fork, py)?)?;
-    py.import("os")?
-        .call_method("register_at_fork", (), Some(&kwargs))?;
-    py.import("atexit")?
-        .call_method1("register", (wrap_pyfunction!(shutdown, py)?,))?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(shutdown, py)?,))?;
     Ok(())
 }
 

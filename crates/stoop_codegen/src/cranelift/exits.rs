@@ -142,11 +142,8 @@ impl Lower<'_> {
             self.b.switch_to_block(p.block);
             self.b.set_srcloc(p.location);
             for (i, &v) in p.values.iter().enumerate() {
-                let wide = if self.b.func.dfg.value_type(v) == machine_type(Type::I1) {
-                    self.b.ins().uextend(types::I64, v)
-                } else {
-                    v
-                };
+                let wide =
+                    if self.b.func.dfg.value_type(v) == machine_type(Type::I1) { self.b.ins().uextend(types::I64, v) } else { v };
                 self.b.ins().stack_store(types::I64, wide, self.exit_buffer, 8 * i as i32);
             }
             let index = self.i32const(p.exit as i32);

@@ -9,8 +9,8 @@ use crate::runtime::{Helper, M};
 use crate::unit::{Error, ExitDesc, Request};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, BlockArg, InstBuilder, MemFlagsData, SigRef, Signature, SourceLoc, StackSlot, StackSlotData,
-    StackSlotKind, UserExternalName, Value as CV, types,
+    self, AbiParam, BlockArg, InstBuilder, MemFlagsData, SigRef, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKind,
+    UserExternalName, Value as CV, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -368,7 +368,9 @@ impl<'a> Lower<'a> {
     pub(crate) fn known_int(&self, v: Value) -> Option<i64> {
         match self.roots.value(v) {
             slots::Root::Int(i) => Some(i),
-            slots::Root::Null | slots::Root::Object(_) | slots::Root::Float(_) | slots::Root::Bool(_) | slots::Root::Value(_) => None,
+            slots::Root::Null | slots::Root::Object(_) | slots::Root::Float(_) | slots::Root::Bool(_) | slots::Root::Value(_) => {
+                None
+            }
         }
     }
 

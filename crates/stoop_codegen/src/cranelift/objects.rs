@@ -365,7 +365,9 @@ impl Lower<'_> {
             InlineValues::AfterObject { basicsize, first, valid } => {
                 let known = match self.f.ty(data.args[0]) {
                     Type::Heap(version) => (self.req.basicsize)(version),
-                    Type::Void | Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::MaybeNull | Type::Obj | Type::Exact(_) => None,
+                    Type::Void | Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::MaybeNull | Type::Obj | Type::Exact(_) => {
+                        None
+                    }
                 };
                 let (base, offset) = match known {
                     Some(size) => (object, size),

@@ -46,10 +46,7 @@ impl Roots {
         let all = |through: &dyn Fn(Op) -> bool| {
             (0..func.values.len()).map(|i| root_of(func, Value(i as u32), through)).collect::<Vec<_>>()
         };
-        Roots {
-            by_value: all(&|op| same_reference(op) || same_value(op)),
-            by_reference: all(&same_reference),
-        }
+        Roots { by_value: all(&|op| same_reference(op) || same_value(op)), by_reference: all(&same_reference) }
     }
     /// The root, looking through boxes.
     pub(crate) fn value(&self, v: Value) -> Root {

@@ -50,10 +50,8 @@ pub(crate) fn append(bytes: &mut Vec<u8>, calls: &[FinalizedMachReloc], isa: &dy
 
 fn make(isa: &dyn TargetIsa) -> Result<Vec<u8>, String> {
     let word = types::I64;
-    let mut func = ir::Function::with_name_signature(
-        UserFuncName::default(),
-        signature(&[word, word, word, word, word, types::F64]),
-    );
+    let mut func =
+        ir::Function::with_name_signature(UserFuncName::default(), signature(&[word, word, word, word, word, types::F64]));
     let mut context = FunctionBuilderContext::new();
     let mut b = FunctionBuilder::new(&mut func, &mut context);
     let block = b.create_block();

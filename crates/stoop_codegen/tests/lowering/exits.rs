@@ -23,13 +23,10 @@ fn constants_are_recipes_and_take_no_room() {
            exit \"why\" state s0"
     ));
     assert_eq!(out.result, LEFT);
-    assert_eq!(out.exit().locals.iter().map(|l| l.1).collect::<Vec<_>>(), [
-        Recipe::ConstInt(-3),
-        Recipe::ConstFloat(1.5f64.to_bits()),
-        Recipe::ConstBool(true),
-        Recipe::Null,
-        Recipe::Const(a),
-    ]);
+    assert_eq!(
+        out.exit().locals.iter().map(|l| l.1).collect::<Vec<_>>(),
+        [Recipe::ConstInt(-3), Recipe::ConstFloat(1.5f64.to_bits()), Recipe::ConstBool(true), Recipe::Null, Recipe::Const(a),]
+    );
     assert_eq!(out.stack(), [Thing::Const(a), Thing::Owned(a), Thing::Borrowed(a), Thing::Owned(a), Thing::Float(1.5)]);
     assert_eq!(out.compiled.exits.len(), 1);
 }
@@ -88,14 +85,17 @@ fn locals_are_written_before_python_code_may_look_and_once() {
     w.results(&[0x4440, 0x8880]);
     let out = w.local(3, a).run(CALLS);
     // References first; the slot that holds its object already is left alone.
-    assert_eq!(out.log, [
-        Event::SyncRef(4, 0),
-        Event::SyncInt(0, -300),
-        Event::SyncFloat(1, 2.5),
-        Event::SyncRef(2, yes),
-        Event::Call(Helper::PyBinary, vec![0, a as i64, a as i64], 0x10_0003),
-        Event::Call(Helper::PyGetIter, vec![0x4440], 0x10_0003),
-    ]);
+    assert_eq!(
+        out.log,
+        [
+            Event::SyncRef(4, 0),
+            Event::SyncInt(0, -300),
+            Event::SyncFloat(1, 2.5),
+            Event::SyncRef(2, yes),
+            Event::Call(Helper::PyBinary, vec![0, a as i64, a as i64], 0x10_0003),
+            Event::Call(Helper::PyGetIter, vec![0x4440], 0x10_0003),
+        ]
+    );
     assert_eq!(out.returned(), 0x8880);
 }
 

@@ -49,7 +49,8 @@ fn comparisons_with_nan_are_false_but_for_ne() {
         ("gt", false, false, true, false),
         ("ge", false, true, true, false),
     ] {
-        for (x, y, want) in [(1.0, 2.0, less), (0.0, -0.0, same), (INF, 1.0, more), (NAN, NAN, unordered), (1.0, NAN, unordered)] {
+        for (x, y, want) in [(1.0, 2.0, less), (0.0, -0.0, same), (INF, 1.0, more), (NAN, NAN, unordered), (1.0, NAN, unordered)]
+        {
             for branch in [false, true] {
                 let mut w = World::new();
                 let (a, b, yes) = (w.float(x), w.float(y), w.bool(true));

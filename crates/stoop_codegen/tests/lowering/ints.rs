@@ -150,9 +150,14 @@ fn unary_operations_agree_with_a_reference() {
 
 #[test]
 fn comparisons_are_signed() {
-    for (cmp, less, same, more) in
-        [("lt", true, false, false), ("le", true, true, false), ("eq", false, true, false), ("ne", true, false, true), ("gt", false, false, true), ("ge", false, true, true)]
-    {
+    for (cmp, less, same, more) in [
+        ("lt", true, false, false),
+        ("le", true, true, false),
+        ("eq", false, true, false),
+        ("ne", true, false, true),
+        ("gt", false, false, true),
+        ("ge", false, true, true),
+    ] {
         for (x, y, want) in [(MIN, 1, less), (-1, 0, less), (5, 5, same), (3, -3, more)] {
             let mut w = World::new();
             let (a, b, yes) = (w.int(x), w.int(y), w.bool(true));

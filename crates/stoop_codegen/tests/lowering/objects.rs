@@ -1,6 +1,8 @@
 //! References, lists, tuples, iterators, attributes.
 
-use crate::support::{Event, POINT, POINT_KEYS, POINT_VERSION, Thing, World, float_value, int_value, set_word, type_address, word};
+use crate::support::{
+    Event, POINT, POINT_KEYS, POINT_VERSION, Thing, World, float_value, int_value, set_word, type_address, word,
+};
 use stoop_codegen::runtime::Helper;
 
 fn set_float(w: &mut World, list: u64) -> crate::support::Outcome {
@@ -276,7 +278,8 @@ fn items_are_found_once_until_something_may_move_them() {
     w.local(0, list).local(1, y);
     let out = w.run(&text("incref v1"));
     assert_eq!((out.returned(), float_value(x)), (x, 3.0));
-    let checks = |o: &crate::support::Outcome| o.compiled.exits.len() + o.compiled.asm.as_deref().map_or(0, |a| a.matches("cmp").count());
+    let checks =
+        |o: &crate::support::Outcome| o.compiled.exits.len() + o.compiled.asm.as_deref().map_or(0, |a| a.matches("cmp").count());
     let once = checks(&out);
     set_word(y, 0, 1);
     let out = w.run(&text("v6: obj = list.swap v0, v2, v1"));

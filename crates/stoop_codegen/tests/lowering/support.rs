@@ -233,9 +233,21 @@ pub fn type_address(i: usize) -> u64 {
 
 /// Reference count, type, tag, digit, and the value where compiled code does not look.
 fn int_words(i: i64) -> Vec<u64> {
-    let sign = if i == 0 { 1 } else if i < 0 { 2 } else { 0 };
+    let sign = if i == 0 {
+        1
+    } else if i < 0 {
+        2
+    } else {
+        0
+    };
     let magnitude = i.unsigned_abs();
-    let digits = if magnitude >> 30 == 0 { u64::from(i != 0) } else if magnitude >> 60 == 0 { 2 } else { 3 };
+    let digits = if magnitude >> 30 == 0 {
+        u64::from(i != 0)
+    } else if magnitude >> 60 == 0 {
+        2
+    } else {
+        3
+    };
     vec![1, type_address(INT), digits << 3 | sign, magnitude & ((1 << 30) - 1), i as u64]
 }
 
@@ -504,12 +516,7 @@ impl World {
             frame_f_locals: 16,
             frame_function: 24,
             frame_object: 32,
-            eval_breaker: Watch {
-                place: Place::ThreadState(8),
-                width: 8,
-                mask: 0xffff,
-                expected: Expected::Const(0),
-            },
+            eval_breaker: Watch { place: Place::ThreadState(8), width: 8, mask: 0xffff, expected: Expected::Const(0) },
             class_types: vec![
                 (Class::Int, type_address(INT)),
                 (Class::Float, type_address(FLOAT)),
@@ -533,7 +540,12 @@ impl World {
             helpers: &fakes::of,
             record: 0xfeed,
             watches: &watches,
-            valid: Watch { place: Place::Absolute(&raw const *self.valid as u64), width: 4, mask: 0xff, expected: Expected::Const(1) },
+            valid: Watch {
+                place: Place::Absolute(&raw const *self.valid as u64),
+                width: 4,
+                mask: 0xff,
+                expected: Expected::Const(1),
+            },
             unit_address: &|code, unit| 0x10_0000 * (u64::from(code) + 1) + u64::from(unit),
             name_address: &|name| 0x7000 + u64::from(name.0),
             basicsize: &|version| (self.sizes_known && version == POINT_VERSION).then_some(24),
@@ -576,7 +588,8 @@ static ZERO: u64 = 0;
 /// How many entries of the buffer an exit's recipes name.
 fn need(e: &ExitDesc) -> usize {
     let parents = e.parents.iter().flat_map(|p| p.locals.iter().map(|l| l.1).chain(p.stack.iter().copied()));
-    let all = e.locals.iter().map(|l| l.1).chain(e.stack.iter().copied()).chain(e.met).chain(parents).chain(e.parts.iter().copied());
+    let all =
+        e.locals.iter().map(|l| l.1).chain(e.stack.iter().copied()).chain(e.met).chain(parents).chain(e.parts.iter().copied());
     all.map(|r| match r {
         Recipe::Int(i) | Recipe::Float(i) | Recipe::Bool(i) | Recipe::Owned(i) | Recipe::Borrowed(i) => i + 1,
         Recipe::Null

@@ -173,10 +173,7 @@ pub static LAYOUT: Layout = Layout {
     ts_interp: 16,
     ts_cframe: Some(56),
     ts_current_frame: 0,
-    breaker: Breaker::Interpreter {
-        offset: 368,
-        version: 48,
-    },
+    breaker: Breaker::Interpreter { offset: 368, version: 48 },
     ts_py_recursion_remaining: 28,
     ts_py_recursion_limit: 32,
     ts_c_recursion_remaining: 36,

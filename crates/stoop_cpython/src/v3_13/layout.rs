@@ -173,11 +173,7 @@ pub static LAYOUT: Layout = Layout {
     ts_interp: 16,
     ts_cframe: None,
     ts_current_frame: 72,
-    breaker: Breaker::ThreadState {
-        offset: 24,
-        events: 0xff,
-        version: 0,
-    },
+    breaker: Breaker::ThreadState { offset: 24, events: 0xff, version: 0 },
     ts_py_recursion_remaining: 44,
     ts_py_recursion_limit: 48,
     ts_c_recursion_remaining: 52,

@@ -8,7 +8,7 @@ mod arithmetic;
 pub mod heap;
 mod objects;
 
-use crate::func::{Block, Function, Imm, Inst, InstData, State, StackEntry, Value};
+use crate::func::{Block, Function, Imm, Inst, InstData, StackEntry, State, Value};
 use crate::ops::{Flags, Op};
 use crate::types::{Class, Type};
 use heap::{Fault, Heap, Kind, Obj, Val};
@@ -253,9 +253,7 @@ impl Interp<'_> {
                 _ => Err("no constant".to_owned()),
             },
             Op::ConstNull => Ok(Step::Value(Some(Val::Null))),
-            Op::Check | Op::CheckValid | Op::Poll => {
-                Ok(if self.host.leaves(data.op) { Step::Leave } else { Step::Value(None) })
-            }
+            Op::Check | Op::CheckValid | Op::Poll => Ok(if self.host.leaves(data.op) { Step::Leave } else { Step::Value(None) }),
             Op::EntryLocal => {
                 let slot = self.locals.get(index(data)?).copied().flatten();
                 Ok(Step::Value(Some(slot.map_or(Val::Null, Val::Ref))))

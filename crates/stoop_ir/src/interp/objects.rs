@@ -79,9 +79,10 @@ impl Interp<'_> {
                     Err(_) => Ok(Step::Leave),
                 }
             }
-            (Op::ArrayLoadInt | Op::ArrayLoadFloat | Op::ArrayStoreInt | Op::ArrayStoreFloat, [Val::I64(data_of), Val::I64(at), rest @ ..]) => {
-                self.array_step(data, *data_of, *at, rest)
-            }
+            (
+                Op::ArrayLoadInt | Op::ArrayLoadFloat | Op::ArrayStoreInt | Op::ArrayStoreFloat,
+                [Val::I64(data_of), Val::I64(at), rest @ ..],
+            ) => self.array_step(data, *data_of, *at, rest),
             (_, [Val::Ref(o), ..]) => self.container_step(data, *o, &args[1..]),
             _ => Err(format!("no rule for these operands: {args:?}")),
         }

@@ -83,7 +83,12 @@ fn breaker(ts: *mut PyThreadState) -> Watch {
         Breaker::Interpreter { offset, .. } => {
             // SAFETY: a live thread state.
             let interp: u64 = unsafe { layout::read(ts, l.ts_interp) };
-            Watch { place: Place::Absolute(interp.wrapping_add(offset as u64)), width: 4, mask: u64::MAX, expected: Expected::Const(0) }
+            Watch {
+                place: Place::Absolute(interp.wrapping_add(offset as u64)),
+                width: 4,
+                mask: u64::MAX,
+                expected: Expected::Const(0),
+            }
         }
         Breaker::ThreadState { offset, events, .. } => {
             Watch { place: Place::ThreadState(offset), width: 8, mask: events, expected: Expected::Const(0) }

@@ -15,12 +15,22 @@ const OFFSET: usize = 1 << (usize::BITS - 1);
 ///
 /// # Safety
 /// The vectorcall protocol; `info` is the function's code.
-pub unsafe fn bind(ts: *mut PyThreadState, f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, info: &CodeInfo) -> Option<*mut Frame> {
+pub unsafe fn bind(
+    ts: *mut PyThreadState,
+    f: Obj,
+    args: *const Obj,
+    nargsf: usize,
+    kwnames: Obj,
+    info: &CodeInfo,
+) -> Option<*mut Frame> {
     // SAFETY: the protocol gives positional arguments, then one value a keyword name.
     unsafe {
         let count = nargsf & !OFFSET;
         let names: &[Obj] = if kwnames.is_null() { &[] } else { objects::tuple_slice(kwnames) };
-        let all = std::slice::from_raw_parts(if args.is_null() { std::ptr::NonNull::dangling().as_ptr() } else { args }, count + names.len());
+        let all = std::slice::from_raw_parts(
+            if args.is_null() { std::ptr::NonNull::dangling().as_ptr() } else { args },
+            count + names.len(),
+        );
         let mut slots: Vec<Obj> = vec![std::ptr::null_mut(); info.nlocalsplus as usize];
         let bound = fill(f, &all[..count], &all[count..], names, info, &mut slots);
         let fr = if bound.is_some() { frame::push_frame(ts, f) } else { std::ptr::null_mut() };

@@ -381,7 +381,8 @@ fn optimise(func: &mut Function, shared: &Shared, want_text: bool, texts: &mut V
             texts.push((name.to_owned(), f.to_string()));
         }
     };
-    let mut options = pipeline::Options { off: shared.passes_off.clone(), dump: want_text.then_some(&mut dump), verify: shared.verify };
+    let mut options =
+        pipeline::Options { off: shared.passes_off.clone(), dump: want_text.then_some(&mut dump), verify: shared.verify };
     pipeline::run(func, &mut pipeline::PassContext::default(), &mut options);
 }
 

@@ -4,14 +4,14 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState, VectorcallFn};
-use stoop_cpython::monitoring::{self, Answer};
 use stoop_cpython::frame;
+use stoop_cpython::monitoring::{self, Answer};
 
 use super::exits::HANDED_BACK;
 use super::record::Record;
-use crate::frontend::Entry;
 use super::trial::{self, Verdict};
 use super::{registry, stack};
+use crate::frontend::Entry;
 
 /// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
 pub static QUIET_VERSION: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -108,7 +108,11 @@ pub unsafe extern "C" fn tried(f: Obj, args: *const Obj, nargsf: usize, kwnames:
         let ticks = trial::now() - start;
         (*record).active -= 1;
         // Deciding may free objects, which wants no exception set.
-        if !result.is_null() && (*record).is_valid() && (*record).trial.verdict == Verdict::Open && (*record).trial.note(compiled, ticks) {
+        if !result.is_null()
+            && (*record).is_valid()
+            && (*record).trial.verdict == Verdict::Open
+            && (*record).trial.note(compiled, ticks)
+        {
             registry::decided(record);
         }
         result
@@ -230,7 +234,8 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
     // SAFETY: as for `jumped`; the region is of this code.
     unsafe {
         let r = &mut *record;
-        if r.valid.load(Ordering::Relaxed) == 0 || monitoring::other_tools_active(ts, code) || stack::is_low(ts) || !is_quiet(ts) {
+        if r.valid.load(Ordering::Relaxed) == 0 || monitoring::other_tools_active(ts, code) || stack::is_low(ts) || !is_quiet(ts)
+        {
             return Answer::Go;
         }
         if frame::globals(fr) != r.globals || frame::builtins(fr) != r.builtins {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use stoop_cpython::capi::Frame;
 use stoop_cpython::capi::{self, Obj};
 use stoop_cpython::decode::CodeInfo;
-use stoop_cpython::capi::Frame;
 use stoop_cpython::layout::{self, read};
 use stoop_cpython::{frame, inspect, objects};
 use stoop_ir::Class;
@@ -327,8 +327,8 @@ impl Environment for Live<'_> {
 
 /// The exact built-in classes.
 pub mod classes {
-    use stoop_cpython::capi::{self, Obj};
     use stoop_codegen::abi::Arrays;
+    use stoop_cpython::capi::{self, Obj};
     use stoop_cpython::inspect;
     use stoop_ir::{Class, Element};
 

@@ -57,7 +57,14 @@ fn truth(b: bool) -> Obj {
 ///
 /// # Safety
 /// The frame, buffer and exit belong together.
-pub(super) unsafe fn rebuild(frame: *mut Frame, values: *const u64, locals: &[(u32, Recipe)], stack: &[Recipe], parts: &[Recipe], nlocalsplus: u32) {
+pub(super) unsafe fn rebuild(
+    frame: *mut Frame,
+    values: *const u64,
+    locals: &[(u32, Recipe)],
+    stack: &[Recipe],
+    parts: &[Recipe],
+    nlocalsplus: u32,
+) {
     // Everything is made before anything is dropped: a drop may run code that looks at the frame.
     let mut dropped: Vec<Obj> = Vec::new();
     // SAFETY: slots are within the frame; each gets an owned reference.
@@ -85,7 +92,13 @@ pub(super) unsafe fn rebuild(frame: *mut Frame, values: *const u64, locals: &[(u
 ///
 /// # Safety
 /// Called by compiled code with its own frame, buffer and record.
-pub unsafe extern "C" fn side_exit(ts: *mut PyThreadState, f: *mut Frame, values: *const u64, record: *mut Record, index: u32) -> usize {
+pub unsafe extern "C" fn side_exit(
+    ts: *mut PyThreadState,
+    f: *mut Frame,
+    values: *const u64,
+    record: *mut Record,
+    index: u32,
+) -> usize {
     // SAFETY: the record lives while an activation runs; its exits do not change.
     unsafe {
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
@@ -120,7 +133,13 @@ pub(super) unsafe fn go_on(ts: *mut PyThreadState, f: *mut Frame, record: *mut R
 ///
 /// # Safety
 /// As for [`side_exit`].
-pub unsafe extern "C" fn raise_exit(ts: *mut PyThreadState, f: *mut Frame, values: *const u64, record: *mut Record, index: u32) -> usize {
+pub unsafe extern "C" fn raise_exit(
+    ts: *mut PyThreadState,
+    f: *mut Frame,
+    values: *const u64,
+    record: *mut Record,
+    index: u32,
+) -> usize {
     // SAFETY: as above. The exception is kept aside while the frame is rebuilt.
     unsafe {
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];

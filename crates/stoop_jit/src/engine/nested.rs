@@ -22,9 +22,7 @@ impl Calling<'_> {
     unsafe fn receive(&self, result: Obj) -> u32 {
         let i = &self.info.instrs[self.at];
         // SAFETY: the stack has room for the result, where the instruction leaves one.
-        unsafe {
-            if i.op == Opcode::StoreSubscr { capi::decref(result) } else { frame::push(self.frame, result) }
-        }
+        unsafe { if i.op == Opcode::StoreSubscr { capi::decref(result) } else { frame::push(self.frame, result) } }
         i.next
     }
 }

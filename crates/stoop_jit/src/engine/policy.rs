@@ -72,4 +72,3 @@ pub unsafe fn after_loop(record: *mut Record) {
         }
     }
 }
-

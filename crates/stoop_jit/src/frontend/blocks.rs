@@ -107,8 +107,7 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
         }
         by_unit.insert(u, BytecodeBlock { first, end: k, successors });
     }
-    let mut blocks =
-        Blocks { by_unit, entry, order: Vec::new(), headers: BTreeSet::new(), live_in: BTreeMap::new() };
+    let mut blocks = Blocks { by_unit, entry, order: Vec::new(), headers: BTreeSet::new(), live_in: BTreeMap::new() };
     blocks.sort();
     blocks.liveness(code);
     Some(blocks)

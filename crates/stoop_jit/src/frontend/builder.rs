@@ -260,8 +260,7 @@ fn loop_membership(blocks: &Blocks, peel: &[u32]) -> HashMap<u32, u32> {
         }
     }
     for (bit, h) in peel.iter().enumerate() {
-        let mut work: Vec<u32> =
-            preds.get(h).into_iter().flatten().copied().filter(|p| position[p] >= position[h]).collect();
+        let mut work: Vec<u32> = preds.get(h).into_iter().flatten().copied().filter(|p| position[p] >= position[h]).collect();
         let mut member: BTreeSet<u32> = BTreeSet::from([*h]);
         while let Some(u) = work.pop() {
             if position[&u] >= position[h] && member.insert(u) {
@@ -309,7 +308,8 @@ impl Builder<'_> {
         let st = self.state(entry_unit);
         for (k, c) in guards {
             let v = self.lv.locals[k as usize];
-            let n = if self.f.ty(v) == Type::MaybeNull { self.op(Op::GuardNotNull, &[v], Imm::None, Type::Obj, Some(st)) } else { v };
+            let n =
+                if self.f.ty(v) == Type::MaybeNull { self.op(Op::GuardNotNull, &[v], Imm::None, Type::Obj, Some(st)) } else { v };
             let g = self.op(Op::GuardClass, &[n], Imm::None, Type::Exact(c), Some(st));
             self.same_example(v, g);
             self.lv.locals[k as usize] = g;
@@ -660,8 +660,7 @@ impl Builder<'_> {
         if self.lv.position.get(&self.lv.here).is_some_and(|h| *h >= self.lv.position[&unit]) {
             self.back_edges.insert((self.cur, block));
         }
-        let mut args: Vec<Value> =
-            (0..self.lv.locals.len()).filter(|k| self.varies(*k)).map(|k| self.lv.locals[k]).collect();
+        let mut args: Vec<Value> = (0..self.lv.locals.len()).filter(|k| self.varies(*k)).map(|k| self.lv.locals[k]).collect();
         for k in 0..self.lv.stack.len() {
             let i = self.lv.stack[k];
             if !self.is_null(i) {

@@ -18,8 +18,7 @@ fn pop_call(b: &mut Builder<'_>, n: usize) -> Popped {
     let args = b.pop_n(n);
     let (upper, lower) = (b.pop(), b.pop());
     // 3.12 pushes NULL below a callable, 3.13 above it; a method lies below its self in both.
-    let (callable, receiver) =
-        if b.quirks.null_below_callable && b.is_null(lower) { (upper, lower) } else { (lower, upper) };
+    let (callable, receiver) = if b.quirks.null_below_callable && b.is_null(lower) { (upper, lower) } else { (lower, upper) };
     Popped { callable, receiver, args }
 }
 
@@ -149,7 +148,9 @@ fn range_iterator(b: &mut Builder<'_>, p: Popped, st: stoop_ir::State) {
         })
         .collect();
     let (start, stop, step) = match ints[..] {
-        [stop] => (b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None), stop, b.op(Op::ConstInt, &[], Imm::Int(1), Type::I64, None)),
+        [stop] => {
+            (b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None), stop, b.op(Op::ConstInt, &[], Imm::Int(1), Type::I64, None))
+        }
         [start, stop] => (start, stop, b.op(Op::ConstInt, &[], Imm::Int(1), Type::I64, None)),
         _ => (ints[0], ints[1], ints[2]),
     };

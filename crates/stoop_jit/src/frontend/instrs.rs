@@ -625,8 +625,8 @@ fn compare(b: &mut Builder<'_>, k: usize, i: &Instr) {
     let op = OPS[i.arg as usize % 6];
     let hint = operands_hint(b, i, &[b.peek(1), b.peek(0)]);
     let next = b.lv.code.instrs.get(k + 1).map(|n| n.op);
-    let tested = i.flag
-        || matches!(next, Some(Opcode::PopJumpIfTrue | Opcode::PopJumpIfFalse | Opcode::ToBool | Opcode::UnaryNot));
+    let tested =
+        i.flag || matches!(next, Some(Opcode::PopJumpIfTrue | Opcode::PopJumpIfFalse | Opcode::ToBool | Opcode::UnaryNot));
     if !tested {
         generic(b, i, Op::PyCompare, 2, Imm::Cmp(op), Type::Obj, hint);
         return;
@@ -682,8 +682,7 @@ fn unpack(b: &mut Builder<'_>, i: &Instr) {
     let t = b.op(Op::PyUnpack, &[seq.value], Imm::Int(i.arg.into()), Type::Exact(Class::Tuple), Some(st));
     b.set_hint(h);
     b.ran_python = true;
-    let positions: Vec<Value> =
-        (0..i.arg).rev().map(|n| b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None)).collect();
+    let positions: Vec<Value> = (0..i.arg).rev().map(|n| b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None)).collect();
     // All loads first: then whatever is found out about an item can still leave before the first count is changed.
     let items: Vec<Value> = positions.into_iter().map(|at| b.op(Op::TupleItem, &[t, at], Imm::None, Type::Obj, None)).collect();
     for (v, n) in items.into_iter().zip((0..i.arg).rev()) {

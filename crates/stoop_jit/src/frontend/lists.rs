@@ -65,8 +65,7 @@ pub(super) fn bound_method(b: &mut Builder<'_>, callable: Item, args: &[Item], s
 /// is one step, which leaves at the slice where the list is none or `k` no position in it. Whether it was translated.
 pub(super) fn reverse_prefix(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
     use Opcode as O;
-    const REST: [Opcode; 7] =
-        [O::BinarySubscr, O::LoadFast, O::LoadConst, O::LoadFast, O::LoadConst, O::BinaryOp, O::StoreSlice];
+    const REST: [Opcode; 7] = [O::BinarySubscr, O::LoadFast, O::LoadConst, O::LoadFast, O::LoadConst, O::BinaryOp, O::StoreSlice];
     let code = b.lv.code.clone();
     let Some(rest) = code.instrs.get(k + 1..=k + REST.len()) else { return false };
     if i.arg != 3 || b.lv.stack.len() < 4 || b.env.is_generic(i.unit) {

@@ -31,12 +31,7 @@ unsafe fn replace(slot: *mut Obj, new: Obj) {
 fn must(boxed: Obj) -> Obj {
     if boxed.is_null() {
         // SAFETY: C strings; does not return.
-        unsafe {
-            capi::_Py_FatalErrorFunc(
-                c"stoop".as_ptr(),
-                c"out of memory while storing a number".as_ptr(),
-            )
-        }
+        unsafe { capi::_Py_FatalErrorFunc(c"stoop".as_ptr(), c"out of memory while storing a number".as_ptr()) }
     }
     boxed
 }
@@ -72,15 +67,8 @@ pub unsafe extern "C" fn sync_int(slot: *mut Obj, value: i64) {
     // SAFETY: the caller's slot; a unique one-digit int has room for one digit.
     unsafe {
         let old = slot.read();
-        if is_plain_digit(value)
-            && unique(old, type_ptr!(PyLong_Type))
-            && tag(layout, old) >> 3 == 1
-        {
-            write(
-                old,
-                layout.long_tag,
-                ONE_DIGIT | if value < 0 { NEGATIVE } else { 0 },
-            );
+        if is_plain_digit(value) && unique(old, type_ptr!(PyLong_Type)) && tag(layout, old) >> 3 == 1 {
+            write(old, layout.long_tag, ONE_DIGIT | if value < 0 { NEGATIVE } else { 0 });
             write(old, layout.long_digits, value.unsigned_abs() as u32);
         } else {
             replace(slot, must(capi::PyLong_FromLongLong(value)));
@@ -149,12 +137,7 @@ unsafe fn item_slot(list: Obj, position: i64) -> *mut Obj {
 /// An exact list, a position in range; GIL held.
 pub unsafe extern "C" fn list_set_float(list: Obj, position: i64, value: f64) {
     // SAFETY: boxing runs no Python code, so the slot stays where it is until the store.
-    unsafe {
-        replace(
-            item_slot(list, position),
-            must(capi::PyFloat_FromDouble(value)),
-        )
-    }
+    unsafe { replace(item_slot(list, position), must(capi::PyFloat_FromDouble(value))) }
 }
 
 /// Puts a new int box into a list.
@@ -163,12 +146,7 @@ pub unsafe extern "C" fn list_set_float(list: Obj, position: i64, value: f64) {
 /// As [`list_set_float`].
 pub unsafe extern "C" fn list_set_int(list: Obj, position: i64, value: i64) {
     // SAFETY: as above.
-    unsafe {
-        replace(
-            item_slot(list, position),
-            must(capi::PyLong_FromLongLong(value)),
-        )
-    }
+    unsafe { replace(item_slot(list, position), must(capi::PyLong_FromLongLong(value))) }
 }
 
 /// An int's value into `*out`: 1, or 0 if 64 bits do not hold it.
@@ -182,11 +160,7 @@ pub unsafe extern "C" fn unbox_int(o: Obj, out: *mut i64) -> i32 {
         let tag = tag(layout, o);
         if tag >> 3 <= 2 {
             let low: u32 = read(o, layout.long_digits);
-            let high: u32 = if tag >> 3 == 2 {
-                read(o, layout.long_digits + 4)
-            } else {
-                0
-            };
+            let high: u32 = if tag >> 3 == 2 { read(o, layout.long_digits + 4) } else { 0 };
             let magnitude = i64::from(high) << DIGIT_BITS | i64::from(low);
             out.write(match tag & 3 {
                 0 => magnitude,
@@ -207,17 +181,11 @@ fn range_length(start: i64, stop: i64, step: i64) -> Option<i64> {
     let length = match step {
         0 => return None,
         1.. if start < stop => 1 + (stop.wrapping_sub(1).wrapping_sub(start) as u64) / step as u64,
-        ..0 if start > stop => {
-            1 + (start.wrapping_sub(1).wrapping_sub(stop) as u64) / step.unsigned_abs()
-        }
+        ..0 if start > stop => 1 + (start.wrapping_sub(1).wrapping_sub(stop) as u64) / step.unsigned_abs(),
         _ => return Some(0),
     };
     // The iterator's last step must not overflow either; CPython takes another type then.
-    let lands = if step > 0 {
-        stop <= i64::MAX - (step - 1)
-    } else {
-        stop >= i64::MIN + (-1 - step)
-    };
+    let lands = if step > 0 { stop <= i64::MAX - (step - 1) } else { stop >= i64::MIN + (-1 - step) };
     i64::try_from(length).ok().filter(|_| lands)
 }
 
@@ -267,16 +235,8 @@ mod tests {
         assert_eq!(range_length(5, 0, 1), Some(0));
         assert_eq!(range_length(0, 1, 0), None);
         assert_eq!(range_length(i64::MIN, i64::MAX, 1), None, "too long");
-        assert_eq!(
-            range_length(i64::MAX - 2, i64::MAX, 5),
-            None,
-            "the last step overflows"
-        );
-        assert_eq!(
-            range_length(i64::MIN + 2, i64::MIN, i64::MIN),
-            None,
-            "the last step overflows"
-        );
+        assert_eq!(range_length(i64::MAX - 2, i64::MAX, 5), None, "the last step overflows");
+        assert_eq!(range_length(i64::MIN + 2, i64::MIN, i64::MIN), None, "the last step overflows");
         assert_eq!(range_length(0, i64::MAX, 1), Some(i64::MAX));
     }
 

@@ -2,16 +2,11 @@
 //!
 //! # Safety
 //! Every helper here borrows live objects (unless its row in the table says "steals") and needs the GIL.
-#![allow(
-    clippy::missing_safety_doc,
-    reason = "the module's heading states it for all"
-)]
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
 
 use std::ptr::null_mut;
 
-use stoop_cpython::capi::{
-    self, Frame, Obj, VECTORCALL_ARGUMENTS_OFFSET, decref, type_of, xdecref,
-};
+use stoop_cpython::capi::{self, Frame, Obj, VECTORCALL_ARGUMENTS_OFFSET, decref, type_of, xdecref};
 use stoop_cpython::layout::{self, read, write};
 use stoop_cpython::type_ptr;
 
@@ -23,18 +18,9 @@ use super::ffi;
 pub unsafe extern "C" fn call(callable: Obj, args: *const Obj, count: i64, names: Obj) -> Obj {
     // SAFETY: the caller's array has `count` objects and a free place before.
     unsafe {
-        let keywords: usize = if names.is_null() {
-            0
-        } else {
-            read(names, layout::get().ob_size)
-        };
+        let keywords: usize = if names.is_null() { 0 } else { read(names, layout::get().ob_size) };
         let positional = (count as usize & !VECTORCALL_ARGUMENTS_OFFSET) - keywords;
-        capi::PyObject_Vectorcall(
-            callable,
-            args,
-            positional | VECTORCALL_ARGUMENTS_OFFSET,
-            names,
-        )
+        capi::PyObject_Vectorcall(callable, args, positional | VECTORCALL_ARGUMENTS_OFFSET, names)
     }
 }
 
@@ -69,12 +55,7 @@ unsafe fn not_iterable(callable: Obj, args: Obj) {
             return;
         }
         let name: *const std::ffi::c_char = read(type_of(args), layout::get().tp_name);
-        capi::PyErr_Format(
-            capi::PyExc_TypeError,
-            c"%U argument after * must be an iterable, not %.200s".as_ptr(),
-            callee,
-            name,
-        );
+        capi::PyErr_Format(capi::PyExc_TypeError, c"%U argument after * must be an iterable, not %.200s".as_ptr(), callee, name);
         decref(callee);
     }
 }
@@ -96,13 +77,7 @@ pub unsafe extern "C" fn make_function(frame: *mut Frame, code: Obj) -> Obj {
 unsafe fn give_version(function: Obj, code: Obj) {
     let layout = layout::get();
     // SAFETY: a fresh function and its code object.
-    unsafe {
-        write(
-            function,
-            layout.func_version,
-            read::<u32, _>(code, layout.co_version),
-        )
-    };
+    unsafe { write(function, layout.func_version, read::<u32, _>(code, layout.co_version)) };
 }
 
 /// Sets a part of a fresh function (1 defaults, 2 keyword defaults, 4 annotations, 8 closure), taking `value`.
@@ -128,11 +103,7 @@ unsafe fn set_annotations(function: Obj, value: Obj) {
     let layout = layout::get();
     // SAFETY: a fresh function; names and values are the tuple's.
     unsafe {
-        let dict = if type_of(value) == type_ptr!(PyTuple_Type) {
-            pairs_to_dict(value)
-        } else {
-            capi::new_ref(value)
-        };
+        let dict = if type_of(value) == type_ptr!(PyTuple_Type) { pairs_to_dict(value) } else { capi::new_ref(value) };
         if dict.is_null() || ffi::PyFunction_SetAnnotations(function, dict) < 0 {
             // Out of memory, in an operation that cannot fail: the function goes without.
             capi::PyErr_Clear();

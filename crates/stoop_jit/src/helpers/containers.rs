@@ -2,10 +2,7 @@
 //!
 //! # Safety
 //! Every helper here borrows live objects (unless its row in the table says "steals") and needs the GIL.
-#![allow(
-    clippy::missing_safety_doc,
-    reason = "the module's heading states it for all"
-)]
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
 
 use std::ptr::null_mut;
 
@@ -40,9 +37,7 @@ pub unsafe extern "C" fn iter_next(iter: Obj) -> Obj {
 /// Whether `iter()` of an object fails for want of any iteration protocol.
 unsafe fn is_not_iterable(o: Obj) -> bool {
     // SAFETY: a live object's type.
-    unsafe {
-        read::<usize, _>(type_of(o), layout::get().tp_iter) == 0 && capi::PySequence_Check(o) == 0
-    }
+    unsafe { read::<usize, _>(type_of(o), layout::get().tp_iter) == 0 && capi::PySequence_Check(o) == 0 }
 }
 
 /// Raises a TypeError whose message ends with (or contains, at `%.200s`) the name of an object's type.
@@ -75,8 +70,7 @@ unsafe fn unpack_iterable(iterable: Obj, count: usize) -> Obj {
     unsafe {
         let iter = capi::PyObject_GetIter(iterable);
         if iter.is_null() {
-            if capi::PyErr_ExceptionMatches(capi::PyExc_TypeError) != 0 && is_not_iterable(iterable)
-            {
+            if capi::PyErr_ExceptionMatches(capi::PyExc_TypeError) != 0 && is_not_iterable(iterable) {
                 type_error(c"cannot unpack non-iterable %.200s object", iterable);
             }
             return iter;
@@ -124,11 +118,7 @@ unsafe fn take_exactly(iter: Obj, count: usize, items: &mut Vec<Obj>) -> bool {
             return capi::PyErr_Occurred().is_null();
         }
         decref(surplus);
-        capi::PyErr_Format(
-            capi::PyExc_ValueError,
-            c"too many values to unpack (expected %zd)".as_ptr(),
-            count,
-        );
+        capi::PyErr_Format(capi::PyExc_ValueError, c"too many values to unpack (expected %zd)".as_ptr(), count);
         false
     }
 }
@@ -145,9 +135,7 @@ pub unsafe extern "C" fn build_tuple(items: *const Obj, count: i64) -> Obj {
     unsafe {
         let tuple = capi::PyTuple_New(count as isize);
         if !tuple.is_null() {
-            let first = tuple
-                .byte_offset(layout::get().tuple_items as isize)
-                .cast::<Obj>();
+            let first = tuple.byte_offset(layout::get().tuple_items as isize).cast::<Obj>();
             first.copy_from_nonoverlapping(items, count as usize);
         }
         tuple
@@ -222,11 +210,7 @@ pub unsafe extern "C" fn build_string(items: *const Obj, count: i64) -> Obj {
 pub unsafe extern "C" fn build_slice(parts: *const Obj, count: i64) -> Obj {
     // SAFETY: `count` readable objects.
     unsafe {
-        let step = if count == 3 {
-            *parts.add(2)
-        } else {
-            null_mut()
-        };
+        let step = if count == 3 { *parts.add(2) } else { null_mut() };
         capi::PySlice_New(*parts, *parts.add(1), step)
     }
 }
@@ -238,9 +222,7 @@ pub unsafe extern "C" fn list_append(list: Obj, item: Obj) -> i32 {
     unsafe {
         let count = size(list);
         if count < read::<isize, _>(list, layout.list_allocated) {
-            read::<*mut Obj, _>(list, layout.list_items)
-                .offset(count)
-                .write(item);
+            read::<*mut Obj, _>(list, layout.list_items).offset(count).write(item);
             write(list, layout.ob_size, count + 1);
             return 0;
         }

@@ -109,12 +109,7 @@ unsafe fn contained<T>(failure: T, body: impl FnOnce() -> T) -> T {
         Ok(value) => value,
         Err(_) => {
             // SAFETY: the GIL is held (caller's duty); the text is a C string.
-            unsafe {
-                capi::PyErr_SetString(
-                    capi::PyExc_SystemError,
-                    c"Stoop: a runtime helper panicked".as_ptr(),
-                )
-            };
+            unsafe { capi::PyErr_SetString(capi::PyExc_SystemError, c"Stoop: a runtime helper panicked".as_ptr()) };
             failure
         }
     }

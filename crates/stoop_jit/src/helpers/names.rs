@@ -2,10 +2,7 @@
 //!
 //! # Safety
 //! Every helper here borrows live objects and needs the GIL; frames are live and of the current thread.
-#![allow(
-    clippy::missing_safety_doc,
-    reason = "the module's heading states it for all"
-)]
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
 
 use std::ffi::CStr;
 use std::ptr::null_mut;
@@ -83,11 +80,7 @@ unsafe fn in_dict(dict: Obj, name: Obj) -> Result<Obj, Raised> {
         if !value.is_null() {
             return Ok(new_ref(value));
         }
-        if capi::PyErr_Occurred().is_null() {
-            Ok(value)
-        } else {
-            Err(Raised)
-        }
+        if capi::PyErr_Occurred().is_null() { Ok(value) } else { Err(Raised) }
     }
 }
 
@@ -99,11 +92,7 @@ unsafe fn undefined(name: Obj) -> Obj {
         if text.is_null() {
             return null_mut();
         }
-        capi::PyErr_Format(
-            capi::PyExc_NameError,
-            c"name '%.200s' is not defined".as_ptr(),
-            text,
-        );
+        capi::PyErr_Format(capi::PyExc_NameError, c"name '%.200s' is not defined".as_ptr(), text);
         let exception = capi::PyErr_GetRaisedException();
         // The attribute only helps suggestions: its failure would not matter.
         if capi::PyErr_GivenExceptionMatches(exception, capi::PyExc_NameError) != 0
@@ -126,12 +115,7 @@ struct Namespaces {
 unsafe fn namespaces(frame: *mut Frame) -> Namespaces {
     let layout = layout::get();
     // SAFETY: a live frame.
-    unsafe {
-        Namespaces {
-            globals: read(frame, layout.frame_globals),
-            builtins: read(frame, layout.frame_builtins),
-        }
-    }
+    unsafe { Namespaces { globals: read(frame, layout.frame_globals), builtins: read(frame, layout.frame_builtins) } }
 }
 
 unsafe fn f_locals(frame: *mut Frame) -> Obj {
@@ -187,11 +171,7 @@ pub unsafe extern "C" fn load_name(frame: *mut Frame, name: Obj) -> Obj {
     unsafe {
         let locals = f_locals(frame);
         if locals.is_null() {
-            capi::PyErr_Format(
-                capi::PyExc_SystemError,
-                c"no locals when loading %R".as_ptr(),
-                name,
-            );
+            capi::PyErr_Format(capi::PyExc_SystemError, c"no locals when loading %R".as_ptr(), name);
             return null_mut();
         }
         let spaces = namespaces(frame);
@@ -214,11 +194,7 @@ pub unsafe extern "C" fn store_name(frame: *mut Frame, name: Obj, value: Obj) ->
     unsafe {
         let locals = f_locals(frame);
         if locals.is_null() {
-            capi::PyErr_Format(
-                capi::PyExc_SystemError,
-                c"no locals found when storing %R".as_ptr(),
-                name,
-            );
+            capi::PyErr_Format(capi::PyExc_SystemError, c"no locals found when storing %R".as_ptr(), name);
             return -1;
         }
         if type_of(locals) == type_ptr!(PyDict_Type) {
@@ -242,11 +218,7 @@ pub unsafe extern "C" fn import(frame: *mut Frame, name: Obj, level: Obj, fromli
             return null_mut();
         }
         let locals = f_locals(frame);
-        let locals = if locals.is_null() {
-            capi::none()
-        } else {
-            locals
-        };
+        let locals = if locals.is_null() { capi::none() } else { locals };
         let args = [name, spaces.globals, locals, fromlist, level];
         let module = capi::PyObject_Vectorcall(importer, args.as_ptr(), args.len(), null_mut());
         decref(importer);
@@ -281,9 +253,7 @@ pub unsafe extern "C" fn import_from(module: Obj, name: Obj) -> Obj {
         let Ok(package) = optional_attribute(module, dunder_name()) else {
             return null_mut();
         };
-        let value = match package.is_null()
-            || capi::PyType_IsSubtype(type_of(package), type_ptr!(PyUnicode_Type)) == 0
-        {
+        let value = match package.is_null() || capi::PyType_IsSubtype(type_of(package), type_ptr!(PyUnicode_Type)) == 0 {
             true => null_mut(),
             false => submodule(package, name),
         };
@@ -337,11 +307,7 @@ unsafe fn cannot_import(module: Obj, package: Obj, name: Obj) {
 unsafe fn stand_in(module: Obj, package: Obj) -> Obj {
     // SAFETY: live objects; the dict is the stand-in's own.
     unsafe {
-        let named = if package.is_null() {
-            dunder_name()
-        } else {
-            package
-        };
+        let named = if package.is_null() { dunder_name() } else { package };
         let copy = ffi::PyModule_NewObject(named);
         if copy.is_null() {
             return copy;
@@ -386,16 +352,13 @@ unsafe fn import_from_stand_in(stand_in: Obj, name: Obj) -> Result<(), Raised> {
     const FILE_INPUT: i32 = 257;
     // SAFETY: new references are dropped on every path; dicts are fresh.
     unsafe {
-        let importer =
-            capi::PyCFunction_NewEx((&raw const GIVE_SELF.0).cast_mut(), stand_in, null_mut());
+        let importer = capi::PyCFunction_NewEx((&raw const GIVE_SELF.0).cast_mut(), stand_in, null_mut());
         let builtins = capi::PyDict_New();
         let globals = capi::PyDict_New();
         let text = capi::PyUnicode_FromFormat(c"from m import %U".as_ptr(), name);
         let parts = [importer, builtins, globals, text];
         let mut result = null_mut();
-        if parts.iter().all(|p| !p.is_null())
-            && set(builtins, c"__import__", importer)
-            && set(globals, c"__builtins__", builtins)
+        if parts.iter().all(|p| !p.is_null()) && set(builtins, c"__import__", importer) && set(globals, c"__builtins__", builtins)
         {
             result = capi::PyRun_String(capi::PyUnicode_AsUTF8(text), FILE_INPUT, globals, globals);
         }

@@ -64,11 +64,7 @@ pub extern "C" fn float_floor_div(a: f64, b: f64) -> f64 {
         return 0f64.copysign(a / b);
     }
     let floor = quotient.floor();
-    if quotient - floor > 0.5 {
-        floor + 1.0
-    } else {
-        floor
-    }
+    if quotient - floor > 0.5 { floor + 1.0 } else { floor }
 }
 
 fn is_odd_integer(x: f64) -> bool {
@@ -112,11 +108,7 @@ fn power_of_floats(base: f64, exponent: f64) -> Option<f64> {
         return None;
     }
     let magnitude = base.abs();
-    let result = if magnitude == 1.0 {
-        1.0
-    } else {
-        finite_power(magnitude, exponent)?
-    };
+    let result = if magnitude == 1.0 { 1.0 } else { finite_power(magnitude, exponent)? };
     Some(if negative && odd { -result } else { result })
 }
 
@@ -174,11 +166,7 @@ mod tests {
     fn int_powers_agree_with_the_standard_library() {
         for base in -20i64..=20 {
             for exponent in 0..=70 {
-                assert_eq!(
-                    power(base, exponent),
-                    base.checked_pow(exponent as u32),
-                    "{base}**{exponent}"
-                );
+                assert_eq!(power(base, exponent), base.checked_pow(exponent as u32), "{base}**{exponent}");
             }
         }
     }
@@ -201,11 +189,7 @@ mod tests {
             (f64::INFINITY, 2.0, f64::NAN),
             (-1e-20, 3.0, 3.0),
         ] {
-            assert!(
-                same(float_mod(a, b), expected),
-                "{a} % {b} = {}",
-                float_mod(a, b)
-            );
+            assert!(same(float_mod(a, b), expected), "{a} % {b} = {}", float_mod(a, b));
         }
     }
 
@@ -225,11 +209,7 @@ mod tests {
             (f64::INFINITY, 2.0, f64::NAN),
             (1e308, 1e-308, f64::INFINITY),
         ] {
-            assert!(
-                same(float_floor_div(a, b), expected),
-                "{a} // {b} = {}",
-                float_floor_div(a, b)
-            );
+            assert!(same(float_floor_div(a, b), expected), "{a} // {b} = {}", float_floor_div(a, b));
         }
     }
 
@@ -242,10 +222,7 @@ mod tests {
         assert_eq!(p(-1.0, f64::INFINITY), Some(1.0));
         assert_eq!(p(0.5, f64::NEG_INFINITY), Some(f64::INFINITY));
         assert_eq!(p(f64::NEG_INFINITY, 3.0), Some(f64::NEG_INFINITY));
-        assert_eq!(
-            p(f64::NEG_INFINITY, -3.0).map(f64::to_bits),
-            Some((-0.0f64).to_bits())
-        );
+        assert_eq!(p(f64::NEG_INFINITY, -3.0).map(f64::to_bits), Some((-0.0f64).to_bits()));
         assert_eq!(p(-0.0, 3.0).map(f64::to_bits), Some((-0.0f64).to_bits()));
         assert_eq!(p(-0.0, 2.0).map(f64::to_bits), Some(0.0f64.to_bits()));
         assert_eq!(p(-8.0, 3.0), Some(-512.0));

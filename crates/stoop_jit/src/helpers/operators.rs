@@ -2,10 +2,7 @@
 //!
 //! # Safety
 //! Every helper here borrows live objects and needs the GIL; any Python code may run.
-#![allow(
-    clippy::missing_safety_doc,
-    reason = "the module's heading states it for all"
-)]
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
 
 use std::ptr::null_mut;
 
@@ -86,12 +83,7 @@ pub unsafe extern "C" fn unary(op: i32, a: Obj) -> Obj {
 /// An operator number outside its table: always a bug in the lowering.
 fn unknown() -> Obj {
     // SAFETY: the GIL is held by every helper's caller.
-    unsafe {
-        capi::PyErr_SetString(
-            capi::PyExc_SystemError,
-            c"Stoop: unknown operator number".as_ptr(),
-        )
-    };
+    unsafe { capi::PyErr_SetString(capi::PyExc_SystemError, c"Stoop: unknown operator number".as_ptr()) };
     null_mut()
 }
 
