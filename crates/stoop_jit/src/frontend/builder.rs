@@ -562,7 +562,9 @@ impl Builder<'_> {
 
     /// Ends the block with an inlined function's return; `value` is owned.
     pub(super) fn return_inlined(&mut self, value: Value) {
-        let (block, _) = self.lv.returns.expect("an inlined function has a place to return to");
+        let (block, result) = self.lv.returns.expect("an inlined function has a place to return to");
+        let example = self.examples.get(&value).copied();
+        self.examples.extend(example.map(|o| (result, o)));
         for k in 0..self.lv.locals.len() {
             let v = self.lv.locals[k];
             if self.lv.owns[k] && v != self.null {
