@@ -98,14 +98,14 @@ unsafe fn fill(f: Obj, positional: &[Obj], values: &[Obj], names: &[Obj], info: 
         }
         let defaults = inspect::function_defaults(f);
         let first_default = argcount - defaults.len().min(argcount);
-        for k in 0..argcount {
-            if slots[k].is_null() {
+        for (k, slot) in slots.iter_mut().enumerate().take(argcount) {
+            if slot.is_null() {
                 let d = k.checked_sub(first_default).and_then(|n| defaults.get(n))?;
-                slots[k] = capi::new_ref(*d);
+                *slot = capi::new_ref(*d);
             }
         }
-        for k in argcount..total {
-            if slots[k].is_null() {
+        for (k, slot) in slots.iter_mut().enumerate().take(total).skip(argcount) {
+            if slot.is_null() {
                 let kw = inspect::function_kwdefaults(f);
                 if kw.is_null() {
                     return None;
@@ -114,7 +114,7 @@ unsafe fn fill(f: Obj, positional: &[Obj], values: &[Obj], names: &[Obj], info: 
                 if d.is_null() {
                     return None;
                 }
-                slots[k] = capi::new_ref(d);
+                *slot = capi::new_ref(d);
             }
         }
     }

@@ -15,8 +15,6 @@ const GUARD_PATIENCE: u64 = 64;
 const TRIAL_PATIENCE: u64 = 8;
 /// Exits into code that had never run after which the region is compiled anew.
 const COLD_PATIENCE: u64 = 16;
-/// Exits after which a guard that fails at every third entry is given up.
-const OFTEN_PATIENCE: u64 = 6;
 /// Loop entries after which a region must have shown that it pays.
 const TRIAL_ENTRIES: u64 = 400;
 /// Nanoseconds a loop entry must last on average: entering and leaving cost about a fifth of it.

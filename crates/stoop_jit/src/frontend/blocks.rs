@@ -77,7 +77,7 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
     }
     let mut by_unit = BTreeMap::new();
     for &u in &leaders {
-        let Some(&first) = index.get(&u) else { return None };
+        let &first = index.get(&u)?;
         let mut k = first;
         let mut successors = Vec::new();
         loop {
