@@ -125,6 +125,8 @@ impl Walk {
                     self.learn(func, cond, want);
                 }
             }
+            Op::DecRef => self.drop_as(func, i, 0),
+            Op::StoreLocal => self.drop_as(func, i, 1),
             Op::IsNull => {
                 let r = self.root(func, func.inst(i).args[0]);
                 if self.is_not_null(func, r) {
@@ -141,6 +143,20 @@ impl Walk {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Lets a drop name its object by what a guard made of it, if dropping such an object runs no Python code.
+    fn drop_as(&mut self, func: &mut Function, i: Inst, operand: usize) {
+        let v = func.inst(i).args[operand];
+        if !func.ty(v).is_ref() || func.ty(v).drop_is_silent() {
+            return;
+        }
+        let r = self.root(func, v);
+        if let Some((_, known)) = self.facts.class.get(&r).copied().filter(|(b, _)| self.cfg.dominates(*b, self.at))
+            && func.ty(known).drop_is_silent()
+        {
+            func.inst_mut(i).args[operand] = known;
         }
     }
 

@@ -441,6 +441,11 @@ impl Builder<'_> {
         } else {
             self.void(Op::StoreLocal, &[new, old], Imm::Index(slot), None);
         }
+        if !self.examples.contains_key(&new) {
+            // Nothing is known of the value: most often a variable holds what it held when the code was looked at.
+            let example = self.env.example_local(slot);
+            self.examples.extend(example.map(|o| (new, o)));
+        }
         self.lv.locals[slot as usize] = new;
         self.dropped |= self.f.ty(old) != Type::Null;
     }
