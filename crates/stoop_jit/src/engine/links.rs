@@ -1,8 +1,8 @@
-//! Links: how compiled code calls functions that it knows by name.
+//! Links: how compiled code calls Python functions.
 //!
 //! One a function: a word that compiled callers load and call. It holds the entry of the function's compiled
-//! code while there is one, and otherwise goes through the function's vectorcall. A caller keeps the function
-//! alive, and so its link.
+//! code while there is one, and otherwise goes through the function's vectorcall. Callers that know the function
+//! have the word's address in their code, and keep the function alive, and so its link; others look it up.
 
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
@@ -11,14 +11,34 @@ use std::ffi::c_void;
 use stoop_cpython::capi::{self, Obj, PyThreadState, VectorcallFn};
 use stoop_cpython::inspect;
 
-struct Held(UnsafeCell<Option<HashMap<usize, Box<u64>>>>);
+/// A vectorcall that takes the thread state, or NULL, as a fifth argument.
+pub type LinkedFn = unsafe extern "C" fn(Obj, *const Obj, usize, Obj, *mut PyThreadState) -> Obj;
+
+const RECENT: usize = 512;
+
+struct Links {
+    /// By the function's address.
+    all: HashMap<usize, Box<u64>>,
+    /// Functions and what their links hold, for look-ups.
+    recent: [(usize, u64); RECENT],
+}
+
+struct Held(UnsafeCell<Option<Links>>);
 // SAFETY: every access is made with the GIL held, which orders them.
 unsafe impl Sync for Held {}
 static LINKS: Held = Held(UnsafeCell::new(None));
 
-fn links() -> &'static mut HashMap<usize, Box<u64>> {
+fn links() -> &'static mut Links {
     // SAFETY: the GIL is held; callers keep no reference over calls that come back here.
-    unsafe { (*LINKS.0.get()).get_or_insert_default() }
+    unsafe { (*LINKS.0.get()).get_or_insert_with(|| Links { all: HashMap::new(), recent: [(0, 0); RECENT] }) }
+}
+
+fn place(f: usize) -> usize {
+    (f >> 4) % RECENT
+}
+
+fn no_entry() -> u64 {
+    indirect as *const () as u64
 }
 
 /// The address of a function's link; `None` for other objects. `entry` is its entry's address, if it has one.
@@ -30,20 +50,50 @@ pub unsafe fn address(o: Obj, entry: impl FnOnce() -> Option<u64>) -> Option<u64
     if unsafe { capi::type_of(o) } != (&raw mut capi::PyFunction_Type).cast() {
         return None;
     }
-    let link = links().entry(o as usize).or_insert_with(|| Box::new(entry().unwrap_or(indirect as *const () as u64)));
+    let link = links().all.entry(o as usize).or_insert_with(|| Box::new(entry().unwrap_or_else(no_entry)));
     Some(&raw const **link as u64)
 }
 
 /// Makes a function's link lead to its entry, or to its vectorcall.
 pub fn lead(f: Obj, entry: Option<u64>) {
-    if let Some(link) = links().get_mut(&(f as usize)) {
-        **link = entry.unwrap_or(indirect as *const () as u64);
+    let l = links();
+    let target = entry.unwrap_or_else(no_entry);
+    match l.all.get_mut(&(f as usize)) {
+        Some(link) => **link = target,
+        None if entry.is_some() => {
+            l.all.insert(f as usize, Box::new(target));
+        }
+        None => {}
     }
+    let recent = &mut l.recent[place(f as usize)];
+    if recent.0 == f as usize {
+        recent.1 = target;
+    }
+}
+
+/// How to call a function right now.
+///
+/// # Safety
+/// A live function, the GIL held.
+#[inline]
+pub unsafe fn target(f: Obj) -> LinkedFn {
+    let l = links();
+    let recent = &mut l.recent[place(f as usize)];
+    if recent.0 != f as usize {
+        *recent = (f as usize, l.all.get(&(f as usize)).map_or_else(no_entry, |link| **link));
+    }
+    // SAFETY: links hold entries and `indirect`.
+    unsafe { std::mem::transmute::<u64, LinkedFn>(recent.1) }
 }
 
 /// A function is about to be freed.
 pub fn forget(f: Obj) {
-    links().remove(&(f as usize));
+    let l = links();
+    l.all.remove(&(f as usize));
+    let recent = &mut l.recent[place(f as usize)];
+    if recent.0 == f as usize {
+        *recent = (0, 0);
+    }
 }
 
 /// A call through the function's own vectorcall.

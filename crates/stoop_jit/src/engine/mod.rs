@@ -8,7 +8,7 @@ mod entry;
 mod environment;
 mod exits;
 mod invariants;
-mod links;
+pub(crate) mod links;
 mod nested;
 mod policy;
 pub mod record;

@@ -18,6 +18,10 @@ use super::ffi;
 pub unsafe extern "C" fn call(callable: Obj, args: *const Obj, count: i64, names: Obj) -> Obj {
     // SAFETY: the caller's array has `count` objects and a free place before.
     unsafe {
+        if names.is_null() && type_of(callable) == type_ptr!(PyFunction_Type) {
+            let target = crate::engine::links::target(callable);
+            return target(callable, args, count as usize | VECTORCALL_ARGUMENTS_OFFSET, names, null_mut());
+        }
         let keywords: usize = if names.is_null() { 0 } else { read(names, layout::get().ob_size) };
         let positional = (count as usize & !VECTORCALL_ARGUMENTS_OFFSET) - keywords;
         capi::PyObject_Vectorcall(callable, args, positional | VECTORCALL_ARGUMENTS_OFFSET, names)

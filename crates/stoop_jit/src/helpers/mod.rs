@@ -6,7 +6,8 @@
 //! - [`numbers`]: arithmetic on unboxed values, without Python;
 //! - [`boxes`]: boxing, and writing unboxed values into slots that hold boxes;
 //! - [`operators`]: operators, slices, formatting;
-//! - [`names`]: attributes, globals, imports;
+//! - [`attributes`]: attributes, by what was found before;
+//! - [`names`]: globals, imports, and the rest about attributes;
 //! - [`calls`]: calls and functions;
 //! - [`containers`]: iteration, displays, updates.
 //!
@@ -18,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use stoop_codegen::runtime::Helper;
 use stoop_cpython::capi;
 
+pub mod attributes;
 pub mod boxes;
 pub mod calls;
 pub mod containers;
@@ -62,9 +64,9 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PyDelItem => capi::PyObject_DelItem as *const () as usize,
         Helper::PyGetSlice => operators::get_slice as *const () as usize,
         Helper::PySetSlice => operators::set_slice as *const () as usize,
-        Helper::PyLoadAttr => capi::PyObject_GetAttr as *const () as usize,
-        Helper::PyLoadMethod => names::load_method as *const () as usize,
-        Helper::PyStoreAttr => capi::PyObject_SetAttr as *const () as usize,
+        Helper::PyLoadAttr => attributes::load_attr as *const () as usize,
+        Helper::PyLoadMethod => attributes::load_method as *const () as usize,
+        Helper::PyStoreAttr => attributes::store_attr as *const () as usize,
         Helper::PyDelAttr => names::del_attr as *const () as usize,
         Helper::PyLoadGlobal => names::load_global as *const () as usize,
         Helper::PyStoreGlobal => names::store_global as *const () as usize,

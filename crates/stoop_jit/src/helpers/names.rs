@@ -33,18 +33,6 @@ interned! {
     name_attribute c"name";
 }
 
-/// The unbound method, with `*slf` the object, where the attribute is a method of the type; else the bound
-/// attribute, with `*slf` NULL.
-pub unsafe extern "C" fn load_method(o: Obj, name: Obj, slf: *mut Obj) -> Obj {
-    let mut method = null_mut();
-    // SAFETY: the caller's objects and place.
-    unsafe {
-        let unbound = capi::_PyObject_GetMethod(o, name, &mut method);
-        slf.write(if unbound == 1 { o } else { null_mut() });
-    }
-    method
-}
-
 /// `del o.name`.
 pub unsafe extern "C" fn del_attr(o: Obj, name: Obj) -> i32 {
     // SAFETY: the caller's objects; NULL deletes.

@@ -1,0 +1,286 @@
+//! Attributes of objects whose class is not known: by a table of what was found before.
+//!
+//! A row is about a class (by its version, which every change of the class or its bases replaces) and a name. Rows
+//! are guesses about where things lie, checked where the version does not vouch for them; whatever has no row goes
+//! through the object's own protocol.
+//!
+//! # Safety
+//! Every helper here borrows live objects and needs the GIL.
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
+
+use std::cell::UnsafeCell;
+use std::ptr::null_mut;
+
+use stoop_cpython::capi::{self, Obj, decref, incref, new_ref, type_of, xdecref};
+use stoop_cpython::layout::{self, flags, read, write};
+use stoop_cpython::type_ptr;
+
+/// Where an attribute is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Ask the object.
+    Elsewhere,
+    /// Among the inline values, at this index.
+    Inline(u32),
+    /// The object is a class, and its own or a base's has it: a second table knows.
+    OfClass,
+    /// It is this object. (A class keeps it alive while it has the version.)
+    Value(Obj),
+    /// In a slot of the object, at this offset.
+    Slot(i32),
+    /// It is a method of the class, and instances have no attributes.
+    Method(Obj),
+    /// It is a method of the class, and its name was not among the instances' names when there were so many.
+    MethodUnless(Obj, i64),
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    version: u32,
+    /// With a reference of its own: the address alone might become another name's.
+    name: Obj,
+    place: Place,
+}
+
+const ROWS: usize = 1024;
+
+/// One table a kind of access.
+struct Table(UnsafeCell<[Row; ROWS]>);
+// SAFETY: every access is made with the GIL held, which orders them.
+unsafe impl Sync for Table {}
+
+const EMPTY: Row = Row { version: 0, name: null_mut(), place: Place::Elsewhere };
+static LOADS: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
+static CLASSES: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
+static METHODS: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
+static STORES: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
+
+impl Table {
+    /// Where a class has an attribute, if that is known; `find` says where, if not. `None` for classes without version.
+    #[inline]
+    unsafe fn place(&self, class: Obj, name: Obj, find: unsafe fn(Obj, Obj) -> Place) -> Option<Place> {
+        // SAFETY: live objects; nobody else touches the table meanwhile.
+        unsafe {
+            let version: u32 = read(class, layout::get().tp_version_tag);
+            let at = (version as usize).wrapping_mul(0x9e37_79b1) ^ (name as usize >> 4);
+            let row = self.0.get().cast::<Row>().add(at % ROWS);
+            if (*row).version == version && (*row).name == name {
+                return Some((*row).place);
+            }
+            let place = find(class, name);
+            if version != 0 && version == read::<u32, _>(class, layout::get().tp_version_tag) {
+                let old = (*row).name;
+                row.write(Row { version, name: new_ref(name), place });
+                xdecref(old);
+                return Some(place);
+            }
+            None
+        }
+    }
+}
+
+/// The address of an object's inline values, if it has them and they count.
+#[inline]
+unsafe fn inline_values(o: Obj) -> Option<*mut Obj> {
+    let l = layout::get();
+    // SAFETY: asked only for classes whose instances may have inline values.
+    unsafe {
+        match l.values_valid {
+            None => {
+                let word: usize = read(o, l.managed_dict);
+                (word & 1 != 0).then(|| (word + 1 + l.values_first as usize) as *mut Obj)
+            }
+            Some(valid) => {
+                let values = o.cast::<u8>().offset(read::<isize, _>(type_of(o), l.tp_basicsize));
+                (values.offset(valid as isize).read() != 0).then(|| values.offset(l.values_first as isize).cast())
+            }
+        }
+    }
+}
+
+/// Whether the object has no dict beside its inline values: who holds the dict may watch it.
+#[inline]
+unsafe fn has_no_dict(o: Obj) -> bool {
+    let l = layout::get();
+    // SAFETY: as for `inline_values`; on 3.12 the tagged word tells.
+    unsafe { l.values_valid.is_none() || read::<usize, _>(o, l.managed_dict) == 0 }
+}
+
+/// The names of a class's instances' inline values: first entry, and how many.
+unsafe fn names(ty: Obj) -> Option<(*mut u8, i64)> {
+    const SPLIT: u8 = 2;
+    let l = layout::get();
+    // SAFETY: a heap type; its cached keys are NULL or a key table.
+    unsafe {
+        let type_flags: u64 = read(ty, l.tp_flags);
+        let wanted = if l.values_valid.is_some() { flags::INLINE_VALUES } else { flags::MANAGED_DICT };
+        if type_flags & wanted == 0 || type_flags & flags::HEAP == 0 {
+            return None;
+        }
+        let keys: *mut u8 = read(ty, l.ht_cached_keys);
+        if keys.is_null() || read::<u8, _>(keys, l.keys_kind) != SPLIT {
+            return None;
+        }
+        let table = 1usize << read::<u8, _>(keys, l.keys_log2_index_bytes);
+        Some((keys.offset(l.keys_indices as isize).add(table), read(keys, l.keys_nentries)))
+    }
+}
+
+unsafe fn index_of(ty: Obj, name: Obj) -> Option<u32> {
+    let l = layout::get();
+    // SAFETY: the entries are those of the class's own keys, whose names are interned, as ours is.
+    unsafe {
+        let (first, count) = names(ty)?;
+        (0..count as usize)
+            .find(|k| read::<Obj, _>(first.add(k * l.unicode_entry_size as usize), l.unicode_entry_key) == name)
+            .map(|k| k as u32)
+    }
+}
+
+/// The offset of a slot (`__slots__`), if that is what a class attribute is.
+unsafe fn slot_of(ty: Obj, descriptor: Obj, writing: bool) -> Option<i32> {
+    const OBJECT_EX: i32 = 16;
+    const READ_ONLY: i32 = 1;
+    let l = layout::get();
+    // SAFETY: a member descriptor has a PyMemberDef: name, type, offset, flags.
+    unsafe {
+        if type_of(descriptor) != type_ptr!(PyMemberDescr_Type) || capi::PyType_IsSubtype(ty, read(descriptor, l.descr_type)) == 0
+        {
+            return None;
+        }
+        let member: *mut u8 = read(descriptor, l.memberdescr_member);
+        let (kind, offset, member_flags): (i32, isize, i32) = (read(member, 8), read(member, 16), read(member, 24));
+        let allowed = if writing { member_flags & READ_ONLY == 0 } else { member_flags & !READ_ONLY == 0 };
+        (kind == OBJECT_EX && allowed).then_some(offset as i32)
+    }
+}
+
+unsafe fn find_load(ty: Obj, name: Obj) -> Place {
+    let l = layout::get();
+    // SAFETY: a live type; looking up in it runs no Python code for interned names.
+    unsafe {
+        let descriptor = capi::_PyType_Lookup(ty, name);
+        let getattro: usize = read(ty, l.tp_getattro);
+        if getattro == read(type_ptr!(PyType_Type), l.tp_getattro) && descriptor.is_null() {
+            return Place::OfClass;
+        }
+        if getattro != capi::PyObject_GenericGetAttr as *const () as usize {
+            return Place::Elsewhere;
+        }
+        if !descriptor.is_null() && read::<usize, _>(type_of(descriptor), l.tp_descr_set) != 0 {
+            return slot_of(ty, descriptor, false).map_or(Place::Elsewhere, Place::Slot);
+        }
+        index_of(ty, name).map_or(Place::Elsewhere, Place::Inline)
+    }
+}
+
+unsafe fn find_in_class(class: Obj, name: Obj) -> Place {
+    let l = layout::get();
+    // SAFETY: as above.
+    unsafe {
+        let value = capi::_PyType_Lookup(class, name);
+        let itself = !value.is_null()
+            && (type_of(value) == type_ptr!(PyFunction_Type) || read::<usize, _>(type_of(value), l.tp_descr_get) == 0);
+        if itself { Place::Value(value) } else { Place::Elsewhere }
+    }
+}
+
+unsafe fn find_store(ty: Obj, name: Obj) -> Place {
+    let l = layout::get();
+    // SAFETY: as above.
+    unsafe {
+        if read::<usize, _>(ty, l.tp_setattro) != capi::PyObject_GenericSetAttr as *const () as usize {
+            return Place::Elsewhere;
+        }
+        let descriptor = capi::_PyType_Lookup(ty, name);
+        if !descriptor.is_null() && read::<usize, _>(type_of(descriptor), l.tp_descr_set) != 0 {
+            return slot_of(ty, descriptor, true).map_or(Place::Elsewhere, Place::Slot);
+        }
+        index_of(ty, name).map_or(Place::Elsewhere, Place::Inline)
+    }
+}
+
+unsafe fn find_method(ty: Obj, name: Obj) -> Place {
+    let l = layout::get();
+    // SAFETY: as above.
+    unsafe {
+        if read::<usize, _>(ty, l.tp_getattro) != capi::PyObject_GenericGetAttr as *const () as usize {
+            return Place::Elsewhere;
+        }
+        let method = capi::_PyType_Lookup(ty, name);
+        if method.is_null() || read::<u64, _>(type_of(method), l.tp_flags) & flags::METHOD_DESCRIPTOR == 0 {
+            return Place::Elsewhere;
+        }
+        if let Some((_, count)) = names(ty) {
+            return if index_of(ty, name).is_none() { Place::MethodUnless(method, count) } else { Place::Elsewhere };
+        }
+        let has_dict = read::<isize, _>(ty, l.tp_dictoffset) != 0 || read::<u64, _>(ty, l.tp_flags) & flags::MANAGED_DICT != 0;
+        if has_dict { Place::Elsewhere } else { Place::Method(method) }
+    }
+}
+
+/// `o.name`.
+pub unsafe extern "C" fn load_attr(o: Obj, name: Obj) -> Obj {
+    // SAFETY: places are those of the object's class.
+    unsafe {
+        let value = match LOADS.place(type_of(o), name, find_load) {
+            Some(Place::OfClass) => match CLASSES.place(o, name, find_in_class) {
+                Some(Place::Value(value)) => value,
+                _ => null_mut(),
+            },
+            Some(Place::Inline(k)) => inline_values(o).map_or(null_mut(), |v| *v.add(k as usize)),
+            Some(Place::Slot(offset)) => read(o, offset),
+            _ => null_mut(),
+        };
+        if value.is_null() {
+            return capi::PyObject_GetAttr(o, name);
+        }
+        incref(value);
+        value
+    }
+}
+
+/// The unbound method, with `*slf` the object, where the attribute is a method of the type; else the bound
+/// attribute, with `*slf` NULL.
+pub unsafe extern "C" fn load_method(o: Obj, name: Obj, slf: *mut Obj) -> Obj {
+    // SAFETY: the caller's objects and place.
+    unsafe {
+        let found = match METHODS.place(type_of(o), name, find_method) {
+            Some(Place::Method(method)) => method,
+            Some(Place::MethodUnless(method, count))
+                if inline_values(o).is_some() && names(type_of(o)).is_some_and(|n| n.1 == count) =>
+            {
+                method
+            }
+            _ => null_mut(),
+        };
+        if !found.is_null() {
+            slf.write(o);
+            incref(found);
+            return found;
+        }
+        let mut method = null_mut();
+        let unbound = capi::_PyObject_GetMethod(o, name, &mut method);
+        slf.write(if unbound == 1 { o } else { null_mut() });
+        method
+    }
+}
+
+/// `o.name = value`.
+pub unsafe extern "C" fn store_attr(o: Obj, name: Obj, value: Obj) -> i32 {
+    // SAFETY: as above. A value that was not there before is left to the object: the order of names is kept.
+    unsafe {
+        let place = match STORES.place(type_of(o), name, find_store) {
+            Some(Place::Inline(k)) if has_no_dict(o) => inline_values(o).map_or(null_mut(), |v| v.add(k as usize)),
+            Some(Place::Slot(offset)) => o.cast::<u8>().offset(offset as isize).cast::<Obj>(),
+            _ => null_mut(),
+        };
+        if place.is_null() || (*place).is_null() {
+            return capi::PyObject_SetAttr(o, name, value);
+        }
+        let old = *place;
+        write(place, 0, new_ref(value));
+        decref(old);
+        0
+    }
+}
