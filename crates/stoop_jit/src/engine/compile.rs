@@ -24,6 +24,7 @@ use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
 use super::{entry, exits, registry, totals};
 use crate::frontend::{self, Entry};
+use crate::reasons::Refusal;
 
 /// What a compilation needs of the process; made once.
 pub struct Shared {
@@ -175,15 +176,16 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
                 assumptions: Vec::new(),
                 at_loop: entry != Entry::Function,
             };
-            let built = build(&info, entry, &mut live);
+            // A bug in the front end or a pass must not take the program down.
+            let built = catch(|| build(&info, entry, &mut live)).and_then(|b| b.map_err(|e| e.to_string()));
             record.consts.append(&mut live.keep);
             record.assumptions = std::mem::take(&mut live.assumptions);
             let Ok(b) = &built else { break built };
-            let banned = need_frames(b);
-            if banned.is_empty() {
-                break built;
+            match catch(|| need_frames(b)) {
+                Ok(banned) if banned.is_empty() => break built,
+                Ok(banned) => no_inline.extend(banned),
+                Err(e) => break Err(e),
             }
-            no_inline.extend(banned);
         };
         registry::state(code).no_inline = no_inline;
         record.assumptions.sort();
@@ -195,7 +197,7 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             }
             Err(e) => {
                 registry::retire(Some(record));
-                return Err(e.to_string());
+                return Err(e);
             }
         };
         record.entry_slots = entry_slots(&func);
@@ -206,6 +208,11 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
         capi::xincref(function);
         Ok(Job { code, record, func, function, name_objects, links, fresh, units: info, started, want_text })
     }
+}
+
+/// Runs a part of the compiler; a panic in it is a refusal.
+fn catch<T>(part: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)).map_err(|_| Refusal::Bug.into())
 }
 
 /// Builds a region, peeling what needs it: what one loop's variables settle to decides what another's do.
@@ -297,7 +304,9 @@ fn entry_slots(f: &Function) -> HashMap<Inst, u32> {
 pub fn finish(job: &Job, shared: &Shared) -> Output {
     let mut func = job.func.clone();
     let mut texts = Vec::new();
-    optimise(&mut func, shared, job.want_text, &mut texts);
+    if let Err(e) = catch(|| optimise(&mut func, shared, job.want_text, &mut texts)) {
+        return Output { compiled: Err(e), call: None, func, texts };
+    }
     let unit_address = |code: u32, unit: u32| {
         let info = if code == 0 { &job.units } else { &job.record.inlined[code as usize - 1].code };
         let first = (info.code as u64).wrapping_add(stoop_cpython::layout::get().co_code_adaptive as u64);
@@ -328,9 +337,7 @@ pub fn finish(job: &Job, shared: &Shared) -> Output {
         optimise: true,
         want_text: job.want_text,
     };
-    let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cranelift::compile(&request)))
-        .map_err(|_| "the code generator failed (a bug in Stoop)".to_owned())
-        .and_then(|r| r.map_err(|e| e.to_string()));
+    let compiled = catch(|| cranelift::compile(&request)).and_then(|r| r.map_err(|e| e.to_string()));
     if let (true, Ok(c)) = (job.want_text, &compiled) {
         texts.extend(c.clif.clone().map(|t| ("clif".to_owned(), t)));
         texts.extend(c.asm.clone().map(|t| ("asm".to_owned(), t)));
@@ -372,7 +379,7 @@ fn call_code(job: &Job, shared: &Shared) -> Option<Vec<u8>> {
         thread: capi::PyThreadState_Get as *const () as u64,
         dealloc: crate::helpers::address(Helper::Dealloc)?,
     };
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile_entry(&request))).ok()?.ok()
+    catch(|| compile_entry(&request)).ok()?.ok()
 }
 
 fn optimise(func: &mut Function, shared: &Shared, want_text: bool, texts: &mut Vec<(String, String)>) {

@@ -664,6 +664,12 @@ impl Builder<'_> {
         if !merges {
             return (block, Vec::new());
         }
+        if !self.fits(&key) {
+            let from = self.cur;
+            self.cur = self.f.add_block();
+            self.exit(unit, "stack");
+            return (std::mem::replace(&mut self.cur, from), Vec::new());
+        }
         if self.lv.position.get(&self.lv.here).is_some_and(|h| *h >= self.lv.position[&unit]) {
             self.back_edges.insert((self.cur, block));
         }
@@ -675,6 +681,16 @@ impl Builder<'_> {
             }
         }
         (block, args)
+    }
+
+    /// Whether a block's parameters can take the present stack: where the one has NULL, so has the other.
+    fn fits(&self, key: &Key) -> bool {
+        let there = &self.lv.starts[key].stack;
+        let one = |(a, b): (&Item, &Item)| {
+            let may_be_null = self.f.ty(a.value) == Type::MaybeNull;
+            self.is_null(*a) == self.is_null(*b) && (may_be_null || self.is_null(*a) || self.f.ty(b.value) != Type::MaybeNull)
+        };
+        there.len() == self.lv.stack.len() && there.iter().zip(&self.lv.stack).all(one)
     }
 
     /// Whether the block being translated is the header of a peeled loop, in the copy for the first iteration.

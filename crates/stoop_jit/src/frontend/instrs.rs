@@ -448,12 +448,14 @@ fn ret(b: &mut Builder<'_>, x: Item) {
 /// A comprehension's variable: what it held goes on the stack, possibly as NULL.
 fn load_fast_and_clear(b: &mut Builder<'_>, i: &Instr) {
     let v = b.lv.locals[i.arg as usize];
+    // The next time round an enclosing loop it may be set: not the constant NULL.
+    let aside = b.op(Op::RefCast, &[v], Imm::None, Type::MaybeNull, None);
     if b.f.ty(v) == Type::Null {
-        b.push_null();
+        b.push_owned(aside);
         return;
     }
     b.void(Op::IncRef, &[v], Imm::None, None);
-    b.push_owned(v);
+    b.push_owned(aside);
     let null = b.null().value;
     b.store_local(i.arg, null);
 }
