@@ -47,9 +47,16 @@ def enable(**options):
 
     Keyword arguments are options by name; `stoop.options_table()` lists them.
     An unknown option is a `ValueError` that names the nearest known one.
-    Switching it on again with the same options does nothing.
+    Switching it on again with the same options does nothing. Where it can't be
+    switched on at all (another optimiser has the monitoring tool, say), a
+    `RuntimeWarning` says why and the program runs on, interpreted.
     """
-    _stoop.enable(options)
+    try:
+        _stoop.enable(options)
+    except RuntimeError as error:
+        import warnings
+
+        warnings.warn(f"stoop stays off: {error}", RuntimeWarning, stacklevel=2)
 
 
 def disable():

@@ -120,7 +120,9 @@ def both(tmp_path, text, status=0, timeout=60, flags=(), **options):
     # Compiled only when asked for: once, with feedback.
     options = json.dumps({"threshold": 1_000_000, **options})
     stoop = python(*flags, str(program), timeout=timeout, PROBE_OUT=str(out), PROBE_OPTIONS=options)
-    assert (stoop.returncode, stoop.stdout, stoop.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+    assert (stoop.returncode, stoop.stdout, stoop.stderr) == (plain.returncode, plain.stdout, plain.stderr), (
+        f"under Stoop {stoop.returncode}:\n{stoop.stdout}{stoop.stderr}\nplain {plain.returncode}:\n{plain.stdout}{plain.stderr}"
+    )
     record = (
         json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"answers": {}, "entries": {}, "functions": []}
     )

@@ -139,6 +139,21 @@ pub unsafe fn frame_object(frame: *mut Frame) -> Obj {
     unsafe { read(frame, layout::get().frame_object) }
 }
 
+/// Lets a frame's object go that nobody but the frame holds: whoever asks next gets a new one.
+///
+/// # Safety
+/// See the module; no tool is active (the object may carry a trace function).
+pub unsafe fn forget_object(frame: *mut Frame) {
+    // SAFETY: an object with one reference is known to its frame only; freeing it leaves the frame as it is.
+    unsafe {
+        let object = frame_object(frame);
+        if !object.is_null() && (*object).ob_refcnt == 1 {
+            write(frame, layout::get().frame_object, std::ptr::null_mut::<c_void>());
+            decref(object);
+        }
+    }
+}
+
 /// The slots: locals, cells, free variables, then the operand stack.
 ///
 /// # Safety

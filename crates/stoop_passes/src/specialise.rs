@@ -316,7 +316,9 @@ impl Specialiser {
                 _ => {}
             }
         }
-        if self.ty(f, src) != Type::MaybeNull && self.ty(f, src) != Type::Null && f.ty(old) == Type::Obj {
+        let is_known = !matches!(self.ty(f, src), Type::MaybeNull | Type::Null);
+        // What a comprehension puts aside is cast the other way: nothing is lost by knowing more.
+        if is_known && f.ty(old) == Type::Obj || f.ty(old) == Type::MaybeNull {
             self.replace[old.index()] = Some(src);
             return;
         }

@@ -31,7 +31,9 @@ fn code_of(function: &Bound<'_, PyAny>) -> PyResult<Obj> {
 mod _stoop {
     use super::*;
     #[pymodule_export]
-    use super::{compile, dis, disable, dump_native, enable, info, is_enabled, never, options, options_table, stats_row};
+    use super::{
+        compile, decode_text, dis, disable, dump_native, enable, info, is_enabled, never, options, options_table, stats_row,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -117,4 +119,12 @@ fn dump_native(function: &Bound<'_, PyAny>, path: &str) -> PyResult<()> {
     // SAFETY: the GIL is held.
     let file = unsafe { dump::object_file(code_of(function)?) }.map_err(PyRuntimeError::new_err)?;
     std::fs::write(path, file).map_err(|e| PyOSError::new_err(format!("{path}: {e}")))
+}
+
+/// A code object as decoded, an instruction a line: for tests against `dis`.
+#[pyfunction(name = "_decode_text")]
+fn decode_text(code: &Bound<'_, PyAny>) -> PyResult<String> {
+    let code = code.cast::<pyo3::types::PyCode>()?;
+    // SAFETY: a live code object, the GIL held.
+    Ok(unsafe { stoop_cpython::decode::decode_text(raw(code.as_any())) })
 }

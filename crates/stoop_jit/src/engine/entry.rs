@@ -246,6 +246,7 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         if frame::stacktop(fr) != base + depth as i32 {
             return Answer::Go;
         }
+        frame::forget_object(fr);
         frame::set_stacktop(fr, base);
         let saved = frame::native_begin(ts);
         r.entries += 1;

@@ -279,8 +279,16 @@ impl Environment for Live<'_> {
         self.known(capi::none())
     }
 
-    fn describe(&mut self, address: u64) -> Known {
-        self.known(address as Obj)
+    fn type_attribute(&mut self, example: Option<u64>, version: u32, name_index: u32) -> Option<Known> {
+        let name = self.info.names[name_index as usize];
+        // SAFETY: examples and built-in types are alive; the look-up goes along the type's bases and runs no code.
+        unsafe {
+            let of_example = example.map(|o| capi::type_of(o as Obj));
+            let built_in = inspect::builtin_types().into_iter().map(|(_, t)| t);
+            let ty = of_example.into_iter().chain(built_in).find(|t| objects::type_version(*t) == version)?;
+            let found = capi::_PyType_Lookup(ty, name);
+            (!found.is_null() && objects::type_version(ty) == version).then(|| self.known(found))
+        }
     }
 
     fn is_generic(&self, unit: u32) -> bool {

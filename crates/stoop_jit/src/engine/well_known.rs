@@ -12,6 +12,8 @@ struct Row {
 }
 
 static TABLE: OnceLock<Vec<Row>> = OnceLock::new();
+/// `math.sqrt`, once the program has imported `math`.
+static SQRT: OnceLock<usize> = OnceLock::new();
 
 /// Attributes to look up: module, attribute (a dot goes through a class).
 const NAMES: &[(&str, &str, &str)] = &[
@@ -27,7 +29,6 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "isinstance", "builtins.isinstance"),
     ("builtins", "min", "builtins.min"),
     ("builtins", "max", "builtins.max"),
-    ("math", "sqrt", "math.sqrt"),
     ("builtins", "list.append", "list.append"),
     ("builtins", "list.pop", "list.pop"),
     ("builtins", "list.insert", "list.insert"),
@@ -36,7 +37,7 @@ const NAMES: &[(&str, &str, &str)] = &[
 /// Looks the objects up. Called when the engine starts, before any user code can have changed them in its sight.
 ///
 /// # Safety
-/// The GIL is held. Imports `builtins` and, where it is a built-in or installed module, `math`.
+/// The GIL is held.
 pub unsafe fn start() {
     TABLE.get_or_init(|| NAMES.iter().filter_map(|(m, attr, name)| Some(Row { name, address: find(m, attr)? })).collect());
 }
@@ -64,7 +65,22 @@ fn find(module: &str, attr: &str) -> Option<usize> {
 
 /// The name of a well-known object.
 pub fn name_of(o: Obj) -> Option<&'static str> {
-    TABLE.get()?.iter().find(|r| r.address == o as usize).map(|r| r.name)
+    let found = TABLE.get()?.iter().find(|r| r.address == o as usize).map(|r| r.name);
+    found.or_else(|| (sqrt()? == o as usize).then_some("math.sqrt"))
+}
+
+/// The address of `math.sqrt`, if the program has imported `math`: the engine imports nothing of its own.
+fn sqrt() -> Option<usize> {
+    if let Some(a) = SQRT.get() {
+        return Some(*a);
+    }
+    // SAFETY: the GIL is held; `sys.modules` is an exact dict.
+    let loaded = unsafe { capi::PyDict_GetItemString(capi::PyImport_GetModuleDict(), c"math".as_ptr()) };
+    if loaded.is_null() {
+        return None;
+    }
+    let address = find("math", "sqrt")?;
+    Some(*SQRT.get_or_init(|| address))
 }
 
 /// The name of the well-known method with this `PyMethodDef`, for built-in methods that are bound already.

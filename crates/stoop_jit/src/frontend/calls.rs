@@ -219,12 +219,13 @@ pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
         return false;
     }
     let obj = b.peek(0);
-    let (descr, version, keys) = match i.feedback {
-        Feedback::MethodNoDict { type_version, descr } => (descr, type_version, None),
-        Feedback::MethodWithValues { type_version, keys_version, descr } => (descr, type_version, Some(keys_version)),
+    let (version, keys) = match i.feedback {
+        Feedback::MethodNoDict { type_version, .. } => (type_version, None),
+        Feedback::MethodWithValues { type_version, keys_version, .. } => (type_version, Some(keys_version)),
         _ => return false,
     };
-    let k = b.env.describe(descr as u64);
+    let example = b.examples.get(&obj.value).copied();
+    let Some(k) = b.env.type_attribute(example, version, i.arg) else { return false };
     let st = b.state(i.unit);
     let g = if k.text.starts_with("list.") {
         b.op(Op::GuardClass, &[obj.value], Imm::None, Type::Exact(Class::List), Some(st))

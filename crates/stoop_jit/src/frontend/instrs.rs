@@ -116,6 +116,8 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         return Ok(true);
     }
     match i.op {
+        // Where the interpreter serves the eval breaker at a call's start, so does compiled code.
+        O::Resume if b.lv.entry == Entry::Function && !b.lv.is_inlined() && i.arg & 3 == 0 => poll(b, i),
         O::Nop | O::Resume | O::EndFor => {}
         O::LoadFast | O::LoadFastCheck => {
             let mut v = b.lv.locals[i.arg as usize];
@@ -266,10 +268,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             return Ok(true);
         }
         O::JumpBackward => {
-            let st = b.state(i.unit);
-            b.void(Op::Poll, &[], Imm::None, Some(st));
-            // Whoever had the GIL meanwhile may have broken an assumption.
-            b.void(Op::CheckValid, &[], Imm::None, Some(st));
+            poll(b, i);
             b.go(target(i));
             return Ok(true);
         }
@@ -430,6 +429,13 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         _ => unreachable!("is_translated lists what is handled here"),
     }
     Ok(false)
+}
+
+fn poll(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    b.void(Op::Poll, &[], Imm::None, Some(st));
+    // Whoever had the GIL meanwhile may have broken an assumption.
+    b.void(Op::CheckValid, &[], Imm::None, Some(st));
 }
 
 fn target(i: &Instr) -> u32 {
@@ -783,21 +789,22 @@ fn format_value(b: &mut Builder<'_>, i: &Instr) -> Result<bool, BuildError> {
 
 /// An attribute found on the class, not on the instance: a constant while the type's version stands. Whether it was one.
 fn class_value(b: &mut Builder<'_>, i: &Instr) -> bool {
-    let (version, keys, value) = match i.feedback {
-        Feedback::NonDescriptorWithValues { type_version, keys_version, value } => (type_version, Some(keys_version), value),
-        Feedback::NonDescriptorNoDict { type_version, value } => (type_version, None, value),
+    let (version, keys) = match i.feedback {
+        Feedback::NonDescriptorWithValues { type_version, keys_version, .. } => (type_version, Some(keys_version)),
+        Feedback::NonDescriptorNoDict { type_version, .. } => (type_version, None),
         _ => return false,
     };
     if b.env.is_generic(i.unit) {
         return false;
     }
+    let example = b.examples.get(&b.peek(0).value).copied();
+    let Some(k) = b.env.type_attribute(example, version, i.arg) else { return false };
     let st = b.state(i.unit);
     let x = b.pop();
     let o = b.op(Op::GuardVersion, &[x.value], Imm::None, Type::Heap(version), Some(st));
     if let Some(keys) = keys {
         b.void(Op::GuardKeys, &[o], Imm::Int(keys.into()), Some(st));
     }
-    let k = b.env.describe(value as u64);
     let v = b.known(k);
     b.drop_item(x);
     b.push_const(v);

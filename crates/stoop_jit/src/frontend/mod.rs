@@ -39,8 +39,9 @@ pub trait Environment {
     fn module_attribute(&mut self, module: u64, name_index: u32) -> Option<Known>;
     /// `None`.
     fn none(&mut self) -> Known;
-    /// Describes any object, keeping it alive.
-    fn describe(&mut self, address: u64) -> Known;
+    /// What an attribute of that name is on the type with that version, if such a type is known to live: the
+    /// interpreter's own caches may name objects that are gone.
+    fn type_attribute(&mut self, example: Option<u64>, version: u32, name_index: u32) -> Option<Known>;
     /// Goes into a function that is to be inlined: later questions are about its code, until [`Environment::leave`].
     /// `None` if it can't be: not a plain function, wrong number of arguments, too large, refused before.
     fn enter(&mut self, function: u64, arguments: u32) -> Option<std::sync::Arc<stoop_cpython::decode::CodeInfo>>;
