@@ -50,7 +50,8 @@ impl Lower<'_> {
 
     pub(crate) fn list_set_int(&mut self, a: &[CV]) -> Result<(), Error> {
         let former = self.list_item(a[0], a[1]);
-        self.set_int(former, a[2], Helper::ListSetInt, a)
+        let slot = self.list_slot(a[0], a[1]);
+        self.set_int(slot, former, a[2], Helper::ListSetInt, a)
     }
 
     pub(crate) fn range_next(&mut self, it: CV) -> CV {

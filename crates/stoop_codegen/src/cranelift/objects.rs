@@ -205,8 +205,16 @@ impl Lower<'_> {
         self.icmp(IntCC::Equal, object, yes)
     }
 
+    /// The cached object of a small int.
+    fn small_int(&mut self, x: CV) -> CV {
+        let (zero, stride, _, _) = self.req.abi.small_ints;
+        let distance = self.b.ins().imul_imm_s(x, i64::from(stride));
+        let zero = self.address(zero);
+        self.add(zero, distance)
+    }
+
     pub(crate) fn box_int(&mut self, x: CV) -> Result<CV, Error> {
-        let (zero, stride, least, greatest) = self.req.abi.small_ints;
+        let (_, _, least, greatest) = self.req.abi.small_ints;
         let (large, done) = (self.b.create_block(), self.b.create_block());
         let result = self.b.append_block_param(done, types::I64);
         let small = self.b.create_block();
@@ -214,9 +222,7 @@ impl Lower<'_> {
         let cached = self.icmp_imm(IntCC::UnsignedLessThanOrEqual, shifted, greatest - least);
         self.branch(cached, small, large);
         self.b.switch_to_block(small);
-        let distance = self.b.ins().imul_imm_s(x, i64::from(stride));
-        let zero = self.address(zero);
-        let object = self.add(zero, distance);
+        let object = self.small_int(x);
         self.jump(done, &[object]);
         self.b.switch_to_block(large);
         let object = self.helper1(Helper::BoxInt, &[x])?;
@@ -314,13 +320,13 @@ impl Lower<'_> {
 
     /// Overwrites the int at a slot in place, or calls `slow`. Small ints stay the cached ones, because
     /// programs can tell by `is`.
-    pub(crate) fn set_int(&mut self, former: CV, x: CV, slow: Helper, slow_args: &[CV]) -> Result<(), Error> {
+    pub(crate) fn set_int(&mut self, slot: CV, former: CV, x: CV, slow: Helper, slow_args: &[CV]) -> Result<(), Error> {
         let abi = self.req.abi;
         let (_, _, least, greatest) = abi.small_ints;
-        let (otherwise, done) = (self.cold_block(), self.b.create_block());
+        let (small, otherwise, done) = (self.b.create_block(), self.cold_block(), self.b.create_block());
         let shifted = self.add_imm(x, -least);
         let cached = self.icmp_imm(IntCC::UnsignedLessThanOrEqual, shifted, greatest - least);
-        self.branch_away(cached, otherwise);
+        self.branch_away(cached, small);
         let magnitude = self.b.ins().iabs(x);
         let wide = self.icmp_imm(IntCC::UnsignedGreaterThanOrEqual, magnitude, 1 << 30);
         self.branch_away(wide, otherwise);
@@ -335,6 +341,12 @@ impl Lower<'_> {
         self.store(tag, former, abi.long_tag);
         let digit = self.b.ins().ireduce(types::I32, magnitude);
         self.store(digit, former, abi.long_digits);
+        self.jump(done, &[]);
+        self.b.switch_to_block(small);
+        let object = self.small_int(x);
+        self.store(object, slot, 0);
+        let dropped = self.b.create_block();
+        self.dec_ref(former, dropped);
         self.jump(done, &[]);
         self.b.switch_to_block(otherwise);
         self.helper(slow, slow_args);
@@ -422,7 +434,7 @@ impl Lower<'_> {
         let (base, offset) = self.field(data, a[0])?;
         let former = self.load_not_null(base, offset)?;
         let slot = self.add_imm(base, i64::from(offset));
-        self.set_int(former, a[1], Helper::SlotSetInt, &[slot, a[1]])
+        self.set_int(slot, former, a[1], Helper::SlotSetInt, &[slot, a[1]])
     }
 
     pub(crate) fn closure_cell(&mut self) -> Result<CV, Error> {
