@@ -147,6 +147,7 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             exit_counts: Vec::new(),
             entries: 0,
             native_ns: 0,
+            interpreted_calls: 0,
             timed_entries: 0,
             active: 0,
             consts: Vec::new(),

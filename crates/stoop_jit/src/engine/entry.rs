@@ -10,7 +10,7 @@ use stoop_cpython::monitoring::{self, Answer};
 use super::exits::HANDED_BACK;
 use super::record::Record;
 use super::trial::{self, Verdict};
-use super::{registry, stack};
+use super::{links, registry, stack};
 use crate::frontend::Entry;
 
 /// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
@@ -252,13 +252,18 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         r.entries += 1;
         r.active += 1;
         let start = std::time::Instant::now();
+        let calls = links::interpreted_calls();
         let native = r.native.expect("a valid region has code");
         let result = native(ts, fr);
         r.active -= 1;
+        r.interpreted_calls += links::interpreted_calls() - calls;
         r.native_ns += start.elapsed().as_nanos() as u64;
         r.timed_entries += 1;
         frame::native_end(ts, saved);
+        if result != HANDED_BACK {
+            return Answer::Raise;
+        }
         super::policy::after_loop(record);
-        if result == HANDED_BACK { Answer::Go } else { Answer::Raise }
+        Answer::Go
     }
 }

@@ -7,6 +7,7 @@
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use stoop_cpython::capi::{self, Obj, PyThreadState, VectorcallFn};
 use stoop_cpython::inspect;
@@ -96,8 +97,17 @@ pub fn forget(f: Obj) {
     }
 }
 
+static INTERPRETED_CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// How many calls of compiled code have gone through functions' vectorcalls so far.
+pub fn interpreted_calls() -> u64 {
+    INTERPRETED_CALLS.load(Ordering::Relaxed)
+}
+
 /// A call through the function's own vectorcall.
 unsafe extern "C" fn indirect(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, _ts: *mut PyThreadState) -> Obj {
+    // The GIL is held: nobody counts between the two.
+    INTERPRETED_CALLS.store(interpreted_calls() + 1, Ordering::Relaxed);
     // SAFETY: a function's vectorcall is never NULL; the caller keeps the protocol.
     unsafe {
         let target: VectorcallFn = std::mem::transmute(inspect::function_vectorcall(f) as *const c_void);

@@ -4,6 +4,8 @@ use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::Frame;
 use stoop_ir::{Imm, Op};
 
+use stoop_cpython::opcodes::Opcode;
+
 use super::record::Record;
 use super::registry;
 use super::trial::Verdict;
@@ -19,6 +21,14 @@ const COLD_PATIENCE: u64 = 16;
 const TRIAL_ENTRIES: u64 = 400;
 /// Nanoseconds a loop entry must last on average: entering and leaving cost about a fifth of it.
 const MIN_LOOP_NS: u64 = 1500;
+
+/// Time in a loop after which its calls are looked at: what it calls may be compiled by then.
+const CALLS_TRIAL_NS: u64 = 20_000_000;
+/// With calls of interpreted functions more often than this, what they cost counts: the interpreter makes them
+/// without leaving its loop.
+const MIN_NS_A_CALL: u64 = 400;
+/// This many instructions, compiled, make up for a call's cost.
+const MIN_INSTRUCTIONS_A_CALL: usize = 12;
 
 /// An exit was taken.
 ///
@@ -67,6 +77,21 @@ pub unsafe fn after_loop(record: *mut Record) {
         let r = &*record;
         if r.timed_entries == TRIAL_ENTRIES && r.native_ns < TRIAL_ENTRIES * MIN_LOOP_NS {
             registry::drop_region(record, "it is left so soon after each entry that it does not pay");
+        } else if r.native_ns > CALLS_TRIAL_NS
+            && r.native_ns < r.interpreted_calls * MIN_NS_A_CALL
+            && instructions_a_call(r) < MIN_INSTRUCTIONS_A_CALL
+        {
+            registry::drop_region(record, "it does little but call functions that are not compiled");
         }
     }
+}
+
+/// How many instructions of a loop there are to each call in it.
+fn instructions_a_call(r: &Record) -> usize {
+    let start = r.unit();
+    let body = r.info.instrs.iter().filter(|i| i.unit >= start);
+    let last = body.clone().filter(|i| i.op == Opcode::JumpBackward && i.target == Some(start)).map(|i| i.unit).max();
+    let body = body.filter(|i| last.is_some_and(|last| i.unit <= last));
+    let (all, calls) = body.fold((0, 0), |(all, calls), i| (all + 1, calls + usize::from(i.op == Opcode::Call)));
+    all / calls.max(1)
 }

@@ -51,6 +51,8 @@ pub struct Record {
     pub entries: u64,
     /// Time spent inside, in nanoseconds (loops only, sampled).
     pub native_ns: u64,
+    /// Calls of functions that the interpreter had to run, meanwhile.
+    pub interpreted_calls: u64,
     /// Entries that `native_ns` covers.
     pub timed_entries: u64,
     /// Activations running now.

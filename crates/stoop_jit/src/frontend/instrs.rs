@@ -745,6 +745,17 @@ fn load_attr(b: &mut Builder<'_>, i: &Instr) {
     let st = b.state(i.unit);
     let x = b.pop();
     let n = b.name(i.arg);
+    if i.flag && !below {
+        // Unbound where it can be. (3.12 would have the two in another order where it cannot.)
+        let method = b.op(Op::PyLoadMethod, &[x.value], Imm::Name(n), Type::Obj, Some(st));
+        let receiver = b.op(Op::PyMethodSelf, &[method, x.value], Imm::None, Type::MaybeNull, None);
+        b.void(Op::IncRef, &[receiver], Imm::None, None);
+        b.ran_python = true;
+        b.drop_item(x);
+        b.push_owned(method);
+        b.push_owned(receiver);
+        return;
+    }
     let v = b.op(Op::PyLoadAttr, &[x.value], Imm::Name(n), Type::Obj, Some(st));
     let h = attr_hint(b, i);
     b.set_hint(h);
