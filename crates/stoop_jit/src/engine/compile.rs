@@ -162,7 +162,8 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             inlined: Vec::new(),
             entry_slots: HashMap::new(),
         });
-        let mut no_inline = s.no_inline.clone();
+        // Found out anew each time: what could not be inlined for want of feedback may be by now.
+        let mut no_inline = BTreeSet::new();
         let built = loop {
             let mut live = Live {
                 info: info.clone(),
@@ -188,7 +189,6 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
                 Err(e) => break Err(e),
             }
         };
-        registry::state(code).no_inline = no_inline;
         record.assumptions.sort();
         record.assumptions.dedup();
         let func = match built {

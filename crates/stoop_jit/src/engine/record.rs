@@ -118,8 +118,6 @@ pub struct CodeState {
     pub asked: bool,
     /// Code units where speculation failed.
     pub generic: BTreeSet<u32>,
-    /// Functions (by address) that turned out not to be worth inlining, or not to be possible to.
-    pub no_inline: BTreeSet<u64>,
     /// Local slots whose class at an entry is not worth assuming.
     pub generic_locals: BTreeSet<u32>,
     /// The function entry.
@@ -159,7 +157,6 @@ impl CodeState {
             never: false,
             asked: false,
             generic: BTreeSet::new(),
-            no_inline: BTreeSet::new(),
             generic_locals: BTreeSet::new(),
             function: None,
             loops: BTreeMap::new(),

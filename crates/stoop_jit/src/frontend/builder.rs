@@ -204,7 +204,10 @@ const MAX_DEPTH: u32 = 4;
 /// Above this many instructions nothing more is inlined.
 const INLINE_LIMIT: usize = 4000;
 /// How often one function is inlined into another.
-const MAX_COPIES: usize = 16;
+const MAX_COPIES: usize = 32;
+/// How much further both limits reach for what an inlined function calls: leaving that out would need a frame for the
+/// caller, and undo it everywhere.
+const NESTED: usize = 4;
 
 /// Builds SSA for a code object from an entry.
 pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, BuildError> {
@@ -515,10 +518,11 @@ impl Builder<'_> {
     /// `None` if it is not inlined: nothing has been emitted then.
     pub(super) fn inline(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<Option<Value>, BuildError> {
         let unit = i.unit;
-        if self.depth >= MAX_DEPTH || self.f.insts.len() > INLINE_LIMIT || self.env.is_generic(unit) {
+        let reach = if self.depth == 0 { 1 } else { NESTED };
+        if self.depth >= MAX_DEPTH || self.f.insts.len() > reach * INLINE_LIMIT || self.env.is_generic(unit) {
             return Ok(None);
         }
-        let recursive = self.functions.iter().filter(|f| f.function == function).count() >= MAX_COPIES;
+        let recursive = self.functions.iter().filter(|f| f.function == function).count() >= reach * MAX_COPIES;
         let Some(code) = (if recursive { None } else { self.env.enter(function, args.len() as u32) }) else {
             return Ok(None);
         };
