@@ -97,11 +97,16 @@ fn watch_the_process(py: Python<'_>) -> PyResult<()> {
     // of forks in processes with several threads.
     let kwargs = PyDict::new(py);
     kwargs.set_item("before", wrap_pyfunction!(shutdown, py)?)?;
-    kwargs.set_item("after_in_parent", wrap_pyfunction!(after_fork, py)?)?;
+    kwargs.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?)?;
     kwargs.set_item("after_in_child", wrap_pyfunction!(after_fork, py)?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
     py.import("atexit")?.call_method1("register", (wrap_pyfunction!(shutdown, py)?,))?;
     Ok(())
+}
+
+#[pyfunction]
+fn after_fork_in_parent() {
+    api::after_fork_in_parent();
 }
 
 #[pyfunction]

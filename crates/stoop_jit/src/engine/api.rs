@@ -111,8 +111,23 @@ pub fn shutdown() {
     sampler::stop();
 }
 
-/// In a forked child.
+/// In the parent, after a fork. The thread is back a moment later: CPython counts threads when this returns.
+pub fn after_fork_in_parent() {
+    unsafe extern "C" fn again(_: *mut std::ffi::c_void) -> i32 {
+        after_fork();
+        0
+    }
+    // SAFETY: the callback needs no data, and the GIL it is called with.
+    if unsafe { capi::Py_AddPendingCall(again, std::ptr::null_mut()) } != 0 {
+        after_fork();
+    }
+}
+
+/// In a forked child, where the thread is gone, and wherever it was stopped for a while.
 pub fn after_fork() {
+    if sampler::is_running() {
+        return;
+    }
     sampler::after_fork();
     registry::after_fork();
     let again = on().as_ref().map(|o| (o.settings, o.shared.clone()));

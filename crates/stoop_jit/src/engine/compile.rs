@@ -264,6 +264,12 @@ impl Job {
     /// Gives its references up. The GIL is held.
     pub fn abandon(self) {
         let Job { code, record, function, .. } = self;
+        if let Some(s) = registry::find(code) {
+            s.pending.remove(&match record.entry {
+                Entry::Function => None,
+                Entry::Loop { unit, .. } => Some(unit),
+            });
+        }
         registry::retire(Some(record));
         // SAFETY: taken in `prepare`.
         unsafe {

@@ -71,6 +71,11 @@ pub fn stop() {
     drop_jobs();
 }
 
+/// Whether the thread runs.
+pub fn is_running() -> bool {
+    RUNNING.load(Ordering::SeqCst)
+}
+
 /// In a forked child, where the thread is gone. The GIL is held.
 pub fn after_fork() {
     if let Some(t) = lock(&THREAD).take() {
@@ -134,11 +139,17 @@ fn run(settings: Settings, shared: &Shared, generation: u64) {
         });
         let jobs = std::mem::take(&mut *lock(&JOBS));
         pause = if found || !jobs.is_empty() { settings.interval } else { (pause * 5 / 4).min(LONGEST.max(settings.interval)) };
-        for job in jobs {
+        let mut jobs = jobs.into_iter();
+        while let Some(job) = jobs.next() {
             let out = compile::finish(&job, shared);
+            let mut finished = Some((job, out));
             // SAFETY: the visit holds the GIL.
-            let done = visitor.visit(|_| unsafe { compile::install(job, out, shared) });
+            let done = visitor.visit(|_| finished.take().map(|(job, out)| unsafe { compile::install(job, out, shared) }));
             if done.is_none() || !alive() {
+                // What is left is abandoned by who stops this thread, with the GIL; what the interpreter's end took by
+                // surprise is never freed, because its invariants may still name it.
+                std::mem::forget(finished);
+                lock(&JOBS).extend(jobs);
                 return;
             }
         }
