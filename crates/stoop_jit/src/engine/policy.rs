@@ -4,6 +4,7 @@ use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::Frame;
 use stoop_ir::{Imm, Op};
 
+use stoop_cpython::decode::Instr;
 use stoop_cpython::opcodes::Opcode;
 
 use super::record::Record;
@@ -22,11 +23,13 @@ const TRIAL_ENTRIES: u64 = 400;
 /// Nanoseconds a loop entry must last on average: entering and leaving cost about a fifth of it.
 const MIN_LOOP_NS: u64 = 1500;
 
+/// Loop entries shorter than this should at least last to the loop's end.
+const SHORT_LOOP_NS: u64 = 10_000;
 /// Time in a loop after which its calls are looked at: what it calls may be compiled by then.
 const CALLS_TRIAL_NS: u64 = 20_000_000;
 /// With calls of interpreted functions more often than this, what they cost counts: the interpreter makes them
 /// without leaving its loop.
-const MIN_NS_A_CALL: u64 = 400;
+const MIN_NS_A_CALL: u64 = 3000;
 /// This many instructions, compiled, make up for a call's cost.
 const MIN_INSTRUCTIONS_A_CALL: usize = 12;
 
@@ -77,6 +80,8 @@ pub unsafe fn after_loop(record: *mut Record) {
         let r = &*record;
         if r.timed_entries == TRIAL_ENTRIES && r.native_ns < TRIAL_ENTRIES * MIN_LOOP_NS {
             registry::drop_region(record, "it is left so soon after each entry that it does not pay");
+        } else if r.timed_entries == TRIAL_ENTRIES && r.native_ns < TRIAL_ENTRIES * SHORT_LOOP_NS && mostly_left_inside(r) {
+            registry::drop_region(record, "most of its iterations leave it");
         } else if r.native_ns > CALLS_TRIAL_NS
             && r.native_ns < r.interpreted_calls * MIN_NS_A_CALL
             && instructions_a_call(r) < MIN_INSTRUCTIONS_A_CALL
@@ -86,12 +91,23 @@ pub unsafe fn after_loop(record: *mut Record) {
     }
 }
 
+/// The instructions of a region's loop.
+fn body(r: &Record) -> impl Iterator<Item = &Instr> + Clone {
+    let start = r.unit();
+    let all = r.info.instrs.iter().filter(move |i| i.unit >= start);
+    let last = all.clone().filter(|i| i.op == Opcode::JumpBackward && i.target == Some(start)).map(|i| i.unit).max();
+    all.filter(move |i| last.is_some_and(|last| i.unit <= last))
+}
+
+/// Whether a loop is mostly left before its end, for something that is not compiled, to be entered again soon.
+fn mostly_left_inside(r: &Record) -> bool {
+    let inside = |unit: u32| unit != r.unit() && body(r).any(|i| i.unit == unit);
+    let exits = r.exits.iter().zip(&r.exit_counts).filter(|(e, _)| e.op == Op::Exit && inside(e.unit));
+    exits.map(|(_, n)| n).sum::<u64>() * 2 > r.entries
+}
+
 /// How many instructions of a loop there are to each call in it.
 fn instructions_a_call(r: &Record) -> usize {
-    let start = r.unit();
-    let body = r.info.instrs.iter().filter(|i| i.unit >= start);
-    let last = body.clone().filter(|i| i.op == Opcode::JumpBackward && i.target == Some(start)).map(|i| i.unit).max();
-    let body = body.filter(|i| last.is_some_and(|last| i.unit <= last));
-    let (all, calls) = body.fold((0, 0), |(all, calls), i| (all + 1, calls + usize::from(i.op == Opcode::Call)));
+    let (all, calls) = body(r).fold((0, 0), |(all, calls), i| (all + 1, calls + usize::from(i.op == Opcode::Call)));
     all / calls.max(1)
 }
