@@ -187,6 +187,8 @@ pub(super) struct Builder<'a> {
     back_edges: BTreeSet<(Block, Block)>,
     functions: Vec<Inlined>,
     depth: u32,
+    /// The functions being inlined into each other.
+    chain: Vec<u64>,
 }
 
 /// A function inlined into another.
@@ -237,6 +239,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         back_edges: BTreeSet::new(),
         functions: Vec::new(),
         depth: 0,
+        chain: Vec::new(),
     };
     b.entry_values();
     b.go(entry_unit);
@@ -522,7 +525,8 @@ impl Builder<'_> {
         if self.depth >= MAX_DEPTH || self.f.insts.len() > reach * INLINE_LIMIT || self.env.is_generic(unit) {
             return Ok(None);
         }
-        let recursive = self.functions.iter().filter(|f| f.function == function).count() >= reach * MAX_COPIES;
+        let recursive = self.chain.contains(&function)
+            || self.functions.iter().filter(|f| f.function == function).count() >= reach * MAX_COPIES;
         let Some(code) = (if recursive { None } else { self.env.enter(function, args.len() as u32) }) else {
             return Ok(None);
         };
@@ -553,8 +557,10 @@ impl Builder<'_> {
         let (ran, dropped) = (self.ran_python, self.dropped);
         let caller = std::mem::replace(&mut self.lv, level);
         self.depth += 1;
+        self.chain.push(function);
         self.go(0);
         let done = self.translate();
+        self.chain.pop();
         self.depth -= 1;
         self.lv = caller;
         self.env.leave();
