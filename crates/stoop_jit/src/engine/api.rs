@@ -89,7 +89,7 @@ unsafe fn remember_interpreted() -> Result<(), String> {
         }
         let vectorcall = inspect::function_vectorcall(f);
         entry::INTERPRETED.store(vectorcall as u64, Ordering::Relaxed);
-        trial::calibrate(f, std::mem::transmute::<usize, capi::VectorcallFn>(vectorcall));
+        trial::start(f, std::mem::transmute::<usize, capi::VectorcallFn>(vectorcall));
         capi::decref(f);
     }
     Ok(())

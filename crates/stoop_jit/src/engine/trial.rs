@@ -4,7 +4,7 @@
 //! it, and small functions may gain less than that costs. Compiled callers have no such choice: for them either
 //! way is a call.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use stoop_cpython::capi::{self, Obj, VectorcallFn};
 
@@ -65,6 +65,7 @@ impl Trial {
         if self.ticks.iter().any(|l| l.len() < CALLS) {
             return false;
         }
+        calibrate();
         let found = [usual(&mut self.ticks[0]), usual(&mut self.ticks[1])];
         self.usual = Some(found);
         self.verdict = judge(u64::from(found[0]), u64::from(found[1]), u64::from(call_cost()));
@@ -109,21 +110,39 @@ pub fn now() -> u64 {
 /// What a call through a function's vectorcall costs more than one within the interpreter's loop.
 static CALL_COST: AtomicU32 = AtomicU32::new(0);
 
-/// Measures what calls cost on this machine, on a function that does nothing.
+/// The function that [`calibrate`] calls, and its vectorcall.
+static EMPTY: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// Says how to measure what calls cost. The function is kept.
 ///
 /// # Safety
-/// A function without parameters that does nothing, not compiled; the GIL is held.
-pub unsafe fn calibrate(f: Obj, vectorcall: VectorcallFn) {
-    const BATCHES: usize = 7;
-    const ROUNDS: usize = 32;
+/// A function without parameters that does nothing, with the vectorcall that functions have; the GIL is held.
+pub unsafe fn start(f: Obj, vectorcall: VectorcallFn) {
+    // SAFETY: a live function.
+    unsafe { capi::incref(f) };
+    EMPTY[0].store(f as usize, Ordering::Relaxed);
+    EMPTY[1].store(vectorcall as usize, Ordering::Relaxed);
+}
+
+/// Measures what calls cost: now, because a busy machine is slower than an idle one. Takes microseconds.
+fn calibrate() {
+    const BATCHES: usize = 3;
+    const ROUNDS: usize = 24;
+    let (f, vectorcall) = (EMPTY[0].load(Ordering::Relaxed), EMPTY[1].load(Ordering::Relaxed));
+    if f == 0 {
+        return;
+    }
     // The best batch: others may have been disturbed.
     let mut best = u32::MAX;
     for _ in 0..BATCHES {
         let mut list = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             let start = now();
-            // SAFETY: a call without arguments; it returns None.
-            unsafe { capi::xdecref(vectorcall(f, std::ptr::null(), 0, std::ptr::null_mut())) };
+            // SAFETY: `start` was given this pair: a call without arguments, which returns None.
+            unsafe {
+                let vectorcall: VectorcallFn = std::mem::transmute(vectorcall);
+                capi::xdecref(vectorcall(f as Obj, std::ptr::null(), 0, std::ptr::null_mut()));
+            }
             list.push(u32::try_from(now() - start).unwrap_or(u32::MAX));
         }
         best = best.min(usual(&mut list));
@@ -132,7 +151,7 @@ pub unsafe fn calibrate(f: Obj, vectorcall: VectorcallFn) {
     CALL_COST.store(best / 3 * 4, Ordering::Relaxed);
 }
 
-/// What [`calibrate`] found, in sixteenths of a tick.
+/// What calls cost when a trial last ended, in sixteenths of a tick.
 pub fn call_cost() -> u32 {
     CALL_COST.load(Ordering::Relaxed)
 }
