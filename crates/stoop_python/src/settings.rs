@@ -83,6 +83,7 @@ fn config(options: &Options) -> Config {
         budget: usize::try_from(options.budget_mb).unwrap_or(usize::MAX >> 20) << 20,
         passes_off: options.passes_off(),
         verify: options.verify,
+        force_exit: u32::try_from(options.force_exit).ok().filter(|n| *n > 0),
     }
 }
 

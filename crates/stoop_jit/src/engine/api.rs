@@ -23,6 +23,8 @@ pub struct Config {
     pub passes_off: Vec<String>,
     /// Verify the IR after each pass.
     pub verify: bool,
+    /// The guard (counted from 1 in each region) that always leaves: for tests.
+    pub force_exit: Option<u32>,
 }
 
 struct On {
@@ -64,6 +66,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
             arena: Arena::new(config.budget),
             passes_off: config.passes_off,
             verify: config.verify,
+            force_exit: config.force_exit,
         });
         *on() = Some(On { shared: shared.clone(), settings: config.settings });
         registry::set_enabled(true);

@@ -36,6 +36,8 @@ pub struct Shared {
     pub watches: Vec<Watch>,
     /// Executable memory.
     pub arena: Arena,
+    /// The guard (counted from 1 in each region) that always leaves: for tests.
+    pub force_exit: Option<u32>,
     /// Whether the IR is verified after each pass in release builds too.
     pub verify: bool,
     /// Passes that are switched off.
@@ -314,6 +316,9 @@ pub fn finish(job: &Job, shared: &Shared) -> Output {
     if let Err(e) = catch(|| optimise(&mut func, shared, job.want_text, &mut texts)) {
         return Output { compiled: Err(e), call: None, func, texts };
     }
+    if let Some(n) = shared.force_exit {
+        force_exit(&mut func, n);
+    }
     let unit_address = |code: u32, unit: u32| {
         let info = if code == 0 { &job.units } else { &job.record.inlined[code as usize - 1].code };
         let first = (info.code as u64).wrapping_add(stoop_cpython::layout::get().co_code_adaptive as u64);
@@ -387,6 +392,26 @@ fn call_code(job: &Job, shared: &Shared) -> Option<Vec<u8>> {
         dealloc: crate::helpers::address(Helper::Dealloc)?,
     };
     catch(|| compile_entry(&request)).ok()?.ok()
+}
+
+/// Puts a guard that never holds before the n-th operation that may leave, with the same state.
+fn force_exit(f: &mut Function, n: u32) {
+    let mut seen = 0;
+    for b in 0..f.blocks.len() {
+        for k in 0..f.blocks[b].insts.len() {
+            let d = f.inst(f.blocks[b].insts[k]);
+            let waits = matches!(d.op, Op::Check | Op::CheckValid | Op::Poll);
+            let (true, Some(state)) = (d.op.is(Flags::EXIT) && !d.op.is(Flags::TERM) && !waits, d.state) else { continue };
+            seen += 1;
+            if seen == n {
+                let (c, no) = f.make_inst(Op::ConstBool, &[], stoop_ir::Imm::Int(0), stoop_ir::Type::I1, None);
+                let no = no.expect("a constant has a result");
+                let (g, _) = f.make_inst(Op::GuardTrue, &[no], stoop_ir::Imm::None, stoop_ir::Type::Void, Some(state));
+                f.blocks[b].insts.splice(k..k, [c, g]);
+                return;
+            }
+        }
+    }
 }
 
 fn optimise(func: &mut Function, shared: &Shared, want_text: bool, texts: &mut Vec<(String, String)>) {
