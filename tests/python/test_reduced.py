@@ -112,3 +112,50 @@ def test_code_let_go_while_it_is_entered(both):
         drive(3)
         print(drive(40))
     """)
+
+
+def test_a_fork_in_a_program_of_one_thread_is_not_warned_about(both_loop):
+    # CPython counts threads when the parent's hooks have run.
+    both_loop("""
+        import os, warnings
+        import probe
+
+        warnings.simplefilter("error")
+
+        def f(n):
+            t = 0
+            for i in range(n):
+                t += i & 15
+            return t
+
+        print(f(300_000), flush=True)
+        for k in range(3):
+            child = os.fork()
+            if child == 0:
+                os._exit(f(100_000) % 251)
+            print(f(300_000), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    """).assert_loop("f")
+
+
+def test_switched_off_and_on_while_jobs_are_under_way(both):
+    both("""
+        import probe
+
+        def f(n):
+            t = 0
+            for i in range(n):
+                t += i & 15
+            return t
+
+        for k in range(40):
+            f(3000)
+            if probe.STOOP:
+                probe.STOOP.disable()
+                probe.STOOP.enable(threshold=1, sample_interval_ms=1)
+        print(f(100))
+        if probe.STOOP:
+            assert probe.STOOP.compile(f) is None
+            before = probe.STOOP.info(f).entries
+            f(10)
+            assert probe.STOOP.info(f).entries > before
+    """)
