@@ -121,7 +121,8 @@ def both(tmp_path, text, status=0, timeout=60, flags=(), **options):
     options = json.dumps({"threshold": 1_000_000, **options})
     stoop = python(*flags, str(program), timeout=timeout, PROBE_OUT=str(out), PROBE_OPTIONS=options)
     assert (stoop.returncode, stoop.stdout, stoop.stderr) == (plain.returncode, plain.stdout, plain.stderr), (
-        f"under Stoop {stoop.returncode}:\n{stoop.stdout}{stoop.stderr}\nplain {plain.returncode}:\n{plain.stdout}{plain.stderr}"
+        f"under Stoop {stoop.returncode}:\n{stoop.stdout}{stoop.stderr}\n"
+        f"plain {plain.returncode}:\n{plain.stdout}{plain.stderr}"
     )
     record = (
         json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"answers": {}, "entries": {}, "functions": []}

@@ -11,9 +11,7 @@ CHECK = Path(__file__).with_name("decode_check.py")
 
 def decode_check(*arguments):
     """Run the check and return how many code objects it compared."""
-    run = subprocess.run(
-        [sys.executable, CHECK, *arguments], capture_output=True, text=True, timeout=300, check=False
-    )
+    run = subprocess.run([sys.executable, CHECK, *arguments], capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
     return int(re.search(r"^(\d+) code objects, 0 differ$", run.stdout, re.M)[1])
 

@@ -1,6 +1,7 @@
 """References: counts are equal, finalisers run where they would run, nothing leaks."""
 
 import pytest
+
 # ruff: noqa: E501 (lines of the programs under test)
 
 
