@@ -183,15 +183,13 @@ macro_rules! options {
 
 options! {
     threshold: number(1..=1_000_000) = 2, "samples",
-        "How often the sampler must find code running before it is compiled. 1 compiles each function at its first call and each loop at its first turn.";
+        "How often the sampler must find code running before it is compiled.";
     sample_interval_ms: number(1..=60_000) = 5, "milliseconds",
         "Time between two looks of the sampler at what is running; it looks less often while nothing is hot.";
     functions: switch = true, "",
         "Enter compiled functions where they are called.";
     osr: switch = true, "",
         "Take running loops over (on-stack replacement), also in functions called once and in modules.";
-    background: switch = true, "",
-        "Compile in a thread of its own while the program runs on interpreted.";
     budget_mb: number(1..=4096) = 64, "MiB",
         "Memory for machine code. When it is spent, nothing more is compiled until code is freed.";
     max_recompiles: number(0..=1000) = 12, "compilations",
@@ -202,12 +200,8 @@ options! {
         "Check the compiler's intermediate code after each pass. For work on Stoop; slows compiling down.";
     force_exit: number(0..=1_000_000_000) = 0, "",
         "For tests: make the guard of this number (from 1) of every compiled region fail each time. 0: none.";
-    log: text = "off", "",
-        "Where to write what is compiled, left and dropped: off, stderr, or a file's path.";
     perf_map: switch = false, "",
         "Write /tmp/perf-PID.map, by which the profiler perf names compiled code.";
-    jitdump: switch = false, "",
-        "Write jit-PID.dump to the current directory, by which perf inject adds compiled code and its source lines.";
 }
 
 /// A wrong name or value: a sentence for the user.

@@ -83,6 +83,8 @@ fn config(options: &Options) -> Config {
         budget: usize::try_from(options.budget_mb).unwrap_or(usize::MAX >> 20) << 20,
         passes_off: options.passes_off(),
         verify: options.verify,
+        max_recompiles: u32::try_from(options.max_recompiles).unwrap_or(u32::MAX),
+        perf_map: options.perf_map,
         force_exit: u32::try_from(options.force_exit).ok().filter(|n| *n > 0),
     }
 }

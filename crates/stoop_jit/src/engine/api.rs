@@ -23,6 +23,10 @@ pub struct Config {
     pub passes_off: Vec<String>,
     /// Verify the IR after each pass.
     pub verify: bool,
+    /// How often one function's code may be compiled anew.
+    pub max_recompiles: u32,
+    /// Whether perf is told the names of compiled code.
+    pub perf_map: bool,
     /// The guard (counted from 1 in each region) that always leaves: for tests.
     pub force_exit: Option<u32>,
 }
@@ -58,6 +62,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
             code: registry::on_code,
         })?;
         monitoring::install(entry::jumped)?;
+        registry::MAX_RECOMPILES.store(config.max_recompiles, Ordering::Relaxed);
         let ts = capi::PyThreadState_Get();
         let shared = Arc::new(Shared {
             abi: Arc::new(abi::describe(ts)),
@@ -67,6 +72,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
             passes_off: config.passes_off,
             verify: config.verify,
             force_exit: config.force_exit,
+            perf_map: config.perf_map,
         });
         *on() = Some(On { shared: shared.clone(), settings: config.settings });
         registry::set_enabled(true);

@@ -36,6 +36,8 @@ pub struct Shared {
     pub watches: Vec<Watch>,
     /// Executable memory.
     pub arena: Arena,
+    /// Whether perf is told the names of compiled code.
+    pub perf_map: bool,
     /// The guard (counted from 1 in each region) that always leaves: for tests.
     pub force_exit: Option<u32>,
     /// Whether the IR is verified after each pass in release builds too.
@@ -505,6 +507,9 @@ fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), S
         };
         record.thunk = place(lasting)?;
         record.trial_thunk = place(tried)?;
+    }
+    if shared.perf_map {
+        super::perf::name(memory.address(), memory.len(), &out.func.name);
     }
     // SAFETY: the code was made with this signature.
     record.native = Some(unsafe { std::mem::transmute::<u64, NativeFn>(memory.address()) });

@@ -10,6 +10,7 @@ mod exits;
 mod invariants;
 pub(crate) mod links;
 mod nested;
+mod perf;
 mod policy;
 pub mod record;
 pub mod registry;

@@ -5,7 +5,7 @@
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use stoop_codegen::memory::Code;
 use stoop_codegen::unit::ExitDesc;
@@ -21,7 +21,7 @@ use super::{invariants, links, totals};
 /// Samples before calls that did not pay are timed again; four times as many each time.
 const RETRIAL: u32 = 4;
 /// Compilations of one region before the code object is given up.
-pub const MAX_RECOMPILES: u32 = 12;
+pub static MAX_RECOMPILES: AtomicU32 = AtomicU32::new(12);
 
 #[derive(Default)]
 struct Registry {
@@ -95,7 +95,7 @@ pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
         let old = s.loops.remove(&unit);
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
-        if s.recompiles > MAX_RECOMPILES {
+        if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
             s.refused.insert(Some(unit), "its assumptions kept failing".to_owned());
         }
     }
@@ -270,7 +270,7 @@ pub fn function_fell(f: Obj, record: *mut Record) {
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
         s.samples = 0;
-        if s.recompiles > MAX_RECOMPILES {
+        if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
             s.refused.insert(None, "its assumptions kept failing".to_owned());
         }
     }
@@ -336,7 +336,7 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
         s.generic_locals.extend(slot);
         s.recompiles += 1;
         totals::count(|t| t.recompiled += 1);
-        if s.recompiles > MAX_RECOMPILES {
+        if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
             release(code, Some("its assumptions kept failing"));
             return;
         }
