@@ -160,6 +160,9 @@ pub fn process() -> ProcessStats {
     }
     functions.sort_by(|a, b| (&a.filename, a.line, &a.name).cmp(&(&b.filename, b.line, &b.name)));
     let t = totals::get();
+    for (name, count) in &t.past_exits {
+        *counters.entry(*name).or_insert(0) += count;
+    }
     for (name, count) in [
         ("samples", t.samples),
         ("sampling_us", t.sampling_us),

@@ -17,6 +17,7 @@ use super::entry::INTERPRETED;
 use super::record::{CodeState, Record};
 use super::trial::{Trial, Verdict};
 use super::{invariants, links, totals};
+use crate::reasons::ExitReason;
 
 /// Samples before calls that did not pay are timed again; four times as many each time.
 const RETRIAL: u32 = 4;
@@ -118,7 +119,12 @@ pub fn retire(r: Option<Box<Record>>) {
         if reg.retired[k].active == 0 {
             let mut dead = reg.retired.swap_remove(k);
             invariants::forget(&raw mut *dead);
-            totals::count(|t| t.code_bytes = t.code_bytes.saturating_sub(dead.code_bytes as u64));
+            totals::count(|t| {
+                t.code_bytes = t.code_bytes.saturating_sub(dead.code_bytes as u64);
+                for (exit, n) in dead.exits.iter().zip(&dead.exit_counts).filter(|(_, n)| **n > 0) {
+                    *t.past_exits.entry(ExitReason::of(exit, &dead.names).0.counter()).or_insert(0) += n;
+                }
+            });
             let consts = std::mem::take(&mut dead.consts);
             drop(dead);
             for o in consts {

@@ -25,6 +25,8 @@ pub struct Totals {
     pub invalidations: u64,
     /// Entries of regions that are gone.
     pub past_entries: u64,
+    /// Their exits, by the reason's counter.
+    pub past_exits: std::collections::BTreeMap<&'static str, u64>,
 }
 
 static TOTALS: Mutex<Option<Totals>> = Mutex::new(None);
