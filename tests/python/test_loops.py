@@ -419,7 +419,7 @@ def test_a_loop_in_a_frame_that_was_looked_at_before_is_taken_over(both_loop):
 
         sys._getframe()  # as logging and warnings do: the frame's object stays, but nobody else holds it
         total = 0
-        for i in range(1_500_000):
+        for i in range(8_000_000):
             total += i & 7
         probe.snapshot()
         print(total)

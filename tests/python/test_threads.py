@@ -272,10 +272,13 @@ def test_a_running_loop_in_a_child(both_loop):
             return t
 
         child = os.fork()
-        print(f(1_500_000), flush=True)
+        result = f(8_000_000)
         if child == 0:
+            print(result, flush=True)
             os._exit(3)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        # Both have run at once; their output does not mix.
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(result, status)
     """)
     run.assert_loop("f")
 

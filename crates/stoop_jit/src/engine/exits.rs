@@ -103,7 +103,7 @@ pub unsafe extern "C" fn side_exit(
     unsafe {
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
-        super::policy::met(record, &*e, f);
+        super::policy::met(record, index as usize, f);
         if !(*e).parents.is_empty() {
             return super::nested::leave(ts, f, values, record, &*e);
         }

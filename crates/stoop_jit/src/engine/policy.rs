@@ -37,11 +37,11 @@ const MIN_INSTRUCTIONS_A_CALL: usize = 12;
 ///
 /// # Safety
 /// The region's own exit and frame.
-pub unsafe fn met(record: *mut Record, e: &ExitDesc, frame: *mut Frame) {
+pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame) {
     // SAFETY: the region is running, so it is alive; the GIL is held.
     unsafe {
         let r = &*record;
-        let index = r.exits.iter().position(|x| std::ptr::eq(x, e)).unwrap_or(0);
+        let e = &r.exits[index];
         let count = r.exit_counts[index];
         let patience = match e.op {
             Op::Check | Op::CheckValid | Op::Poll => return,

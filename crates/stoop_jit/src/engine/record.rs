@@ -137,14 +137,10 @@ pub struct CodeState {
     pub armed: bool,
     /// Why it was dropped, if it was.
     pub dropped: Option<Reason>,
-    /// Totals of regions that are gone.
-    pub past_entries: u64,
     /// How often calls were found not to pay, and the samples at which they are timed again.
     pub trials: u32,
     /// See `trials`.
     pub next_trial: u32,
-    /// Times a loop was taken over while a better entry was waited for.
-    pub waits: u32,
 }
 
 impl CodeState {
@@ -166,10 +162,8 @@ impl CodeState {
             recompiles: 0,
             armed: false,
             dropped: None,
-            past_entries: 0,
             trials: 0,
             next_trial: 0,
-            waits: 0,
         }
     }
 

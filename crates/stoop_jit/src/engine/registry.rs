@@ -111,7 +111,6 @@ pub fn retire(r: Option<Box<Record>>) {
     let reg = registry();
     if let Some(r) = r {
         r.invalidate();
-        totals::count(|t| t.past_entries += r.entries);
         reg.retired.push(r);
     }
     let mut k = 0;

@@ -23,9 +23,7 @@ pub struct Totals {
     pub code_bytes: u64,
     /// Regions voided by a broken assumption.
     pub invalidations: u64,
-    /// Entries of regions that are gone.
-    pub past_entries: u64,
-    /// Their exits, by the reason's counter.
+    /// Exits of regions that are gone, by the reason's counter.
     pub past_exits: std::collections::BTreeMap<&'static str, u64>,
 }
 
