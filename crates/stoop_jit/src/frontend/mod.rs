@@ -7,11 +7,15 @@
 //!
 //! Never runs Python code: what it must know of the running program it asks of an [`Environment`].
 
+mod attributes;
 pub mod blocks;
 mod builder;
 mod calls;
+mod containers;
+mod flow;
 mod instrs;
 mod lists;
+mod operators;
 
 pub use builder::{BuildError, Built, Entry, Inlined, Request, build};
 pub use instrs::{EMPTY_LOOP, NEVER_RAN};

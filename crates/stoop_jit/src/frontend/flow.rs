@@ -1,0 +1,93 @@
+//! Control flow: branches, loops, returns, safe points on the way.
+
+use stoop_cpython::decode::Instr;
+use stoop_ir::{Imm, Op, Type, Value};
+
+use super::builder::{Builder, Item};
+use super::instrs::EMPTY_LOOP;
+use super::operators::operand_hint;
+
+pub(super) fn poll(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    b.void(Op::Poll, &[], Imm::None, Some(st));
+    // Whoever had the GIL meanwhile may have broken an assumption.
+    b.void(Op::CheckValid, &[], Imm::None, Some(st));
+}
+
+pub(super) fn target(i: &Instr) -> u32 {
+    i.target.expect("jumps have a target")
+}
+
+pub(super) fn ret(b: &mut Builder<'_>, x: Item) {
+    let v = b.own(x);
+    if b.lv.is_inlined() {
+        b.return_inlined(v);
+    } else {
+        b.void(Op::Return, &[v], Imm::None, None);
+    }
+}
+
+/// A comprehension's variable: what it held goes on the stack, possibly as NULL.
+pub(super) fn load_fast_and_clear(b: &mut Builder<'_>, i: &Instr) {
+    let v = b.lv.locals[i.arg as usize];
+    // The next time round an enclosing loop it may be set: not the constant NULL.
+    let aside = b.op(Op::RefCast, &[v], Imm::None, Type::MaybeNull, None);
+    if b.f.ty(v) == Type::Null {
+        b.push_owned(aside);
+        return;
+    }
+    b.void(Op::IncRef, &[v], Imm::None, None);
+    b.push_owned(aside);
+    let null = b.null().value;
+    b.store_local(i.arg, null);
+}
+
+pub(super) fn jump_if(b: &mut Builder<'_>, i: &Instr, c: Value, when: bool) {
+    let (to, next) = (target(i), i.next);
+    let mut taken = |b: &mut Builder<'_>| {
+        b.safe_point(to);
+        b.go(to);
+    };
+    let mut not_taken = |b: &mut Builder<'_>| {
+        b.safe_point(next);
+        b.go(next);
+    };
+    if when {
+        b.branch(c, [&mut taken, &mut not_taken]);
+    } else {
+        b.branch(c, [&mut not_taken, &mut taken]);
+    }
+}
+
+pub(super) fn for_iter(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let it = b.peek(0);
+    let v = b.op(Op::PyIterNext, &[it.value], Imm::None, Type::MaybeNull, Some(st));
+    let h = operand_hint(b, i);
+    b.set_hint(h);
+    b.ran_python = true;
+    let end = b.op(Op::IsNull, &[v], Imm::None, Type::I1, None);
+    let (to, next) = (target(i), i.next);
+    let element = b.elements.get(&it.value).copied();
+    // A loop's peeled first iteration is there because its variables get their type in it. A loop that does not even
+    // have one is left to the interpreter, unless that turns out to be common.
+    let hollow = b.in_first_iteration() && !b.env.is_generic(i.unit);
+    let mut done = |b: &mut Builder<'_>| {
+        if hollow {
+            b.exit(i.unit, EMPTY_LOOP);
+            return;
+        }
+        let it = b.pop();
+        b.drop_item(it);
+        b.safe_point(to);
+        b.go(to);
+    };
+    let mut body = |b: &mut Builder<'_>| {
+        let item = b.op(Op::RefCast, &[v], Imm::None, Type::Obj, None);
+        b.examples.extend(element.map(|o| (item, o)));
+        b.push_owned(item);
+        b.safe_point(next);
+        b.go(next);
+    };
+    b.branch(end, [&mut done, &mut body]);
+}
