@@ -2,6 +2,7 @@
 //!
 //! `python/stoop/_stoop.pyi` states its functions; `python/stoop/__init__.py` is what people import.
 
+mod bson;
 mod records;
 mod settings;
 
@@ -34,6 +35,9 @@ mod _stoop {
     use super::{
         compile, decode_text, dis, disable, dump_native, enable, info, is_enabled, never, options, options_table, stats_row,
     };
+
+    #[pymodule_export]
+    use super::bson::module;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

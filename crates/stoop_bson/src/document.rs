@@ -1,0 +1,375 @@
+//! One document to one row, field by field.
+
+use crate::element::{self, Type, dense, first, int32};
+use crate::error::{Fallible, Fault, describe};
+use crate::keys::read_key;
+use crate::op::{Op, expected};
+use crate::plan::{Leaf, Plan, Scope, Target};
+use crate::schema::Absent;
+use crate::sink::{Place, Sink};
+use crate::value;
+
+/// What decoding needs beside a plan and a sink; made once, used for all documents.
+#[derive(Clone, Debug)]
+pub struct Reader<'p> {
+    plan: &'p Plan,
+    /// A bit a field: seen in the current row or item of its scope.
+    seen: Vec<u64>,
+}
+
+impl<'p> Reader<'p> {
+    /// A reader by a plan.
+    pub fn new(plan: &'p Plan) -> Reader<'p> {
+        Reader { plan, seen: vec![0; plan.bits / 64] }
+    }
+
+    /// Decodes the document of `size` bytes at the start of `bytes`; what lies behind it is not looked at.
+    pub fn row(&mut self, bytes: &[u8], size: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+        self.scope(self.plan.row(), bytes, size, sink, place)
+    }
+
+    fn scope(&mut self, number: usize, bytes: &[u8], size: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+        let plan = self.plan;
+        let scope = &plan.scopes[number];
+        let first = scope.first_bit / 64;
+        self.seen[first..first + scope.wanted.len()].fill(0);
+        self.node(scope, scope.root, bytes, size, sink, place)?;
+        for (word, wanted) in scope.wanted.iter().enumerate() {
+            if self.seen[first + word] & wanted != *wanted {
+                return self.missing(scope, sink, place);
+            }
+        }
+        Ok(())
+    }
+
+    /// The fields of a document of `size` bytes at the start of `bytes`.
+    fn node(
+        &mut self,
+        scope: &Scope,
+        number: usize,
+        bytes: &[u8],
+        size: usize,
+        sink: &mut impl Sink,
+        place: Place,
+    ) -> Fallible<()> {
+        let plan = self.plan;
+        let node = &plan.nodes[number];
+        let end = size - 1;
+        let mut at = 4;
+        while at < end {
+            let ty = bytes[at];
+            let Some((key_end, word)) = read_key(bytes, at + 1).filter(|(key_end, _)| *key_end < end) else {
+                return Err(Fault::malformed("", "a field name that runs past the end of its document"));
+            };
+            let key = &bytes[at + 1..key_end];
+            at = key_end + 1;
+            let found = node.keys.find(word, key);
+            let value_size = match element::value_size(ty, &bytes[at..end]) {
+                Ok(value_size) => value_size,
+                Err(problem) => return Err(bad_value(key, ty, problem)),
+            };
+            if let Some(found) = found {
+                let entry = node.entries[found];
+                let bit = scope.first_bit + entry.bit;
+                let again = self.seen[bit / 64] >> (bit % 64) & 1 != 0;
+                self.seen[bit / 64] |= 1 << (bit % 64);
+                if again {
+                    self.again(scope, entry.target, sink, place);
+                }
+                let value = &bytes[at..];
+                let done = match entry.target {
+                    Target::Leaf(leaf) => value::store(&plan.leaves[leaf], ty, &value[..value_size], sink, place),
+                    Target::Node(inner) => self.embedded(scope, inner, ty, value, value_size, sink, place),
+                    target => self.value(target, ty, value, value_size, sink, place),
+                };
+                done.map_err(|fault| fault.within(&String::from_utf8_lossy(key)))?;
+            }
+            at += value_size;
+        }
+        if at == end { Ok(()) } else { Err(Fault::malformed("", "elements that run past the end of their document")) }
+    }
+
+    /// An embedded document whose fields belong to the same scope.
+    #[expect(clippy::too_many_arguments, reason = "a value and its surroundings")]
+    fn embedded(
+        &mut self,
+        scope: &Scope,
+        number: usize,
+        ty: u8,
+        value: &[u8],
+        size: usize,
+        sink: &mut impl Sink,
+        place: Place,
+    ) -> Fallible<()> {
+        let column = &self.plan.nodes[number].column;
+        match Type(ty) {
+            Type::DOCUMENT => {
+                if let Some((slot, _)) = column {
+                    sink.mark(*slot, place, false);
+                }
+                self.node(scope, number, value, size, sink, place)
+            }
+            Type::NULL | Type::UNDEFINED => {
+                let policy = column.as_ref().map(|(_, policy)| policy.null);
+                self.no_document(scope, number, policy, |leaf_policy| leaf_policy.null, "null", sink, place)
+            }
+            _ => Err(Fault::new("", "document", describe(ty, &value[..size]))),
+        }
+    }
+
+    /// Everything in a document that is null or missing becomes absent.
+    #[expect(clippy::too_many_arguments, reason = "a document and its surroundings")]
+    fn no_document(
+        &mut self,
+        scope: &Scope,
+        number: usize,
+        policy: Option<Absent>,
+        of_leaf: fn(&crate::schema::Policy) -> Absent,
+        found: &str,
+        sink: &mut impl Sink,
+        place: Place,
+    ) -> Fallible<()> {
+        let node = &self.plan.nodes[number];
+        if policy == Some(Absent::Error) {
+            return Err(Fault::new("", "document", found));
+        }
+        if let Some((slot, _)) = node.column {
+            sink.mark(slot, place, policy == Some(Absent::Mask));
+        }
+        for entry in node.entries.iter() {
+            let bit = scope.first_bit + entry.bit;
+            self.seen[bit / 64] |= 1 << (bit % 64);
+            let name = || scope.units[entry.bit].path.rsplit('.').next().unwrap_or("").to_owned();
+            let action = |own: Absent| if policy.is_some() { Absent::Mask } else { own };
+            match entry.target {
+                Target::Node(inner) => {
+                    let own = self.plan.nodes[inner].column.as_ref().map(|(_, policy)| action(of_leaf(policy)));
+                    // A document below a masked one is masked; one below a path's is asked for by its fields.
+                    let own = if policy.is_some() { Some(Absent::Mask) } else { own };
+                    self.no_document(scope, inner, own, of_leaf, found, sink, place).map_err(|fault| fault.within(&name()))?;
+                }
+                target => {
+                    let own = match target {
+                        Target::Leaf(leaf) => of_leaf(&self.plan.leaves[leaf].policy),
+                        Target::Items(items) => of_leaf(&self.plan.items[items].policy),
+                        _ => Absent::Mask,
+                    };
+                    self.absent(target, action(own), found, sink, place).map_err(|fault| fault.within(&name()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A value that is no part of an embedded document of the row: an array, or an item.
+    fn value(&mut self, target: Target, ty: u8, value: &[u8], size: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+        let is_null = matches!(Type(ty), Type::NULL | Type::UNDEFINED);
+        match target {
+            Target::Leaf(leaf) => value::store(&self.plan.leaves[leaf], ty, &value[..size], sink, place),
+            Target::Items(items) if is_null => self.absent(target, self.plan.items[items].policy.null, "null", sink, place),
+            Target::Items(items) if Type(ty) == Type::ARRAY => self.items(items, value, size, sink, place),
+            Target::Scope(scope) if Type(ty) == Type::DOCUMENT => self.scope(scope, value, size, sink, place),
+            Target::Scope(scope) if is_null => self.null_item(scope, sink, place),
+            Target::Items(_) => Err(Fault::new("", "array", describe(ty, &value[..size]))),
+            _ => Err(Fault::new("", "document", describe(ty, &value[..size]))),
+        }
+    }
+
+    fn items(&mut self, number: usize, bytes: &[u8], size: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+        let plan = self.plan;
+        let items = &plan.items[number];
+        if items.count.is_none() {
+            sink.begin_list(items, place);
+        }
+        let end = size - 1;
+        let (mut at, mut index) = (4, 0);
+        while at < end {
+            let ty = bytes[at];
+            // The names of items are their numbers; as everybody does, they are not looked at.
+            let key_end = element::find_nul(bytes, at + 1).filter(|key_end| *key_end < end);
+            let Some(key_end) = key_end else {
+                return Err(Fault::malformed("", "an array's index that runs past its end"));
+            };
+            at = key_end + 1;
+            let value_size =
+                element::value_size(ty, &bytes[at..end]).map_err(|problem| Fault::malformed(&index.to_string(), problem))?;
+            if items.count.is_none_or(|count| index < count) {
+                let inner = sink.item(items, place, index);
+                self.value(items.item, ty, &bytes[at..], value_size, sink, inner)
+                    .map_err(|fault| fault.within(&index.to_string()))?;
+            }
+            index += 1;
+            at += value_size;
+        }
+        if at != end {
+            return Err(Fault::malformed("", "items that run past the end of their array"));
+        }
+        let Some(count) = items.count else {
+            sink.end_list(items, place, index);
+            return Ok(());
+        };
+        sink.mark(items.slot, place, false);
+        if index > count {
+            return Err(Fault::new("", format!("array of {count} items"), format!("array of {index} items")));
+        }
+        for index in index..count {
+            let inner = sink.item(items, place, index);
+            let action = self.plan.missing(items.item);
+            self.absent(items.item, action, "no such item", sink, inner).map_err(|fault| fault.within(&index.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// What a policy says of a value that is not there.
+    fn absent(&mut self, target: Target, action: Absent, found: &str, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+        let plan = self.plan;
+        let masked = action == Absent::Mask;
+        match target {
+            Target::Leaf(leaf) => absent_leaf(&plan.leaves[leaf], action, found, sink, place),
+            Target::Items(number) => {
+                let items = &plan.items[number];
+                match items.count {
+                    _ if action == Absent::Error => Err(Fault::new("", "array", found)),
+                    None => {
+                        sink.begin_list(items, place);
+                        sink.end_list(items, place, 0);
+                        sink.mark(items.slot, place, masked);
+                        Ok(())
+                    }
+                    Some(count) => {
+                        for index in 0..count {
+                            let inner = sink.item(items, place, index);
+                            self.absent(items.item, action, found, sink, inner)?;
+                        }
+                        sink.mark(items.slot, place, masked);
+                        Ok(())
+                    }
+                }
+            }
+            Target::Scope(_) if action == Absent::Error => Err(Fault::new("", "document", found)),
+            Target::Scope(scope) => self.null_item(scope, sink, place),
+            Target::Node(_) => unreachable!("documents of a row are dealt with by their scope"),
+        }
+    }
+
+    /// An item that should be a document, and is null: everything in it is masked.
+    fn null_item(&mut self, number: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+        let scope = &self.plan.scopes[number];
+        self.no_document(scope, scope.root, Some(Absent::Mask), |policy| policy.null, "null", sink, place)
+    }
+
+    /// A name came again: the last one wins, and nothing of the earlier value may stay.
+    #[cold]
+    fn again(&mut self, scope: &Scope, target: Target, sink: &mut impl Sink, place: Place) {
+        let plan = self.plan;
+        match target {
+            Target::Leaf(leaf) => sink.unmask(plan.leaves[leaf].slot, place),
+            Target::Items(number) => {
+                let items = &plan.items[number];
+                sink.mark(items.slot, place, false);
+                if let Some(count) = items.count {
+                    for index in 0..count {
+                        let inner = sink.item(items, place, index);
+                        self.again(scope, items.item, sink, inner);
+                    }
+                }
+            }
+            Target::Node(number) => {
+                for bit in plan.nodes[number].inner.clone() {
+                    let target = scope.units[bit].target;
+                    let bit = scope.first_bit + bit;
+                    self.seen[bit / 64] &= !(1 << (bit % 64));
+                    if !matches!(target, Target::Node(_)) {
+                        self.again(scope, target, sink, place);
+                    }
+                }
+            }
+            Target::Scope(number) => self.again(&plan.scopes[number], Target::Node(plan.scopes[number].root), sink, place),
+        }
+    }
+
+    /// The fields that a document does not have.
+    #[cold]
+    #[inline(never)]
+    fn missing(&mut self, scope: &Scope, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+        let first = scope.first_bit / 64;
+        for word in 0..scope.wanted.len() {
+            loop {
+                let unseen = scope.wanted[word] & !self.seen[first + word];
+                if unseen == 0 {
+                    break;
+                }
+                let bit = unseen.trailing_zeros() as usize;
+                self.seen[first + word] |= 1 << bit;
+                let unit = &scope.units[word * 64 + bit];
+                let done = match unit.target {
+                    Target::Leaf(leaf) => {
+                        let leaf = &self.plan.leaves[leaf];
+                        absent_leaf(leaf, leaf.policy.missing, NOT_THERE, sink, place)
+                    }
+                    Target::Node(node) => {
+                        let policy = self.plan.nodes[node].column.as_ref().map(|(_, policy)| policy.missing);
+                        self.no_document(scope, node, policy, |policy| policy.missing, NOT_THERE, sink, place)
+                    }
+                    target => self.absent(target, self.plan.missing(target), NOT_THERE, sink, place),
+                };
+                done.map_err(|fault| fault.within(&unit.path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const NOT_THERE: &str = "no such field";
+
+/// What a policy says of a plain value that is not there.
+#[inline]
+pub fn absent_leaf(leaf: &Leaf, action: Absent, found: &str, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+    if action == Absent::Error {
+        return Err(Fault::new("", expected(&leaf.kind), found));
+    }
+    sink.absent(leaf, place, action == Absent::Mask);
+    Ok(())
+}
+
+#[cold]
+fn bad_value(key: &[u8], ty: u8, problem: &str) -> Box<Fault> {
+    let name = String::from_utf8_lossy(key);
+    if Type(ty).extent() == element::Extent::Unknown {
+        return Fault::malformed(&name, format!("an element of unknown type 0x{ty:02x}"));
+    }
+    Fault::malformed(&name, format!("{} with {problem}", Type(ty).name()))
+}
+
+/// The size of the document at the start of `bytes`; an `Err` says what is wrong.
+#[inline(always)]
+pub fn document_size(bytes: &[u8]) -> Result<usize, String> {
+    match int32(bytes, 0) {
+        Some(size) if size >= 5 && size as usize <= bytes.len() && bytes[size as usize - 1] == 0 => Ok(size as usize),
+        size => Err(bad_size(bytes, size)),
+    }
+}
+
+#[cold]
+fn bad_size(bytes: &[u8], size: Option<i32>) -> String {
+    match size {
+        None => format!("only {} bytes of a document, not even its length", bytes.len()),
+        Some(size) if size < 5 => format!("a document of length {size}"),
+        Some(size) if size as usize > bytes.len() => {
+            format!("a document cut off: its length is {size}, and {} bytes are left", bytes.len())
+        }
+        Some(size) => format!("a document of length {size} whose last byte is {}, not 0", bytes[size as usize - 1]),
+    }
+}
+
+/// The operation on a value of a leaf.
+#[inline(always)]
+pub fn op_of(leaf: &Leaf, ty: u8) -> Op {
+    leaf.ops[dense(ty)]
+}
+
+/// The first bytes of a value as a number.
+#[inline(always)]
+pub fn word(value: &[u8]) -> [u8; 8] {
+    first(value)
+}

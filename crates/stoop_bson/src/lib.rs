@@ -1,0 +1,22 @@
+//! BSON documents decoded straight into rows and columns.
+//!
+//! A [`schema::Schema`] says which fields are wanted, as what, and where they lie; [`plan::Plan`] is the schema
+//! made ready; [`document::Reader`] decodes one document, [`batch`] many. Bytes are never trusted: every length is
+//! checked, nothing recurses deeper than the schema does, and a document that is not what the schema says is an
+//! error that names the document, the field, what was expected and what was found.
+//!
+//! The crate knows no Python and has no unsafe code.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod document;
+pub mod element;
+pub mod error;
+pub mod keys;
+pub mod number;
+pub mod op;
+pub mod plan;
+pub mod rows;
+pub mod schema;
+pub mod sink;
+pub mod value;

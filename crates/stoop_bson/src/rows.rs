@@ -1,0 +1,117 @@
+//! Rows: structured arrays in memory that a caller gives, a mask beside them, and objects apart.
+
+use crate::plan::{Items, Leaf, NO_MASK, Slot};
+use crate::sink::{Place, Sink};
+
+/// Values of any type for one field, in row order.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    /// Type byte (0 for an absent value), then the value.
+    data: Vec<u8>,
+    /// Row and start of each; the last of a row counts.
+    starts: Vec<(usize, usize)>,
+}
+
+impl Objects {
+    /// The type byte and the value of each row that has one, by row.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Option<(u8, &[u8])>)> {
+        self.starts.iter().enumerate().map(|(number, &(row, start))| {
+            let end = self.starts.get(number + 1).map_or(self.data.len(), |next| next.1);
+            let value = &self.data[start..end];
+            (row, (value[0] != 0).then(|| (value[0], &value[1..])))
+        })
+    }
+
+    fn push(&mut self, row: usize, kind: u8, value: &[u8]) {
+        if let Some(&(last, start)) = self.starts.last()
+            && last == row
+        {
+            self.data.truncate(start);
+            self.starts.pop();
+        }
+        self.starts.push((row, self.data.len()));
+        self.data.push(kind);
+        self.data.extend_from_slice(value);
+    }
+}
+
+/// A piece of the output: whole rows, and the mask's rows.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    /// The rows.
+    pub out: &'a mut [u8],
+    /// Their masks; empty if there are none.
+    pub mask: &'a mut [u8],
+    /// Bytes a row.
+    pub size: usize,
+    /// Bytes a row of the mask.
+    pub mask_size: usize,
+    /// Objects by number.
+    pub objects: Vec<Objects>,
+}
+
+impl Rows<'_> {
+    /// The place of a row.
+    #[inline(always)]
+    pub fn place(&self, row: usize) -> Place {
+        Place { at: row * self.size, mask: row * self.mask_size }
+    }
+
+    /// Takes back what a document that failed wrote into the mask.
+    #[cold]
+    pub fn forget(&mut self, row: usize) {
+        if !self.mask.is_empty() {
+            self.mask[row * self.mask_size..][..self.mask_size].fill(0);
+        }
+    }
+
+    fn set_mask(&mut self, slot: Slot, place: Place, masked: bool) {
+        if slot.mask != NO_MASK {
+            self.mask[place.mask + slot.mask] = masked.into();
+        }
+    }
+}
+
+impl Sink for Rows<'_> {
+    #[inline(always)]
+    fn bytes(&mut self, slot: Slot, place: Place, width: usize) -> &mut [u8] {
+        let at = place.at + slot.at;
+        &mut self.out[at..at + width]
+    }
+
+    fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]) {
+        let row = place.at / self.size.max(1);
+        self.objects[slot.at].push(row, kind.unwrap_or(0), value);
+    }
+
+    fn unmask(&mut self, slot: Slot, place: Place) {
+        self.set_mask(slot, place, false);
+    }
+
+    fn absent(&mut self, leaf: &Leaf, place: Place, mask: bool) {
+        if leaf.variable {
+            self.variable(leaf.slot, place, None, &[]);
+        } else {
+            let bytes = self.bytes(leaf.slot, place, leaf.width);
+            if leaf.policy.fill.is_empty() {
+                bytes.fill(0);
+            } else {
+                bytes.copy_from_slice(&leaf.policy.fill);
+            }
+        }
+        if mask {
+            self.set_mask(leaf.slot, place, true);
+        }
+    }
+
+    fn mark(&mut self, _slot: Slot, _place: Place, _mask: bool) {}
+
+    fn item(&mut self, items: &Items, place: Place, index: usize) -> Place {
+        let mask = if items.slot.mask == NO_MASK { 0 } else { items.slot.mask };
+        Place { at: place.at + items.slot.at + index * items.stride, mask: place.mask + mask + index * items.mask_stride }
+    }
+
+    fn begin_list(&mut self, _items: &Items, _place: Place) {}
+
+    fn end_list(&mut self, _items: &Items, _place: Place, _count: usize) {}
+}

@@ -1,0 +1,39 @@
+//! Where decoded values go.
+
+use crate::plan::{Items, Leaf, Slot};
+
+/// A row, or an item of an array: what places of fields are relative to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Rows: bytes from the start of the output; columns: the index.
+    pub at: usize,
+    /// Rows: bytes from the start of the mask.
+    pub mask: usize,
+}
+
+/// Rows or columns. Writing to a place again overwrites what was there.
+pub trait Sink {
+    /// The bytes of a value of fixed width.
+    fn bytes(&mut self, slot: Slot, place: Place, width: usize) -> &mut [u8];
+
+    /// A value of any length; `kind` is the type byte that precedes it, for those that keep it.
+    fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]);
+
+    /// Takes a value's mask off: it was set for an earlier field of the same name.
+    fn unmask(&mut self, slot: Slot, place: Place);
+
+    /// A value that is not there: what stands for it, and the mask if it is asked for.
+    fn absent(&mut self, leaf: &Leaf, place: Place, mask: bool);
+
+    /// Masks or unmasks a document that is a column of its own, or a list.
+    fn mark(&mut self, slot: Slot, place: Place, mask: bool);
+
+    /// The place of an array's item; for lists they are asked for in order.
+    fn item(&mut self, items: &Items, place: Place, index: usize) -> Place;
+
+    /// Begins a list, forgetting what was there.
+    fn begin_list(&mut self, items: &Items, place: Place);
+
+    /// Ends a list of so many items.
+    fn end_list(&mut self, items: &Items, place: Place, count: usize);
+}

@@ -1,0 +1,1 @@
+"""BSON decoded straight into NumPy arrays and Arrow columns."""
