@@ -150,6 +150,20 @@ helpers! {
     PyFormat(R R) -> R;
     /// (kind 1 str, 2 repr, 3 ascii; value)
     PyConvert(I R) -> R;
+    /// (sequence, before | after << 8) A fresh tuple of before + 1 + after items.
+    PyUnpackEx(R L) -> R;
+    /// (super, class, object, name object)
+    PySuperAttr(R R R R) -> R;
+    /// (context manager) A fresh tuple of its bound exit method and what entering yields.
+    PyEnter(R) -> R;
+    /// (exception, cause or NULL) Always raises: -1.
+    PyRaise(R R) -> I;
+    /// (slot, more) Append to the string in a frame slot. 0, or -1 with the slot empty.
+    StrAppend(P R) -> I;
+    /// (object, type flag) Whether the object's type has the flag.
+    MatchKind(R L) -> I;
+    /// (dict, mapping, callable)
+    PyDictMerge(R R R) -> I;
     /// (frame, name object, level, fromlist)
     PyImport(P R R R) -> R;
     /// (module, name object)

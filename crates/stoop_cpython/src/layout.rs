@@ -40,6 +40,10 @@ pub mod flags {
     pub const IMMUTABLE: u64 = 1 << 8;
     /// The type is allocated on the heap.
     pub const HEAP: u64 = 1 << 9;
+    /// Patterns take instances for sequences.
+    pub const SEQUENCE: u64 = 1 << 5;
+    /// Patterns take instances for mappings.
+    pub const MAPPING: u64 = 1 << 6;
     /// Instances support vectorcall.
     pub const VECTORCALL: u64 = 1 << 11;
     /// Instances are tracked by the garbage collector.

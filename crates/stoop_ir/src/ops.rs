@@ -231,6 +231,8 @@ ops! {
     ListLen "list.len" n(1) => I64, Mem::LIST, NO, N, 0, "Size of an exact list.";
     TupleLen "tuple.len" n(1) => I64, NO, NO, N, 0, "Size of an exact tuple.";
     StrLen "str.len" n(1) => I64, NO, NO, N, 0, "Length of an exact str in code points.";
+    StrAppend "str.append" n(2) => Borrowed, Mem::FRAME, Mem::FRAME.or(REFS).or(Mem::BOX), Flags::PINNED.or(Flags::RAISE), 0, "(str, more) slot += more, for the local slot (imm: index) that holds str, in place where the slot is its only owner: nobody else may use str afterwards. The result is what the slot holds then.";
+    MatchKind "match.kind" n(1) => I1, ALL, NO, N, 0, "Whether patterns take the object's type for a mapping or sequence (imm: int, the type flag).";
     Index "index" n(2) => I64, NO, NO, G, 0, "(i, len) The position i stands for (negative from the end); leaves when out of range.";
     ListItem "list.item" n(2) => Borrowed, Mem::LIST, NO, N, 0, "(list, position) The item; the list owns it. Position is in range.";
     TupleItem "tuple.item" n(2) => Borrowed, NO, NO, N, 0, "(tuple, position) The item; the tuple owns it. Position is in range.";
@@ -297,6 +299,10 @@ ops! {
     PyUnpack "py.unpack" n(1) => New, ALL, ALL, PYF, 0, "A fresh tuple of exactly (imm: int) items; raises Python's ValueError/TypeError otherwise.";
     PyFormat "py.format" n(2) => New, ALL, ALL, PYF, 0, "(value, spec_or_null) format(value, spec).";
     PyConvert "py.convert" n(1) => New, ALL, ALL, PYF, 0, "str(), repr() or ascii() (imm: int 1, 2, 3).";
+    PyUnpackEx "py.unpackex" n(1) => New, ALL, ALL, PYF, 0, "A fresh tuple: items, a list of those in the middle, items (imm: int, how many before it and 256 times how many after).";
+    PySuperAttr "py.superattr" n(3) => New, ALL, ALL, PYF, 0, "(super, class, obj) super(class, obj).name (imm: name).";
+    PyEnter "py.enter" n(1) => New, ALL, ALL, PYF, 0, "Enter a context manager: a fresh tuple of its bound exit method and what entering yields.";
+    PyRaise "py.raise" n(2) => Void, ALL, ALL, PYF, 0, "(exception, cause or NULL) raise exception from cause: always raises.";
     PyImport "py.import" n(2) => New, ALL, ALL, PYF, 0, "(level, fromlist) Import (imm: name).";
     PyImportFrom "py.importfrom" n(1) => New, ALL, ALL, PYF, 0, "from module import (imm: name).";
     BuildTuple "build.tuple" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A tuple of the operands, taking their references.";
@@ -314,6 +320,7 @@ ops! {
     PySetUpdate "py.setupdate" n(2) => Void, ALL, ALL, PYF, 0, "(set, iterable) Update.";
     PyMapAdd "py.mapadd" n(3) => Void, ALL, ALL, PYF, 0, "(dict, key, value) Set an item.";
     PyDictUpdate "py.dictupdate" n(2) => Void, ALL, ALL, PYF, 0, "(dict, mapping) Update; raises TypeError when not a mapping.";
+    PyDictMerge "py.dictmerge" n(3) => Void, ALL, ALL, PYF, 0, "(dict, mapping, callable) Add keyword arguments for the callable, which errors name; raises on a keyword given twice.";
     PyListToTuple "list.totuple" n(1) => New, Mem::LIST, NO, Flags::RAISE, 0, "A tuple of a list's items.";
     PyLen "py.len" n(1) => I64, ALL, ALL, PYF, 0, "len(obj).";
 

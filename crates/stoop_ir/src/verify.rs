@@ -102,7 +102,15 @@ fn is_code(imm: Imm, float: bool) -> bool {
 
 fn imm_fits(op: Op, imm: Imm) -> bool {
     match op {
-        Op::ConstInt | Op::ConstBool | Op::LoadSlot | Op::SwapSlot | Op::PyUnpack | Op::PyConvert | Op::SetFunctionAttr => {
+        Op::ConstInt
+        | Op::ConstBool
+        | Op::LoadSlot
+        | Op::SwapSlot
+        | Op::PyUnpack
+        | Op::PyUnpackEx
+        | Op::MatchKind
+        | Op::PyConvert
+        | Op::SetFunctionAttr => {
             matches!(imm, Imm::Int(_))
         }
         Op::ArrayLoadInt | Op::ArrayStoreInt => is_code(imm, false),
@@ -113,6 +121,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::EntryLocal
         | Op::EntryStack
         | Op::StoreLocal
+        | Op::StrAppend
         | Op::LoadField
         | Op::SwapField
         | Op::SetFieldFloat
@@ -127,6 +136,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::PyDelGlobal
         | Op::PyLoadName
         | Op::PyStoreName
+        | Op::PySuperAttr
         | Op::PyImport
         | Op::PyImportFrom
         | Op::Exit => matches!(imm, Imm::Name(_)),

@@ -4,6 +4,7 @@ The same program runs plainly and under Stoop; plainly, all of this does nothing
 """
 
 import atexit
+import contextlib
 import json
 import os
 import sys
@@ -15,13 +16,18 @@ KEPT = []
 SNAPSHOT = []
 
 
-def hot(function, *args, calls=3, **keywords):
-    """Call a function until the interpreter has specialised it, compile it, and call it once more; returns it."""
+def hot(function, *args, calls=3, raising=(), **keywords):
+    """Call a function until the interpreter has specialised it, compile it, and call it once more; returns it.
+
+    What it may raise each time is named by `raising`.
+    """
     for _ in range(calls):
-        function(*args, **keywords)
+        with contextlib.suppress(raising):
+            function(*args, **keywords)
     compiled(function)
     if calls > 0:
-        function(*args, **keywords)
+        with contextlib.suppress(raising):
+            function(*args, **keywords)
         if STOOP is not None:
             ENTRIES[getattr(function, "__func__", function).__qualname__] = STOOP.info(function).entries
     return function

@@ -580,6 +580,13 @@ impl<'a> Lower<'a> {
 
             Op::ListLen | Op::TupleLen => Ok(Some(self.load(a[0], self.req.abi.ob_size))),
             Op::StrLen => Ok(Some(self.load(a[0], self.req.abi.str_length))),
+            Op::StrAppend => one(self.str_append(data, a)),
+            Op::MatchKind => {
+                let flag = self.imm_int()?;
+                let flag = self.iconst(flag);
+                let has = self.helper1(Helper::MatchKind, &[a[0], flag])?;
+                Ok(Some(self.icmp_imm(IntCC::NotEqual, has, 0)))
+            }
             Op::Index => one(self.index(data, a)),
             Op::ListItem => Ok(Some(self.list_item(a[0], a[1]))),
             Op::TupleItem => Ok(Some(self.tuple_item(a[0], a[1]))),
@@ -689,6 +696,17 @@ impl<'a> Lower<'a> {
                 let kind = self.i32const(kind as i32);
                 one(self.call_object(Helper::PyConvert, &[kind, a[0]]))
             }
+            Op::PyUnpackEx => {
+                let counts = self.imm_int()?;
+                let counts = self.iconst(counts);
+                one(self.call_object(Helper::PyUnpackEx, &[a[0], counts]))
+            }
+            Op::PySuperAttr => {
+                let name = self.imm_name()?;
+                one(self.call_object(Helper::PySuperAttr, &[a[0], a[1], a[2], name]))
+            }
+            Op::PyEnter => one(self.call_object(Helper::PyEnter, a)),
+            Op::PyRaise => none(self.call_status(Helper::PyRaise, a)),
             Op::PyImport => {
                 let name = self.imm_name()?;
                 one(self.call_object(Helper::PyImport, &[self.frame, name, a[0], a[1]]))
@@ -718,6 +736,7 @@ impl<'a> Lower<'a> {
             Op::PySetUpdate => none(self.call_status(Helper::PySetUpdate, a)),
             Op::PyMapAdd => none(self.call_status(Helper::PyMapAdd, a)),
             Op::PyDictUpdate => none(self.call_status(Helper::PyDictUpdate, a)),
+            Op::PyDictMerge => none(self.call_status(Helper::PyDictMerge, a)),
             Op::PyListToTuple => one(self.call_object(Helper::PyListToTuple, a)),
             Op::PyLen => one(self.call_length(a)),
 

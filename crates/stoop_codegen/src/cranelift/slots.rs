@@ -119,6 +119,7 @@ pub(crate) fn step(func: &Function, roots: &Roots, facts: &mut Facts, inst: Inst
             facts[k as usize] = data.result.map(|value| Fact { value, exact: true });
         }
         (Op::StoreLocal, Imm::Index(k)) => facts[k as usize] = Some(Fact { value: data.args[0], exact: true }),
+        (Op::StrAppend, Imm::Index(k)) => facts[k as usize] = data.result.map(|value| Fact { value, exact: true }),
         (Op::Poll, _) => {
             // Only the slow path syncs, so afterwards an out-of-date slot holds the one or the other.
             if let Some(s) = data.state {
@@ -142,7 +143,7 @@ pub(crate) fn step(func: &Function, roots: &Roots, facts: &mut Facts, inst: Inst
 pub(crate) fn slot_count(func: &Function) -> usize {
     let states = func.states.iter().filter(|s| s.parent.is_none()).map(|s| s.locals.len()).max().unwrap_or(0);
     let insts = func.insts.iter().filter_map(|i| match (i.op, i.imm) {
-        (Op::EntryLocal | Op::StoreLocal, Imm::Index(k)) => Some(k as usize + 1),
+        (Op::EntryLocal | Op::StoreLocal | Op::StrAppend, Imm::Index(k)) => Some(k as usize + 1),
         _ => None,
     });
     insts.max().unwrap_or(0).max(states)

@@ -201,7 +201,8 @@ mod fakes {
             Poll ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewRangeIter PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
-            PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyImport PyImportFrom BuildTuple BuildList BuildMap
+            PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
+            StrAppend MatchKind PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
             PySetUpdate PyMapAdd PyDictUpdate PyListToTuple PyLen
         }

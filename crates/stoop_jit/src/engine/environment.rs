@@ -279,6 +279,12 @@ impl Environment for Live<'_> {
         self.known(capi::none())
     }
 
+    fn assertion_error(&mut self) -> Known {
+        // SAFETY: a built-in exception class, for good.
+        let class = unsafe { capi::PyExc_AssertionError };
+        self.known(class)
+    }
+
     fn type_attribute(&mut self, example: Option<u64>, version: u32, name_index: u32) -> Option<Known> {
         let name = self.info.names[name_index as usize];
         // SAFETY: examples and built-in types are alive; the look-up goes along the type's bases and runs no code.

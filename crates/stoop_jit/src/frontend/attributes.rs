@@ -163,3 +163,23 @@ pub(super) fn store_attr(b: &mut Builder<'_>, i: &Instr) {
     b.drop_item(value);
     b.drop_item(obj);
 }
+
+/// LOAD_SUPER_ATTR: `super().name`, or `super(class, obj).name`.
+pub(super) fn load_super(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let items = b.pop_n(3);
+    let args: Vec<Value> = items.iter().map(|x| x.value).collect();
+    let n = b.name(i.arg);
+    let v = b.op(Op::PySuperAttr, &args, Imm::Name(n), Type::Obj, Some(st));
+    b.ran_python = true;
+    for x in items {
+        b.drop_item(x);
+    }
+    if i.flag && b.quirks.null_below_callable {
+        b.push_null();
+    }
+    b.push_owned(v);
+    if i.flag && !b.quirks.null_below_callable {
+        b.push_null();
+    }
+}

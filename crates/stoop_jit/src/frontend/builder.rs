@@ -427,7 +427,7 @@ impl Builder<'_> {
     }
 
     /// Takes references for stack entries that borrow from a slot which is about to change.
-    fn keep_borrowers(&mut self, slot: u32) {
+    pub(super) fn keep_borrowers(&mut self, slot: u32) {
         for k in 0..self.lv.stack.len() {
             if self.lv.stack[k].slot == Some(slot) && !self.lv.stack[k].owned {
                 self.void(Op::IncRef, &[self.lv.stack[k].value], Imm::None, None);

@@ -1,10 +1,12 @@
 //! Displays, and taking containers apart.
 
 use stoop_cpython::decode::Instr;
+use stoop_cpython::feedback::Feedback;
+use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Class, Hint, Imm, Op, Type, Value};
 
 use super::builder::{BuildError, Builder, Item};
-use super::operators::{generic, operands_hint};
+use super::operators::{generic, operands_hint, push_bool};
 
 pub(super) fn build(b: &mut Builder<'_>, i: &Instr, op: Op, n: usize, c: Class) {
     generic(b, i, op, n, Imm::None, Type::Exact(c), Hint::None);
@@ -31,16 +33,7 @@ pub(super) fn unpack(b: &mut Builder<'_>, i: &Instr) {
     let t = b.op(Op::PyUnpack, &[seq.value], Imm::Int(i.arg.into()), Type::Exact(Class::Tuple), Some(st));
     b.set_hint(h);
     b.ran_python = true;
-    let positions: Vec<Value> = (0..i.arg).rev().map(|n| b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None)).collect();
-    // All loads first: then whatever is found out about an item can still leave before the first count is changed.
-    let items: Vec<Value> = positions.into_iter().map(|at| b.op(Op::TupleItem, &[t, at], Imm::None, Type::Obj, None)).collect();
-    for (v, n) in items.into_iter().zip((0..i.arg).rev()) {
-        let item = example.and_then(|o| b.env.example_item(o, n as usize));
-        b.examples.extend(item.map(|o| (v, o)));
-        b.void(Op::IncRef, &[v], Imm::None, None);
-        b.push_owned(v);
-    }
-    b.drop_item(Item { value: t, owned: true, slot: None });
+    items_of(b, Item { value: t, owned: true, slot: None }, i.arg, example, true);
     b.drop_item(seq);
 }
 
@@ -96,4 +89,78 @@ pub(super) fn store_slice(b: &mut Builder<'_>, i: &Instr) {
     for x in [value, container, start, stop] {
         b.drop_item(x);
     }
+}
+
+/// Pushes the items of a fresh tuple, and drops it: the first on top, or the last.
+pub(super) fn items_of(b: &mut Builder<'_>, tuple: Item, count: u32, example: Option<u64>, first_on_top: bool) {
+    let order: Vec<u32> = if first_on_top { (0..count).rev().collect() } else { (0..count).collect() };
+    let positions: Vec<Value> = order.iter().map(|n| b.op(Op::ConstInt, &[], Imm::Int((*n).into()), Type::I64, None)).collect();
+    // All loads first: then whatever is found out about an item can still leave before the first count is changed.
+    let items: Vec<Value> =
+        positions.into_iter().map(|at| b.op(Op::TupleItem, &[tuple.value, at], Imm::None, Type::Obj, None)).collect();
+    for (v, n) in items.into_iter().zip(order) {
+        let item = example.and_then(|o| b.env.example_item(o, n as usize));
+        b.examples.extend(item.map(|o| (v, o)));
+        b.void(Op::IncRef, &[v], Imm::None, None);
+        b.push_owned(v);
+    }
+    b.drop_item(tuple);
+}
+
+/// UNPACK_EX: `first, *rest, last = sequence`.
+pub(super) fn unpack_ex(b: &mut Builder<'_>, i: &Instr) {
+    let count = (i.arg & 0xff) + 1 + (i.arg >> 8);
+    generic(b, i, Op::PyUnpackEx, 1, Imm::Int(i.arg.into()), Type::Exact(Class::Tuple), Hint::None);
+    let items = b.pop();
+    items_of(b, items, count, None, true);
+}
+
+/// DICT_MERGE: `**mapping` in a call. What is called lies below the positional arguments, which lie below the dict.
+pub(super) fn dict_merge(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let mapping = b.pop();
+    let at = i.arg as usize;
+    let (dict, callable) = (b.peek(at - 1), b.peek(at + if b.quirks.null_below_callable { 1 } else { 2 }));
+    b.void(Op::PyDictMerge, &[dict.value, mapping.value, callable.value], Imm::None, Some(st));
+    b.ran_python = true;
+    b.drop_item(mapping);
+}
+
+/// GET_LEN: the length of what is matched, above it.
+pub(super) fn get_len(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let x = b.peek(0);
+    let n = b.op(Op::PyLen, &[x.value], Imm::None, Type::I64, Some(st));
+    b.ran_python = true;
+    let v = b.op(Op::BoxInt, &[n], Imm::None, Type::Exact(Class::Int), None);
+    b.push_owned(v);
+}
+
+/// MATCH_SEQUENCE and MATCH_MAPPING: what the type's flags say of what is matched, above it.
+pub(super) fn match_kind(b: &mut Builder<'_>, flag: u64) {
+    let x = b.peek(0);
+    let c = b.op(Op::MatchKind, &[x.value], Imm::Int(flag as i64), Type::I1, None);
+    push_bool(b, c);
+}
+
+/// `s += more` for a string in a local: in place, where the local is its only owner. Whether it was translated.
+pub(super) fn append_to_local(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
+    let store = b.lv.code.instrs.get(k + 1).filter(|n| n.op == Opcode::StoreFast && !b.lv.blocks.by_unit.contains_key(&n.unit));
+    let (text, more) = (b.peek(1), b.peek(0));
+    let Some(slot) = text.slot.filter(|s| store.is_some_and(|n| n.arg == *s)) else { return false };
+    if i.feedback != Feedback::StrInPlace || b.lv.is_inlined() || text.owned || b.env.is_generic(i.unit) {
+        return false;
+    }
+    let st = b.state(i.unit);
+    let s = b.op(Op::GuardClass, &[text.value], Imm::None, Type::Exact(Class::Str), Some(st));
+    let m = b.op(Op::GuardClass, &[more.value], Imm::None, Type::Exact(Class::Str), Some(st));
+    b.pop_n(2);
+    b.keep_borrowers(slot);
+    let v = b.op(Op::StrAppend, &[s, m], Imm::Index(slot), Type::Exact(Class::Str), Some(st));
+    b.lv.locals[slot as usize] = v;
+    if more.owned {
+        b.void(Op::DecRef, &[m], Imm::None, None);
+    }
+    b.lv.done_before = k + 2;
+    true
 }

@@ -3,14 +3,19 @@
 //! An instruction that is not translated leaves: the interpreter runs it and goes on. That is always right.
 
 use stoop_cpython::decode::Instr;
-use stoop_cpython::feedback::Feedback;
+use stoop_cpython::layout::flags;
 use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Class, Hint, Imm, Op, Type, UnOp, Value};
 
-use super::attributes::{load_attr, load_deref, load_global, store_attr, store_deref};
+use super::attributes::{load_attr, load_deref, load_global, load_super, store_attr, store_deref};
 use super::builder::{BuildError, Builder, Entry, Item};
-use super::containers::{build, const_key_map, format_value, into_container, store_slice, unpack};
+use super::containers::{
+    append_to_local, build, const_key_map, dict_merge, format_value, get_len, into_container, match_kind, store_slice, unpack,
+    unpack_ex,
+};
 use super::flow::{for_iter, jump_if, load_fast_and_clear, poll, ret, target};
+use super::functions::{import_from, import_name, make_function, set_attribute};
+use super::handlers::{assertion_error, enter, raise};
 use super::operators::{binary_op, compare, generic, generic_void, operands_hint, push_bool, truth};
 
 /// Why code that the interpreter has never run is left to it.
@@ -23,8 +28,6 @@ pub const EMPTY_LOOP: &str = "empty_loop";
 pub(super) fn leaves(i: &Instr, is_loop: bool) -> bool {
     match i.op {
         Opcode::ReturnValue | Opcode::ReturnConst => is_loop,
-        // Appending in place needs the variable's own reference: the interpreter does that well.
-        Opcode::BinaryOp if i.feedback == Feedback::StrInPlace => true,
         op => !is_translated(op),
     }
 }
@@ -101,6 +104,19 @@ pub(super) fn is_translated(op: Opcode) -> bool {
             | O::CallIntrinsic1
             | O::FormatValue
             | O::ConvertValue
+            | O::MakeFunction
+            | O::SetFunctionAttribute
+            | O::ImportName
+            | O::ImportFrom
+            | O::UnpackEx
+            | O::DictMerge
+            | O::GetLen
+            | O::MatchSequence
+            | O::MatchMapping
+            | O::LoadSuperAttr
+            | O::LoadAssertionError
+            | O::RaiseVarargs
+            | O::BeforeWith
             | O::ReturnValue
             | O::ReturnConst
     )
@@ -186,6 +202,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             let c = truth(b, i);
             push_bool(b, c);
         }
+        O::BinaryOp if append_to_local(b, k, i) => {}
         O::BinaryOp => {
             let (op, inplace) = binary_op(i);
             let code = if inplace { Op::PyInplace } else { Op::PyBinary };
@@ -349,6 +366,22 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::CallIntrinsic1 => return intrinsic(b, i),
         O::FormatValue => return format_value(b, i),
         O::ConvertValue => generic(b, i, Op::PyConvert, 1, Imm::Int(i.arg.into()), Type::Obj, Hint::None),
+        O::MakeFunction => make_function(b, i),
+        O::SetFunctionAttribute => set_attribute(b, i),
+        O::ImportName => import_name(b, i),
+        O::ImportFrom => import_from(b, i),
+        O::UnpackEx => unpack_ex(b, i),
+        O::DictMerge => dict_merge(b, i),
+        O::GetLen => get_len(b, i),
+        O::MatchSequence => match_kind(b, flags::SEQUENCE),
+        O::MatchMapping => match_kind(b, flags::MAPPING),
+        O::LoadSuperAttr => load_super(b, i),
+        O::LoadAssertionError => assertion_error(b),
+        O::BeforeWith => enter(b, i),
+        O::RaiseVarargs => {
+            raise(b, i);
+            return Ok(true);
+        }
         O::ReturnValue => {
             let x = b.pop();
             ret(b, x);

@@ -13,6 +13,8 @@ mod builder;
 mod calls;
 mod containers;
 mod flow;
+mod functions;
+mod handlers;
 mod instrs;
 mod lists;
 mod operators;
@@ -43,6 +45,8 @@ pub trait Environment {
     fn module_attribute(&mut self, module: u64, name_index: u32) -> Option<Known>;
     /// `None`.
     fn none(&mut self) -> Known;
+    /// `AssertionError`, the builtin.
+    fn assertion_error(&mut self) -> Known;
     /// What an attribute of that name is on the type with that version, if such a type is known to live: the
     /// interpreter's own caches may name objects that are gone.
     fn type_attribute(&mut self, example: Option<u64>, version: u32, name_index: u32) -> Option<Known>;

@@ -284,3 +284,18 @@ pub unsafe extern "C" fn store_attr(o: Obj, name: Obj, value: Obj) -> i32 {
         0
     }
 }
+
+/// `super(class, o).name`, where `class` and `o` are what `super()` would find for itself.
+pub unsafe extern "C" fn super_attr(super_: Obj, class: Obj, o: Obj, name: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let args = [class, o];
+        let found = capi::PyObject_Vectorcall(super_, args.as_ptr(), args.len(), null_mut());
+        if found.is_null() {
+            return found;
+        }
+        let value = capi::PyObject_GetAttr(found, name);
+        decref(found);
+        value
+    }
+}

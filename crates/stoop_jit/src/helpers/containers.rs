@@ -318,3 +318,132 @@ pub unsafe extern "C" fn dict_update(dict: Obj, mapping: Obj) -> i32 {
         result
     }
 }
+
+/// As [`dict_update`], for the keyword arguments of a call: a keyword given twice is an error, in the callable's name.
+pub unsafe extern "C" fn dict_merge(dict: Obj, mapping: Obj, callable: Obj) -> i32 {
+    const REFUSE_DUPLICATES: i32 = 2;
+    // SAFETY: the caller's objects.
+    unsafe {
+        let result = ffi::_PyDict_MergeEx(dict, mapping, REFUSE_DUPLICATES);
+        if result < 0 {
+            keyword_error(callable, mapping);
+        }
+        result
+    }
+}
+
+/// Puts an error of merging keyword arguments into the words of calls.
+unsafe fn keyword_error(callable: Obj, mapping: Obj) {
+    // SAFETY: live objects; an exception is set.
+    unsafe {
+        if capi::PyErr_ExceptionMatches(capi::PyExc_AttributeError) != 0 {
+            capi::PyErr_Clear();
+            let callee = ffi::_PyObject_FunctionStr(callable);
+            if !callee.is_null() {
+                let name: *const std::ffi::c_char = read(type_of(mapping), layout::get().tp_name);
+                let format = c"%U argument after ** must be a mapping, not %.200s";
+                capi::PyErr_Format(capi::PyExc_TypeError, format.as_ptr(), callee, name);
+                decref(callee);
+            }
+        } else if capi::PyErr_ExceptionMatches(capi::PyExc_KeyError) != 0 {
+            let exception = capi::PyErr_GetRaisedException();
+            let args = ffi::PyException_GetArgs(exception);
+            if capi::PyTuple_Size(args) == 1 {
+                let callee = ffi::_PyObject_FunctionStr(callable);
+                if !callee.is_null() {
+                    let format = c"%U got multiple values for keyword argument '%S'";
+                    capi::PyErr_Format(capi::PyExc_TypeError, format.as_ptr(), callee, capi::PyTuple_GetItem(args, 0));
+                    decref(callee);
+                }
+                decref(exception);
+            } else {
+                capi::PyErr_SetRaisedException(exception);
+            }
+            decref(args);
+        }
+    }
+}
+
+/// `first, *rest, last = iterable` as a tuple; `counts` is how many come before the list, and 256 times how many after.
+pub unsafe extern "C" fn unpack_ex(iterable: Obj, counts: i64) -> Obj {
+    // SAFETY: the caller's object; the GIL is held.
+    unsafe { contained(null_mut(), || unpack_around(iterable, (counts & 0xff) as usize, (counts >> 8) as usize)) }
+}
+
+unsafe fn unpack_around(iterable: Obj, before: usize, after: usize) -> Obj {
+    // SAFETY: the caller's object; items are owned by `items` until the tuple takes them.
+    unsafe {
+        let iter = capi::PyObject_GetIter(iterable);
+        if iter.is_null() {
+            if capi::PyErr_ExceptionMatches(capi::PyExc_TypeError) != 0 && is_not_iterable(iterable) {
+                type_error(c"cannot unpack non-iterable %.200s object", iterable);
+            }
+            return iter;
+        }
+        let mut items = Vec::with_capacity(before + 1 + after);
+        let complete = take_around(iter, before, after, &mut items);
+        let tuple = if complete {
+            decref(iter);
+            build_tuple(items.as_ptr(), items.len() as i64)
+        } else {
+            null_mut()
+        };
+        if tuple.is_null() {
+            drop_all(&items);
+            if !complete {
+                decref(iter);
+            }
+        }
+        tuple
+    }
+}
+
+unsafe fn take_around(iter: Obj, before: usize, after: usize, items: &mut Vec<Obj>) -> bool {
+    // SAFETY: an iterator; every item is handed to `items`, the last ones with what was the list's reference.
+    unsafe {
+        let too_few = |got: usize| {
+            let format = c"not enough values to unpack (expected at least %zd, got %zd)";
+            capi::PyErr_Format(capi::PyExc_ValueError, format.as_ptr(), before + after, got);
+        };
+        while items.len() < before {
+            let item = capi::PyIter_Next(iter);
+            if item.is_null() {
+                if capi::PyErr_Occurred().is_null() {
+                    too_few(items.len());
+                }
+                return false;
+            }
+            items.push(item);
+        }
+        let rest = capi::PySequence_List(iter);
+        if rest.is_null() {
+            return false;
+        }
+        items.push(rest);
+        let count = size(rest) as usize;
+        if count < after {
+            too_few(before + count);
+            return false;
+        }
+        let first: *mut Obj = read(rest, layout::get().list_items);
+        items.extend((count - after..count).map(|k| *first.add(k)));
+        write(rest, layout::get().ob_size, (count - after) as isize);
+        true
+    }
+}
+
+/// Appends to the string that a frame slot holds, in place where the slot is its only owner. Empties the slot when
+/// it fails.
+pub unsafe extern "C" fn str_append(slot: *mut Obj, more: Obj) -> i32 {
+    // SAFETY: a slot that owns an exact string, and another string.
+    unsafe {
+        ffi::PyUnicode_Append(slot, more);
+        if (*slot).is_null() { -1 } else { 0 }
+    }
+}
+
+/// Whether an object's type has a flag.
+pub unsafe extern "C" fn match_kind(o: Obj, flag: i64) -> i32 {
+    // SAFETY: the caller's object.
+    unsafe { i32::from(stoop_cpython::objects::type_flags(type_of(o)) & flag as u64 != 0) }
+}

@@ -13,6 +13,14 @@ unsafe extern "C" {
     pub fn _PyObject_New(ty: Obj) -> Obj;
     /// The name of a callable for messages: `"f()"`.
     pub fn _PyObject_FunctionStr(callable: Obj) -> Obj;
+    /// Adds a mapping's items; 2: a key that is there already is a `KeyError`.
+    pub fn _PyDict_MergeEx(dict: Obj, mapping: Obj, override_: c_int) -> c_int;
+    /// A special method of an object's type, bound; NULL without exception if there is none.
+    pub fn _PyObject_LookupSpecial(o: Obj, name: Obj) -> Obj;
+    /// An exception's arguments, a new reference.
+    pub fn PyException_GetArgs(exception: Obj) -> Obj;
+    /// Appends to the string at `left`, in place where it has one owner; NULL there on failure.
+    pub fn PyUnicode_Append(left: *mut Obj, right: Obj);
     /// Takes a dict; steals nothing.
     pub fn PyFunction_SetAnnotations(function: Obj, annotations: Obj) -> c_int;
     /// A fresh module.

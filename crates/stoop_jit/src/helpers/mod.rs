@@ -9,7 +9,8 @@
 //! - [`attributes`]: attributes, by what was found before;
 //! - [`names`]: globals, imports, and the rest about attributes;
 //! - [`calls`]: calls and functions;
-//! - [`containers`]: iteration, displays, updates.
+//! - [`containers`]: iteration, displays, updates;
+//! - [`exceptions`]: raising, handlers, context managers.
 //!
 //! A Rust panic in a helper aborts the process (`extern "C"` sees to that); helpers with code that could
 //! panic run in [`contained`], which makes it a `SystemError` instead.
@@ -23,6 +24,7 @@ pub mod attributes;
 pub mod boxes;
 pub mod calls;
 pub mod containers;
+pub mod exceptions;
 mod ffi;
 pub mod names;
 pub mod numbers;
@@ -80,6 +82,13 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PyUnpack => containers::unpack as *const () as usize,
         Helper::PyFormat => operators::format as *const () as usize,
         Helper::PyConvert => operators::convert as *const () as usize,
+        Helper::PyUnpackEx => containers::unpack_ex as *const () as usize,
+        Helper::PySuperAttr => attributes::super_attr as *const () as usize,
+        Helper::PyEnter => exceptions::enter as *const () as usize,
+        Helper::PyRaise => exceptions::raise as *const () as usize,
+        Helper::StrAppend => containers::str_append as *const () as usize,
+        Helper::MatchKind => containers::match_kind as *const () as usize,
+        Helper::PyDictMerge => containers::dict_merge as *const () as usize,
         Helper::PyImport => names::import as *const () as usize,
         Helper::PyImportFrom => names::import_from as *const () as usize,
         Helper::BuildTuple => containers::build_tuple as *const () as usize,

@@ -17,7 +17,7 @@ use super::ffi;
 /// Declares functions that yield an interned string, made once and kept.
 macro_rules! interned {
     ($($name:ident $text:literal;)*) => { $(
-        fn $name() -> Obj {
+        pub(super) fn $name() -> Obj {
             static STRING: OnceLock<usize> = OnceLock::new();
             // SAFETY: the GIL is held by every helper's caller; the text is a C string.
             *STRING.get_or_init(|| unsafe { capi::PyUnicode_InternFromString($text.as_ptr()) as usize }) as Obj
@@ -30,6 +30,8 @@ interned! {
     dunder_name c"__name__";
     dunder_spec c"__spec__";
     dunder_file c"__file__";
+    dunder_enter c"__enter__";
+    dunder_exit c"__exit__";
     name_attribute c"name";
 }
 
