@@ -55,14 +55,7 @@ FILES = [
     File("test_sys_setprofile", True),
 ]
 
-EXCLUSIONS: list[Exclusion] = [
-    Exclusion(
-        "test_sys_settrace",
-        "test_09_settrace_and_raise",
-        (),
-        "a tracer switched on by a callee that then raises: compiled code enters the handler without the RAISE event",
-    ),
-]
+EXCLUSIONS: list[Exclusion] = []
 
 
 def excluded(file: str, test_id: str, version: str) -> str | None:

@@ -555,3 +555,24 @@ def test_range_guard_reason(both):
             print(e)
     """)
     run.assert_compiled("f").assert_left("f", "item", RANGE)
+
+
+def test_a_branch_that_alternates_is_not_taken_for_one_that_never_ran(both):
+    run = both("""
+        from probe import hot
+
+        def f(n):
+            total = 0
+            for i in range(n):
+                if i % 2:
+                    total += 3
+                else:
+                    total -= 1
+            return total
+
+        hot(f, 9)
+        hot(f, 10)
+        print(f(1000), f(1001))
+    """)
+    run.assert_compiled("f")
+    run.assert_stayed("f")

@@ -364,3 +364,41 @@ def test_gc_callbacks_see_the_loop_s_objects(both):
         print(f(20, look))
     """)
     run.assert_compiled("f")
+
+
+def test_a_signal_during_a_call_is_handled_by_the_caller(both):
+    run = both("""
+        import _thread
+        import threading
+        from probe import hot
+
+        lock = threading.Lock()
+
+        def after():
+            return lock.acquire(blocking=False) and lock.release()
+
+        def f(interrupt):
+            interrupt()
+            try:
+                after()
+            finally:
+                print("after", lock.locked())
+
+        def run(interrupt):
+            try:
+                f(interrupt)
+            except KeyboardInterrupt as e:
+                names = []
+                tb = e.__traceback__
+                while tb is not None:
+                    names.append((tb.tb_frame.f_code.co_name, tb.tb_lineno))
+                    tb = tb.tb_next
+                print(names)
+
+        hot(after)
+        hot(f, lambda: None)
+        hot(f, int)
+        run(_thread.interrupt_main)
+        run(_thread.interrupt_main)
+    """)
+    run.assert_compiled("f", "after")

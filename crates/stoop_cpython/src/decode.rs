@@ -274,7 +274,7 @@ pub unsafe fn decode(code: Obj) -> Result<CodeInfo, Unreadable> {
 /// Reads all instructions.
 fn instructions(units: &Units, lines: &[u32]) -> Result<Vec<Instr>, Unreadable> {
     let table = units.layout.opcodes;
-    let mut out = Vec::with_capacity(units.len as usize / 2);
+    let mut out: Vec<Instr> = Vec::with_capacity(units.len as usize / 2);
     let mut at = 0;
     let mut start = 0;
     let mut prefix = 0u32;
@@ -317,6 +317,11 @@ fn instructions(units: &Units, lines: &[u32]) -> Result<Vec<Instr>, Unreadable> 
             half: 0,
             ran: hint.is_some() || feedback::ran(units, table, at, op),
         };
+        // A branch that goes this way and that in turn looks as if it had never run: what leads to it knows better.
+        if !instr.ran && feedback::is_branch(op) {
+            let counted = |i: &&Instr| table.caches[i.op as usize] > 0 && i.op != Opcode::JumpBackward;
+            instr.ran = out.iter().rev().take_while(|i| !feedback::is_branch(i.op)).find(counted).is_some_and(|i| i.ran);
+        }
         normalise(&mut instr, entry, units.layout);
         out.push(instr);
         if let Entry::Pair(_, second) = entry {

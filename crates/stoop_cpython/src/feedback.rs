@@ -337,7 +337,8 @@ pub(crate) fn read(units: &Units, table: &OpcodeTable, at: u32, op: Opcode, hint
     }
 }
 
-fn is_branch(op: Opcode) -> bool {
+/// Whether it is a conditional jump.
+pub(crate) fn is_branch(op: Opcode) -> bool {
     matches!(op, Opcode::PopJumpIfTrue | Opcode::PopJumpIfFalse | Opcode::PopJumpIfNone | Opcode::PopJumpIfNotNone)
 }
 

@@ -12,13 +12,15 @@ use std::ffi::c_void;
 
 use crate::capi::{
     _PyEval_EvalFrameDefault, Frame, Obj, PyCell_New, PyCode_Type, PyErr_Clear, PyErr_GetRaisedException,
-    PyErr_SetRaisedException, PyEval_GetFrame, PyInterpreterState_Get, PyInterpreterState_ThreadHead, PyLong_FromLong,
-    PyObject_GC_IsTracked, PyObject_GC_Track, PyObject_GetArenaAllocator, PyObjectArenaAllocator, PyThreadState,
-    PyThreadState_GetFrame, PyThreadState_Next, PyTraceBack_Here, decref, incref, xdecref,
+    PyErr_SetRaisedException, PyInterpreterState_Get, PyInterpreterState_ThreadHead, PyObject_GC_IsTracked, PyObject_GC_Track,
+    PyObject_GetArenaAllocator, PyObjectArenaAllocator, PyThreadState, PyThreadState_GetFrame, PyThreadState_Next, decref,
+    incref, xdecref,
 };
-use crate::decode::{Handler, exception_table, kind};
+use crate::decode::kind;
 use crate::layout::{self, Layout, at, owner, read, write};
 use crate::objects::{bytes_slice, tuple_slice};
+
+pub use crate::exceptions::{handler_of, unwind};
 
 /// The cell that holds a thread's current frame.
 ///
@@ -697,70 +699,6 @@ pub unsafe fn resume(tstate: *mut PyThreadState, frame: *mut Frame) -> Obj {
     unsafe {
         unlink(tstate, frame);
         _PyEval_EvalFrameDefault(tstate, frame, 0)
-    }
-}
-
-/// The handler in charge of a unit of a code object.
-///
-/// # Safety
-/// A live code object.
-pub unsafe fn handler_of(code: Obj, unit: u32) -> Option<Handler> {
-    // SAFETY: the exception table is a bytes object.
-    let rows = unsafe { exception_table(bytes_slice(read(code, layout::get().co_exceptiontable))) };
-    rows.into_iter().find(|h| h.start <= unit && unit < h.end)
-}
-
-/// Dispatches the exception that is set, raised by the instruction at `op_unit` of the current frame: adds the
-/// traceback entry (unless the instruction re-raises), and if a handler is in charge, cuts the operand stack to
-/// its level, pushes what it wants and sets the frame to go on there by [`resume`]. False if there is none: the
-/// exception stays set and the frame is to be popped.
-///
-/// Inside a JUMP callback: ask [`handler_of`] first. With a handler, call this, then [`set_landing`] on its target.
-/// Without one do not: [`set_running`] and [`crate::monitoring::Answer::Raise`] let the interpreter add the
-/// traceback entry and pop the frame itself.
-///
-/// Tools are not told (no RAISE event): the caller leaves that to the interpreter while any is active.
-///
-/// # Safety
-/// See the module; `frame` is the current one; its slots below the stacktop are right.
-pub unsafe fn unwind(tstate: *mut PyThreadState, frame: *mut Frame, op_unit: u32, reraised: bool) -> bool {
-    debug_assert!(!tstate.is_null());
-    let l = layout::get();
-    // SAFETY: the frame is the current one, so PyEval_GetFrame makes and lends its own frame object.
-    unsafe {
-        set_running(frame, op_unit);
-        if !reraised && is_complete(frame) {
-            // The frame object must be made without an exception set, like everything that allocates.
-            let exception = PyErr_GetRaisedException();
-            let object = PyEval_GetFrame();
-            PyErr_SetRaisedException(exception);
-            if !object.is_null() {
-                PyTraceBack_Here(object);
-            }
-        }
-        let code = code(frame);
-        let Some(handler) = handler_of(code, op_unit) else {
-            return false;
-        };
-        let exception = PyErr_GetRaisedException();
-        let level = read::<i32, _>(code, l.co_nlocalsplus) + handler.depth as i32;
-        let mut top = stacktop(frame);
-        while top > level {
-            top -= 1;
-            set_stacktop(frame, top);
-            xdecref(slot(frame, top as usize).replace(std::ptr::null_mut()));
-        }
-        if handler.lasti {
-            let lasti = PyLong_FromLong(i64::from(op_unit));
-            if lasti.is_null() {
-                xdecref(exception);
-                return false;
-            }
-            push(frame, lasti);
-        }
-        push(frame, exception);
-        set_next(frame, handler.target);
-        true
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod capi;
 pub mod check;
 pub mod decode;
+pub mod exceptions;
 pub mod extra;
 pub mod feedback;
 pub mod frame;

@@ -137,7 +137,7 @@ pub unsafe fn install(handler: JumpFn) -> Result<(), String> {
         xdecref(call(monitoring, c"use_tool_id", &[handles.tool, name])?);
         let function = PyCFunction_NewEx((&raw const ON_JUMP.0).cast_mut(), std::ptr::null_mut(), std::ptr::null_mut());
         xdecref(call(monitoring, c"register_callback", &[handles.tool, handles.jump, function])?);
-        let tested = self_test(name);
+        let tested = self_test(name, function);
         xdecref(name);
         xdecref(function);
         xdecref(monitoring);
@@ -168,7 +168,7 @@ unsafe fn probe_jump(code: Obj) {
 }
 
 /// Reports one jump of a small function to ourselves, to see that monitoring data lie where the layout says.
-unsafe fn self_test(name: Obj) -> Result<(), String> {
+unsafe fn self_test(name: Obj, callback: Obj) -> Result<(), String> {
     let l = layout::get();
     let wrong = |what: &str| Err(format!("monitoring is laid out differently from what Stoop knows: {what}"));
     // SAFETY: a function of our own, run once; all references are dropped.
@@ -176,6 +176,9 @@ unsafe fn self_test(name: Obj) -> Result<(), String> {
         let interp: *const u8 = read(PyThreadState_Get(), l.ts_interp);
         if read::<Obj, _>(interp, l.interp_tool_names + 8 * i32::from(TOOL)) != name {
             return wrong("the tools' names");
+        }
+        if read::<Obj, _>(interp, callable_offset(TOOL, 7)) != callback {
+            return wrong("the tools' callbacks");
         }
         let names = PyDict_New();
         PyDict_SetItemString(names, c"__builtins__".as_ptr(), PyEval_GetBuiltins());
@@ -305,6 +308,33 @@ pub unsafe fn is_armed(code: Obj) -> bool {
     unsafe { local_tools(code).is_some_and(|tools| tools[7] & (1 << TOOL) != 0) }
 }
 
+/// Where a code object keeps which tools listen to it alone: the address of a byte an event, for as long as it lives.
+///
+/// # Safety
+/// A live code object; GIL held. May rewrite the code's instructions.
+pub unsafe fn local_events(code: Obj) -> Option<u64> {
+    // SAFETY: the caller's code object. Monitoring data, once made, stay.
+    unsafe {
+        if local_tools(code).is_none() {
+            arm(code);
+            disarm(code);
+        }
+        local_tools(code).map(|tools| tools.as_ptr() as u64)
+    }
+}
+
+/// Local events, by where words of eight bytes begin that hold them all: the second one holds all that concern a
+/// function that is running.
+pub const LOCAL_WORDS: [u64; 2] = [0, 2];
+
+/// The bits of such a word that are other tools'.
+pub const LOCAL_MASK: u64 = !(0x0101_0101_0101_0101 << TOOL);
+
+/// Whether this is `sys.monitoring.DISABLE`.
+pub(crate) fn is_disable(o: Obj) -> bool {
+    HANDLES.get().is_some_and(|h| o == h.disable)
+}
+
 unsafe fn local_tools<'a>(code: Obj) -> Option<&'a [u8]> {
     let l = layout::get();
     // SAFETY: monitoring data, where present, holds a byte an event.
@@ -329,6 +359,33 @@ pub unsafe fn other_tools_active(tstate: *mut PyThreadState, code: Obj) -> bool 
         let others = |bytes: &[u8]| bytes.iter().any(|b| b & !(1 << TOOL) != 0);
         others(tools) || (!code.is_null() && local_tools(code).is_some_and(others))
     }
+}
+
+/// Whether a tool listens to something everywhere, or may anywhere be told of C functions that return.
+///
+/// # Safety
+/// GIL held.
+pub unsafe fn other_tools_present(tstate: *mut PyThreadState) -> bool {
+    const C_RETURN: i32 = 15;
+    const C_RAISE: i32 = 16;
+    // The two above belong to `sys.setprofile` and `sys.settrace`, which keep theirs for good but listen everywhere.
+    const IDS: u8 = 6;
+    // SAFETY: an object or NULL for each tool and event.
+    unsafe {
+        let interp: *const u8 = read(tstate, layout::get().ts_interp);
+        let has = |tool: u8, event: i32| !read::<Obj, _>(interp, callable_offset(tool, event)).is_null();
+        other_tools_active(tstate, std::ptr::null_mut())
+            || (0..IDS).any(|tool| tool != TOOL && (has(tool, C_RETURN) || has(tool, C_RAISE)))
+    }
+}
+
+/// Events that each tool may have a callback for.
+const EVENTS: i32 = 17;
+pub(crate) const TOOLS: u8 = 8;
+
+/// Where the interpreter keeps a tool's callback: the callbacks lie right before the names.
+pub(crate) fn callable_offset(tool: u8, event: i32) -> i32 {
+    layout::get().interp_tool_names - 8 * EVENTS * i32::from(TOOLS) + 8 * (EVENTS * i32::from(tool) + event)
 }
 
 /// The monitoring version: it changes whenever a tool's global events do (not with local ones).

@@ -168,6 +168,7 @@ pub unsafe fn compile(f: Obj) -> Result<(), String> {
     };
     // SAFETY: as documented.
     unsafe {
+        registry::mind_tools(capi::PyThreadState_Get());
         let code = inspect::function_code(f);
         let s = registry::state(code);
         if s.never {

@@ -1,6 +1,6 @@
 //! Serving the eval breaker from a native loop.
 
-use stoop_cpython::capi::{self, Frame, PyThreadState};
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
 use stoop_cpython::monitoring;
 
 /// 0: go on; 1: the interpreter must serve it; -1: an exception is set.
@@ -21,5 +21,40 @@ pub unsafe fn serve(ts: *mut PyThreadState, _frame: *mut Frame) -> i32 {
         let saved = capi::PyEval_SaveThread();
         capi::PyEval_RestoreThread(saved);
         i32::from(monitoring::pending(ts))
+    }
+}
+
+/// Serves the eval breaker after a call of something that is not a Python function, as the interpreter does: a
+/// signal that came meanwhile is handled by the instruction that called. Takes the call's result and gives it back;
+/// NULL with an exception set, if a handler raised.
+///
+/// # Safety
+/// The result of a call made by the current frame, which is in order; the GIL is held.
+#[inline]
+pub unsafe fn after_call(result: Obj) -> Obj {
+    // SAFETY: as documented.
+    unsafe {
+        let ts = capi::PyThreadState_Get();
+        if result.is_null() || !monitoring::pending(ts) { result } else { serve_after_call(ts, result) }
+    }
+}
+
+#[cold]
+unsafe fn serve_after_call(ts: *mut PyThreadState, result: Obj) -> Obj {
+    // SAFETY: the frame is in order, so any code may run here.
+    unsafe {
+        let raised = match capi::optional().handle_pending {
+            Some(handle) => handle(ts) < 0,
+            // Signals are what can be told apart by when they are handled; the rest waits for the next poll.
+            None => capi::PyErr_CheckSignals() < 0,
+        };
+        if !raised {
+            return result;
+        }
+        // The interpreter, too, drops the result while the exception is set aside.
+        let exception = capi::PyErr_GetRaisedException();
+        capi::decref(result);
+        capi::PyErr_SetRaisedException(exception);
+        std::ptr::null_mut()
     }
 }

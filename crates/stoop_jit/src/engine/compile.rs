@@ -15,7 +15,7 @@ use stoop_codegen::unit::{Compiled, Request};
 use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::decode::{self, CodeInfo};
 use stoop_cpython::feedback::Feedback;
-use stoop_cpython::{frame, inspect};
+use stoop_cpython::{frame, inspect, monitoring};
 use stoop_ir::{Flags, Function, Inst, Op};
 use stoop_passes::pipeline;
 
@@ -154,6 +154,7 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             interpreted_calls: 0,
             timed_entries: 0,
             active: 0,
+            local_events: Vec::new(),
             consts: Vec::new(),
             compile_us: 0,
             code_bytes: 0,
@@ -206,6 +207,10 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             }
         };
         record.entry_slots = entry_slots(&func);
+        if !note_events(&mut record) {
+            registry::retire(Some(record));
+            return Err("its monitoring data cannot be made".to_owned());
+        }
         let name_objects = func.names.iter().map(|n| name_object(n, &info, &record.inlined)).collect();
         let links = record.consts.iter().filter_map(|&o| Some((o as u64, registry::link(o)?))).collect();
         let fresh = (entry == Entry::Function).then(|| frame::fresh(code, globals, builtins));
@@ -213,6 +218,42 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
         capi::xincref(function);
         Ok(Job { code, record, func, function, name_objects, links, fresh, units: info, started, want_text })
     }
+}
+
+/// Notes where the region's code objects keep which tools listen to them.
+unsafe fn note_events(record: &mut Record) -> bool {
+    let mut codes = vec![record.code];
+    for f in &record.inlined {
+        if !codes.contains(&f.code.code) {
+            codes.push(f.code.code);
+        }
+    }
+    // SAFETY: live code objects. An inlined function may get another one while this region still runs.
+    unsafe {
+        for &code in &codes[1..] {
+            capi::incref(code);
+            record.consts.push(code);
+        }
+        record.local_events = codes.iter().filter_map(|c| monitoring::local_events(*c)).collect();
+    }
+    record.local_events.len() == codes.len()
+}
+
+/// Watches of whether a tool listens to the region's code objects: of all events, or, for the first one, of those only
+/// that concern a function that is running.
+fn local_watches(record: &Record, all: bool) -> Vec<Watch> {
+    let [whole, running] = monitoring::LOCAL_WORDS;
+    let mut out = Vec::new();
+    for (k, events) in record.local_events.iter().enumerate() {
+        let words = if all || k > 0 { &[whole, running][..] } else { &[running] };
+        out.extend(words.iter().map(|w| Watch {
+            place: Place::Absolute(events + w),
+            width: 8,
+            mask: monitoring::LOCAL_MASK,
+            expected: Expected::Const(0),
+        }));
+    }
+    out
 }
 
 /// Runs a part of the compiler; a panic in it is a refusal.
@@ -337,12 +378,13 @@ pub fn finish(job: &Job, shared: &Shared) -> Output {
     let record: *const Record = &raw const *job.record;
     // SAFETY: only the field's address is taken.
     let valid = unsafe { &raw const (*record).valid } as u64;
+    let watches = [&shared.watches[..], &local_watches(&job.record, false)].concat();
     let request = Request {
         func: &func,
         abi: &shared.abi,
         helpers: &helpers,
         record: record as u64,
-        watches: &shared.watches,
+        watches: &watches,
         valid: Watch { place: Place::Absolute(valid), width: 8, mask: u64::MAX, expected: Expected::Const(1) },
         unit_address: &unit_address,
         name_address: &name_address,
@@ -373,6 +415,7 @@ fn call_code(job: &Job, shared: &Shared) -> Option<Vec<u8>> {
         (&raw const (*record).valid, &raw const (*record).native, &raw const (*record).entries, &raw const (*record).active)
     };
     let mut watches: Vec<Watch> = shared.watches.iter().filter(|w| !matches!(w.place, Place::Frame(_))).copied().collect();
+    watches.extend(local_watches(&job.record, true));
     watches.insert(0, Watch { place: Place::Absolute(valid as u64), width: 8, mask: u64::MAX, expected: Expected::Const(1) });
     let request = EntryRequest {
         abi: &shared.entry_abi,

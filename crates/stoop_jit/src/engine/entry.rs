@@ -63,6 +63,7 @@ pub unsafe extern "C" fn call(f: Obj, args: *const Obj, nargsf: usize, kwnames: 
             || !kwnames.is_null()
             || r.plain_args != Some(count as u32)
             || !is_quiet(ts)
+            || !r.is_unobserved()
             || stack::is_low(ts)
         {
             return call_slowly(f, args, nargsf, kwnames, record, ts);
@@ -165,7 +166,8 @@ unsafe fn call_slowly(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, rec
             registry::step_back(f, record);
             return r;
         }
-        if !is_quiet(ts) {
+        if !is_quiet(ts) || !(*record).is_unobserved() {
+            registry::stand_aside();
             return interpreted(f, args, nargsf, kwnames);
         }
         if !frame::enter_call(ts) {
@@ -234,8 +236,8 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
     // SAFETY: as for `jumped`; the region is of this code.
     unsafe {
         let r = &mut *record;
-        if r.valid.load(Ordering::Relaxed) == 0 || monitoring::other_tools_active(ts, code) || stack::is_low(ts) || !is_quiet(ts)
-        {
+        let observed = monitoring::other_tools_active(ts, code) || !r.is_unobserved();
+        if r.valid.load(Ordering::Relaxed) == 0 || observed || stack::is_low(ts) || !is_quiet(ts) {
             return Answer::Go;
         }
         if frame::globals(fr) != r.globals || frame::builtins(fr) != r.builtins {

@@ -3,6 +3,7 @@
 use stoop_codegen::unit::{ExitDesc, Recipe};
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
 use stoop_cpython::frame;
+use stoop_ir::Op;
 
 use super::record::Record;
 use crate::frontend::Entry;
@@ -103,6 +104,9 @@ pub unsafe extern "C" fn side_exit(
     unsafe {
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
+        if (*e).op == Op::Check && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
+            super::registry::stand_aside();
+        }
         super::policy::met(record, index as usize, f);
         if !(*e).parents.is_empty() {
             return super::nested::leave(ts, f, values, record, &*e);

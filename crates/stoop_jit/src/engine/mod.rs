@@ -2,7 +2,7 @@
 
 mod abi;
 mod bind;
-mod breaker;
+pub mod breaker;
 pub mod compile;
 mod entry;
 mod environment;

@@ -57,6 +57,8 @@ pub struct Record {
     pub timed_entries: u64,
     /// Activations running now.
     pub active: u64,
+    /// Where its code objects, its own first, keep which tools listen to them.
+    pub local_events: Vec<u64>,
     /// Objects the code names, kept alive.
     pub consts: Vec<Obj>,
     /// Microseconds of compiling.
@@ -90,6 +92,18 @@ impl Record {
     /// Voids the region: running activations leave at their next safe point.
     pub fn invalidate(&self) {
         self.valid.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether no tool listens to its code objects alone.
+    ///
+    /// # Safety
+    /// A live region; the GIL is held.
+    pub unsafe fn is_unobserved(&self) -> bool {
+        use stoop_cpython::monitoring::{LOCAL_MASK, LOCAL_WORDS};
+        self.local_events.iter().all(|events| {
+            // SAFETY: the region keeps its code objects.
+            LOCAL_WORDS.iter().all(|w| unsafe { ((events + w) as *const u64).read_unaligned() } & LOCAL_MASK == 0)
+        })
     }
 
     /// The header's unit; 0 for a function.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use stoop_codegen::memory::Code;
 use stoop_codegen::unit::ExitDesc;
-use stoop_cpython::capi::{self, Frame, Obj, VectorcallFn};
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState, VectorcallFn};
 use stoop_cpython::watch::{CodeEvent, FunctionEvent};
 use stoop_cpython::{inspect, monitoring};
 
@@ -30,6 +30,8 @@ struct Registry {
     /// Regions that are void but may still be running.
     retired: Vec<Box<Record>>,
     enabled: bool,
+    /// Whether every function has its own vectorcall for a while, see [`stand_aside`].
+    aside: bool,
 }
 
 struct Held(UnsafeCell<Option<Registry>>);
@@ -152,6 +154,7 @@ pub fn install(f: Obj) {
             s.functions.insert(f as usize, inspect::function_version(f));
         }
         let thunk = match r.trial.verdict {
+            _ if registry().aside => None,
             Verdict::Open => r.trial_thunk.as_ref(),
             Verdict::Pays => r.thunk.as_ref(),
             Verdict::PaysForCompiled | Verdict::Slower => None,
@@ -193,6 +196,33 @@ pub fn maybe_try_again(code: Obj) {
     if again && s.samples >= s.next_trial {
         r.trial = Trial::default();
         reinstall(code);
+    }
+}
+
+/// A tool listens: gives every function its own vectorcall back. Its calls are then the interpreter's own, which tell
+/// tools less (no `C_RETURN`) and cost less than those that find here that they may not be compiled.
+pub fn stand_aside() {
+    if !std::mem::replace(&mut registry().aside, true) {
+        reinstall_all();
+    }
+}
+
+/// Stands aside, or no longer does, as the tools there are demand.
+///
+/// # Safety
+/// A live thread state, the GIL held.
+pub unsafe fn mind_tools(ts: *mut PyThreadState) {
+    // SAFETY: as documented.
+    let present = unsafe { monitoring::other_tools_present(ts) };
+    if std::mem::replace(&mut registry().aside, present) != present {
+        reinstall_all();
+    }
+}
+
+fn reinstall_all() {
+    let codes: Vec<usize> = registry().states.keys().copied().collect();
+    for c in codes {
+        reinstall(c as Obj);
     }
 }
 

@@ -161,6 +161,7 @@ fn look(me: *mut PyThreadState, settings: &Settings) -> bool {
     let mut found = false;
     // SAFETY: the GIL is held; nothing below runs Python code but the arming of events.
     unsafe {
+        registry::mind_tools(me);
         for ts in frame::threads() {
             if ts == me {
                 continue;

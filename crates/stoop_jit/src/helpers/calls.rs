@@ -11,6 +11,7 @@ use stoop_cpython::layout::{self, read, write};
 use stoop_cpython::type_ptr;
 
 use super::ffi;
+use crate::engine::breaker;
 
 /// Calls with positional and, behind them, keyword arguments: `count` is both together, `names` a tuple of
 /// the keywords' names or NULL. The place before the first argument is free for the callee to use, whether or
@@ -24,8 +25,15 @@ pub unsafe extern "C" fn call(callable: Obj, args: *const Obj, count: i64, names
         }
         let keywords: usize = if names.is_null() { 0 } else { read(names, layout::get().ob_size) };
         let positional = (count as usize & !VECTORCALL_ARGUMENTS_OFFSET) - keywords;
-        capi::PyObject_Vectorcall(callable, args, positional | VECTORCALL_ARGUMENTS_OFFSET, names)
+        let result = capi::PyObject_Vectorcall(callable, args, positional | VECTORCALL_ARGUMENTS_OFFSET, names);
+        served(callable, result)
     }
+}
+
+/// Polls after a call, unless the callee polls where it begins.
+unsafe fn served(callable: Obj, result: Obj) -> Obj {
+    // SAFETY: a call of compiled code has just returned; its frame is in order.
+    unsafe { if type_of(callable) == type_ptr!(PyFunction_Type) { result } else { breaker::after_call(result) } }
 }
 
 /// `callable(*args, **kwargs)`; `kwargs` is a dict or NULL.
@@ -33,7 +41,7 @@ pub unsafe extern "C" fn call_ex(callable: Obj, args: Obj, kwargs: Obj) -> Obj {
     // SAFETY: the caller's objects.
     unsafe {
         if type_of(args) == type_ptr!(PyTuple_Type) {
-            return capi::PyObject_Call(callable, args, kwargs);
+            return served(callable, capi::PyObject_Call(callable, args, kwargs));
         }
         let has_iter = read::<usize, _>(type_of(args), layout::get().tp_iter) != 0;
         if !has_iter && capi::PySequence_Check(args) == 0 {
@@ -46,7 +54,7 @@ pub unsafe extern "C" fn call_ex(callable: Obj, args: Obj, kwargs: Obj) -> Obj {
         }
         let result = capi::PyObject_Call(callable, tuple, kwargs);
         decref(tuple);
-        result
+        served(callable, result)
     }
 }
 
