@@ -3,7 +3,8 @@
 use crate::document::{Reader, document_size};
 use crate::error::{DecodeError, Fault};
 use crate::plan::Plan;
-use crate::rows::Rows;
+use crate::sink::Output;
+use crate::validate::validate;
 
 /// What happens to documents that cannot be decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +26,70 @@ pub struct Outcome {
     pub skipped: usize,
     /// Documents that could not be decoded; at most one unless they are collected.
     pub errors: Vec<DecodeError>,
+    /// The last error ends the work, whatever happens to bad documents.
+    pub overflow: bool,
+}
+
+impl Outcome {
+    /// Adds what became of the documents that follow.
+    pub fn add(&mut self, next: Outcome) {
+        self.rows += next.rows;
+        self.skipped += next.skipped;
+        self.errors.extend(next.errors);
+    }
+}
+
+/// How many documents a buffer has, and where some of them start.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    /// Whole documents.
+    pub documents: usize,
+    /// Their bytes.
+    pub consumed: usize,
+    /// What is wrong behind them, in words; `None` if nothing is there.
+    pub broken: Option<String>,
+    /// Number and start of a document every so often.
+    marks: Vec<(usize, usize)>,
+}
+
+/// A mark is made at least this many bytes after the one before.
+const MARK_EVERY: usize = 64 << 10;
+
+impl Index {
+    /// Walks along the lengths of documents.
+    pub fn of(bytes: &[u8]) -> Index {
+        let mut index = Index::default();
+        let (mut documents, mut at, mut next_mark) = (0, 0, MARK_EVERY);
+        while at < bytes.len() {
+            match document_size(&bytes[at..]) {
+                Ok(size) => at += size,
+                Err(found) => {
+                    index.broken = Some(found);
+                    break;
+                }
+            }
+            documents += 1;
+            if at >= next_mark {
+                index.marks.push((documents, at));
+                next_mark = at + MARK_EVERY;
+            }
+        }
+        (index.documents, index.consumed) = (documents, at);
+        index
+    }
+
+    /// What is wrong behind the whole documents, if a document that is cut off counts as wrong.
+    pub fn error(&self, origin: Origin) -> Option<DecodeError> {
+        let fault = *Fault::malformed("", self.broken.clone()?);
+        let (document, offset) = (origin.document + self.documents as u64, origin.offset + self.consumed as u64);
+        Some(DecodeError { document, offset, fault })
+    }
+
+    /// The marked document at or before a byte: its number and its start.
+    pub fn mark_before(&self, at: usize) -> (usize, usize) {
+        let behind = self.marks.partition_point(|mark| mark.1 <= at);
+        behind.checked_sub(1).map_or((0, 0), |mark| self.marks[mark])
+    }
 }
 
 /// Where a buffer's documents are counted from.
@@ -38,19 +103,11 @@ pub struct Origin {
 
 /// The number of documents and of their bytes; the last may be incomplete if `partial`.
 pub fn count(bytes: &[u8], partial: bool) -> Result<(usize, usize), DecodeError> {
-    let (mut documents, mut at) = (0, 0);
-    while at < bytes.len() {
-        match document_size(&bytes[at..]) {
-            Ok(size) => at += size,
-            Err(_) if partial && incomplete(&bytes[at..]) => break,
-            Err(found) => {
-                let fault = *Fault::malformed("", found);
-                return Err(DecodeError { document: documents as u64, offset: at as u64, fault });
-            }
-        }
-        documents += 1;
+    let index = Index::of(bytes);
+    match index.error(Origin::default()) {
+        Some(error) if !(partial && incomplete(&bytes[index.consumed..])) => Err(error),
+        _ => Ok((index.documents, index.consumed)),
     }
-    Ok((documents, at))
 }
 
 /// Whether a document that is not good may become good when there are more bytes.
@@ -73,8 +130,8 @@ pub fn split(bytes: &[u8]) -> Result<Vec<usize>, DecodeError> {
     Ok(starts)
 }
 
-/// Decodes all documents of a buffer into rows, of which there must be enough.
-pub fn rows(plan: &Plan, bytes: &[u8], rows: &mut Rows, on_error: OnError, origin: Origin) -> Outcome {
+/// Decodes all documents of a buffer into a sink that has room for them.
+pub fn decode(plan: &Plan, bytes: &[u8], sink: &mut impl Output, on_error: OnError, origin: Origin) -> Outcome {
     let mut reader = Reader::new(plan);
     let mut outcome = Outcome::default();
     let (mut at, mut document) = (0, 0);
@@ -83,17 +140,21 @@ pub fn rows(plan: &Plan, bytes: &[u8], rows: &mut Rows, on_error: OnError, origi
         let size = document_size(rest);
         let result = match &size {
             Ok(size) => {
-                let place = rows.place(outcome.rows);
-                reader.row(rest, *size, rows, place)
+                let place = sink.place(outcome.rows);
+                let valid = if plan.validate { validate(&rest[..*size]) } else { Ok(()) };
+                valid.and_then(|()| reader.row(rest, *size, sink, place))
             }
             Err(found) => Err(Fault::malformed("", found.clone())),
         };
         match result {
             Ok(()) => outcome.rows += 1,
             Err(fault) => {
-                rows.forget(outcome.rows);
+                // Behind what has no length there may be no row.
+                if size.is_ok() {
+                    sink.forget(outcome.rows);
+                }
                 outcome.skipped += 1;
-                if on_error != OnError::Skip || size.is_err() {
+                if on_error != OnError::Skip {
                     let (document, offset) = (origin.document + document, origin.offset + at as u64);
                     outcome.errors.push(DecodeError { document, offset, fault: *fault });
                 }

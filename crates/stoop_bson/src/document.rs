@@ -1,11 +1,11 @@
 //! One document to one row, field by field.
 
-use crate::element::{self, Type, dense, first, int32};
+use crate::element::{self, Type, dense, int32};
 use crate::error::{Fallible, Fault, describe};
 use crate::keys::read_key;
 use crate::op::{Op, expected};
 use crate::plan::{Leaf, Plan, Scope, Target};
-use crate::schema::Absent;
+use crate::schema::{Absent, Policy};
 use crate::sink::{Place, Sink};
 use crate::value;
 
@@ -111,7 +111,7 @@ impl<'p> Reader<'p> {
             }
             Type::NULL | Type::UNDEFINED => {
                 let policy = column.as_ref().map(|(_, policy)| policy.null);
-                self.no_document(scope, number, policy, |leaf_policy| leaf_policy.null, "null", sink, place)
+                self.no_document(scope, number, policy, |policy| policy.null, "null", sink, place)
             }
             _ => Err(Fault::new("", "document", describe(ty, &value[..size]))),
         }
@@ -124,7 +124,7 @@ impl<'p> Reader<'p> {
         scope: &Scope,
         number: usize,
         policy: Option<Absent>,
-        of_leaf: fn(&crate::schema::Policy) -> Absent,
+        of: fn(&Policy) -> Absent,
         found: &str,
         sink: &mut impl Sink,
         place: Place,
@@ -140,18 +140,17 @@ impl<'p> Reader<'p> {
             let bit = scope.first_bit + entry.bit;
             self.seen[bit / 64] |= 1 << (bit % 64);
             let name = || scope.units[entry.bit].path.rsplit('.').next().unwrap_or("").to_owned();
-            let action = |own: Absent| if policy.is_some() { Absent::Mask } else { own };
+            // What is below a masked document is masked; below a path, each field has its own policy.
+            let action = |own: Absent| policy.unwrap_or(own);
             match entry.target {
                 Target::Node(inner) => {
-                    let own = self.plan.nodes[inner].column.as_ref().map(|(_, policy)| action(of_leaf(policy)));
-                    // A document below a masked one is masked; one below a path's is asked for by its fields.
-                    let own = if policy.is_some() { Some(Absent::Mask) } else { own };
-                    self.no_document(scope, inner, own, of_leaf, found, sink, place).map_err(|fault| fault.within(&name()))?;
+                    let own = policy.or(self.plan.nodes[inner].column.as_ref().map(|(_, policy)| of(policy)));
+                    self.no_document(scope, inner, own, of, found, sink, place).map_err(|fault| fault.within(&name()))?;
                 }
                 target => {
                     let own = match target {
-                        Target::Leaf(leaf) => of_leaf(&self.plan.leaves[leaf].policy),
-                        Target::Items(items) => of_leaf(&self.plan.items[items].policy),
+                        Target::Leaf(leaf) => of(&self.plan.leaves[leaf].policy),
+                        Target::Items(items) => of(&self.plan.items[items].policy),
                         _ => Absent::Mask,
                     };
                     self.absent(target, action(own), found, sink, place).map_err(|fault| fault.within(&name()))?;
@@ -168,8 +167,13 @@ impl<'p> Reader<'p> {
             Target::Leaf(leaf) => value::store(&self.plan.leaves[leaf], ty, &value[..size], sink, place),
             Target::Items(items) if is_null => self.absent(target, self.plan.items[items].policy.null, "null", sink, place),
             Target::Items(items) if Type(ty) == Type::ARRAY => self.items(items, value, size, sink, place),
-            Target::Scope(scope) if Type(ty) == Type::DOCUMENT => self.scope(scope, value, size, sink, place),
-            Target::Scope(scope) if is_null => self.null_item(scope, sink, place),
+            Target::Scope(scope) if Type(ty) == Type::DOCUMENT => {
+                if let Some((slot, _)) = &self.plan.nodes[self.plan.scopes[scope].root].column {
+                    sink.mark(*slot, place, false);
+                }
+                self.scope(scope, value, size, sink, place)
+            }
+            Target::Scope(scope) if is_null => self.no_item(scope, |policy| policy.null, "null", sink, place),
             Target::Items(_) => Err(Fault::new("", "array", describe(ty, &value[..size]))),
             _ => Err(Fault::new("", "document", describe(ty, &value[..size]))),
         }
@@ -209,13 +213,16 @@ impl<'p> Reader<'p> {
             return Ok(());
         };
         sink.mark(items.slot, place, false);
-        if index > count {
+        if index > count || (index < count && !items.policy.pad) {
             return Err(Fault::new("", format!("array of {count} items"), format!("array of {index} items")));
         }
         for index in index..count {
             let inner = sink.item(items, place, index);
-            let action = self.plan.missing(items.item);
-            self.absent(items.item, action, "no such item", sink, inner).map_err(|fault| fault.within(&index.to_string()))?;
+            let done = match items.item {
+                Target::Scope(scope) => self.no_item(scope, |policy| policy.missing, NO_ITEM, sink, inner),
+                item => self.absent(item, self.plan.missing(item), NO_ITEM, sink, inner),
+            };
+            done.map_err(|fault| fault.within(&index.to_string()))?;
         }
         Ok(())
     }
@@ -246,16 +253,26 @@ impl<'p> Reader<'p> {
                     }
                 }
             }
-            Target::Scope(_) if action == Absent::Error => Err(Fault::new("", "document", found)),
-            Target::Scope(scope) => self.null_item(scope, sink, place),
+            Target::Scope(number) => {
+                let scope = &plan.scopes[number];
+                self.no_document(scope, scope.root, Some(action), |policy| policy.null, found, sink, place)
+            }
             Target::Node(_) => unreachable!("documents of a row are dealt with by their scope"),
         }
     }
 
-    /// An item that should be a document, and is null: everything in it is masked.
-    fn null_item(&mut self, number: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
+    /// An item that should be a document, and is null or missing.
+    fn no_item(
+        &mut self,
+        number: usize,
+        of: fn(&Policy) -> Absent,
+        found: &str,
+        sink: &mut impl Sink,
+        place: Place,
+    ) -> Fallible<()> {
         let scope = &self.plan.scopes[number];
-        self.no_document(scope, scope.root, Some(Absent::Mask), |policy| policy.null, "null", sink, place)
+        let own = self.plan.nodes[scope.root].column.as_ref().map(|(_, policy)| of(policy));
+        self.no_document(scope, scope.root, own, of, found, sink, place)
     }
 
     /// A name came again: the last one wins, and nothing of the earlier value may stay.
@@ -321,6 +338,7 @@ impl<'p> Reader<'p> {
 }
 
 const NOT_THERE: &str = "no such field";
+const NO_ITEM: &str = "no such item";
 
 /// What a policy says of a plain value that is not there.
 #[inline]
@@ -366,10 +384,4 @@ fn bad_size(bytes: &[u8], size: Option<i32>) -> String {
 #[inline(always)]
 pub fn op_of(leaf: &Leaf, ty: u8) -> Op {
     leaf.ops[dense(ty)]
-}
-
-/// The first bytes of a value as a number.
-#[inline(always)]
-pub fn word(value: &[u8]) -> [u8; 8] {
-    first(value)
 }

@@ -8,15 +8,21 @@
 //! The crate knows no Python and has no unsafe code.
 #![forbid(unsafe_code)]
 
+pub mod arrow;
 pub mod batch;
+pub mod columns;
+pub mod decimal;
 pub mod document;
 pub mod element;
 pub mod error;
 pub mod keys;
 pub mod number;
 pub mod op;
+pub mod parallel;
 pub mod plan;
 pub mod rows;
 pub mod schema;
 pub mod sink;
+pub mod text;
+pub mod validate;
 pub mod value;

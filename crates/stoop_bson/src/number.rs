@@ -1,5 +1,6 @@
 //! Conversions between numbers that keep the value, or say that they cannot.
 
+use crate::decimal::Decimal;
 use crate::element::{Type, first};
 use crate::schema::{Convert, Kind};
 
@@ -17,6 +18,7 @@ pub fn convert(kind: &Kind, convert: Convert, ty: Type, value: &[u8]) -> Result<
         Type::DOUBLE => Number::Real(f64::from_le_bytes(first(value))),
         Type::INT32 => Number::Whole(i32::from_le_bytes(first(value)).into()),
         Type::INT64 => Number::Whole(i64::from_le_bytes(first(value))),
+        Type::DECIMAL128 => Number::Real(Decimal::of(first(value)).to_f64()),
         Type::BOOL => Number::Whole(value[0].into()),
         _ => return Err(""),
     };

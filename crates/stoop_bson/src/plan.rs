@@ -120,6 +120,8 @@ pub struct Plan {
     pub scopes: Vec<Scope>,
     /// Bits of all scopes; a multiple of 64 for each.
     pub bits: usize,
+    /// Check all of each document, not only what is asked for.
+    pub validate: bool,
 }
 
 /// A field on its way into the tree.
@@ -135,25 +137,24 @@ pub trait Places {
     fn slot(&mut self, field: &Field, width: Option<usize>) -> Result<Slot, String>;
 
     /// The place of a column of documents; rows have none: the documents' fields have places.
-    fn document(&mut self, policy: &Policy) -> Result<Option<Slot>, String>;
+    fn document(&mut self, field: &Field) -> Result<Option<Slot>, String>;
 }
 
 /// Places as the schema says; objects are numbered.
 #[derive(Default)]
 pub struct InRows {
-    /// Bytes a row.
-    pub size: usize,
-    /// Bytes a row of the mask.
-    pub mask_size: usize,
-    /// How many objects there are.
-    pub objects: usize,
+    /// The paths of the fields that are objects.
+    pub objects: Vec<Vec<String>>,
 }
 
 impl Places for InRows {
     fn slot(&mut self, field: &Field, _width: Option<usize>) -> Result<Slot, String> {
         if field.kind == Kind::Object {
-            self.objects += 1;
-            return Ok(Slot { at: self.objects - 1, mask: field.place.and_then(|place| place.mask).unwrap_or(NO_MASK) });
+            self.objects.push(field.path.clone());
+            return Ok(Slot { at: self.objects.len() - 1, mask: field.place.and_then(|place| place.mask).unwrap_or(NO_MASK) });
+        }
+        if op::width(&field.kind).is_none() && !matches!(field.kind, Kind::Array(..)) {
+            return Err(format!("field {:?}: rows hold no values of any length but objects", field.path.join(".")));
         }
         let Some(place) = field.place else {
             return Err(format!("field {:?} has no offset", field.path.join(".")));
@@ -161,9 +162,51 @@ impl Places for InRows {
         Ok(Slot { at: place.offset, mask: place.mask.unwrap_or(NO_MASK) })
     }
 
-    fn document(&mut self, _policy: &Policy) -> Result<Option<Slot>, String> {
+    fn document(&mut self, _field: &Field) -> Result<Option<Slot>, String> {
         Ok(None)
     }
+}
+
+impl InRows {
+    /// Whether all places lie inside rows of these sizes; an `Err` names a field that does not.
+    pub fn check(schema: &Schema, size: usize, mask_size: usize) -> Result<(), String> {
+        for field in &schema.fields {
+            let (end, mask_end) = extent(field).ok_or_else(|| format!("field {:?} is too large", field.path.join(".")))?;
+            if end > size || mask_end > mask_size {
+                return Err(format!("field {:?} does not lie inside a row of {size} bytes", field.path.join(".")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a field ends in a row and in the mask, counted from where it is relative to.
+fn extent(field: &Field) -> Option<(usize, usize)> {
+    let place = field.place.unwrap_or_default();
+    let (mut items, mut item) = (1usize, field);
+    while let Kind::Array(inner, count) = &item.kind {
+        (items, item) = (items.checked_mul(*count)?, inner);
+    }
+    let (inner, inner_mask) = match &item.kind {
+        Kind::Struct(fields) => fields.iter().try_fold((0, 0), |(end, mask_end), field| {
+            let (field_end, field_mask) = extent(field)?;
+            Some((end.max(field_end), mask_end.max(field_mask)))
+        })?,
+        kind => (op::width(kind).unwrap_or(0), usize::from(place.mask.is_some())),
+    };
+    if !matches!(field.kind, Kind::Array(..)) {
+        let is_document = matches!(field.kind, Kind::Struct(_));
+        let own = if is_document { 0 } else { place.offset };
+        let mask = if is_document { 0 } else { place.mask.unwrap_or(0) };
+        return Some((own.checked_add(inner)?, mask.checked_add(inner_mask)?));
+    }
+    let steps = items.saturating_sub(1);
+    let end = place.offset.checked_add(steps.checked_mul(place.stride)?)?.checked_add(inner)?;
+    let mask_end = match place.mask {
+        Some(mask) => mask.checked_add(steps.checked_mul(place.mask_stride)?)?.checked_add(inner_mask)?,
+        None => 0,
+    };
+    Some((end, mask_end))
 }
 
 impl Plan {
@@ -205,8 +248,8 @@ impl Plan {
             let path = if path.is_empty() { draft.name.to_owned() } else { format!("{path}.{}", draft.name) };
             units.push(Unit { path: path.clone(), target: Target::Leaf(usize::MAX) });
             let target = match draft.field {
-                Some(Field { kind: Kind::Struct(fields), policy, .. }) => {
-                    let column = places.document(policy)?;
+                Some(field @ Field { kind: Kind::Struct(fields), policy, .. }) => {
+                    let column = places.document(field)?;
                     let node = self.node(&tree(fields)?, &path, units, places)?;
                     self.nodes[node].column = column.map(|slot| (slot, policy.clone()));
                     Target::Node(node)
@@ -228,7 +271,13 @@ impl Plan {
         let (item, count) = match &field.kind {
             Kind::Array(item, count) => (item, Some(*count)),
             Kind::List(item) => (item, None),
-            Kind::Struct(fields) => return Ok(Target::Scope(self.scope(fields, places)?)),
+            Kind::Struct(fields) => {
+                let column = places.document(field)?;
+                let scope = self.scope(fields, places)?;
+                let root = self.scopes[scope].root;
+                self.nodes[root].column = column.map(|slot| (slot, field.policy.clone()));
+                return Ok(Target::Scope(scope));
+            }
             kind => {
                 let width = op::width(kind);
                 let fill = field.policy.fill.len();

@@ -1,7 +1,7 @@
 //! Rows: structured arrays in memory that a caller gives, a mask beside them, and objects apart.
 
 use crate::plan::{Items, Leaf, NO_MASK, Slot};
-use crate::sink::{Place, Sink};
+use crate::sink::{Output, Place, Sink};
 
 /// Values of any type for one field, in row order.
 #[derive(Clone, Debug, Default)]
@@ -22,13 +22,24 @@ impl Objects {
         })
     }
 
-    fn push(&mut self, row: usize, kind: u8, value: &[u8]) {
+    /// Adds the values of rows that follow, the first of which is `base`.
+    pub fn append(&mut self, next: &Objects, base: usize) {
+        let start = self.data.len();
+        self.data.extend_from_slice(&next.data);
+        self.starts.extend(next.starts.iter().map(|&(row, at)| (row + base, at + start)));
+    }
+
+    fn forget(&mut self, row: usize) {
         if let Some(&(last, start)) = self.starts.last()
             && last == row
         {
             self.data.truncate(start);
             self.starts.pop();
         }
+    }
+
+    fn push(&mut self, row: usize, kind: u8, value: &[u8]) {
+        self.forget(row);
         self.starts.push((row, self.data.len()));
         self.data.push(kind);
         self.data.extend_from_slice(value);
@@ -51,20 +62,6 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The place of a row.
-    #[inline(always)]
-    pub fn place(&self, row: usize) -> Place {
-        Place { at: row * self.size, mask: row * self.mask_size }
-    }
-
-    /// Takes back what a document that failed wrote into the mask.
-    #[cold]
-    pub fn forget(&mut self, row: usize) {
-        if !self.mask.is_empty() {
-            self.mask[row * self.mask_size..][..self.mask_size].fill(0);
-        }
-    }
-
     fn set_mask(&mut self, slot: Slot, place: Place, masked: bool) {
         if slot.mask != NO_MASK {
             self.mask[place.mask + slot.mask] = masked.into();
@@ -114,4 +111,21 @@ impl Sink for Rows<'_> {
     fn begin_list(&mut self, _items: &Items, _place: Place) {}
 
     fn end_list(&mut self, _items: &Items, _place: Place, _count: usize) {}
+}
+
+impl Output for Rows<'_> {
+    #[inline(always)]
+    fn place(&self, row: usize) -> Place {
+        Place { at: row * self.size, mask: row * self.mask_size }
+    }
+
+    #[cold]
+    fn forget(&mut self, row: usize) {
+        if !self.mask.is_empty() {
+            self.mask[row * self.mask_size..][..self.mask_size].fill(0);
+        }
+        for objects in &mut self.objects {
+            objects.forget(row);
+        }
+    }
 }

@@ -12,6 +12,10 @@ pub struct Schema {
 pub struct Field {
     /// The names from the outermost document inwards.
     pub path: Vec<String>,
+    /// What a column is called.
+    pub name: String,
+    /// The time zone of a column of times.
+    pub zone: String,
     /// What its values become.
     pub kind: Kind,
     /// What happens to values that are missing, null or do not fit.
@@ -143,6 +147,8 @@ pub struct Policy {
     pub convert: Convert,
     /// Cut texts that are too long, instead of refusing them.
     pub truncate: bool,
+    /// Arrays of fewer items than asked for are filled up with missing ones, instead of being refused.
+    pub pad: bool,
     /// Put the replacement character where text is no UTF-8, instead of refusing it.
     pub replace_invalid: bool,
 }
@@ -155,6 +161,7 @@ impl Default for Policy {
             fill: Vec::new(),
             convert: Convert::Exact,
             truncate: false,
+            pad: false,
             replace_invalid: false,
         }
     }

@@ -37,3 +37,12 @@ pub trait Sink {
     /// Ends a list of so many items.
     fn end_list(&mut self, items: &Items, place: Place, count: usize);
 }
+
+/// A sink of whole rows.
+pub trait Output: Sink {
+    /// The place of a row.
+    fn place(&self, row: usize) -> Place;
+
+    /// Takes back what the document of a row that failed has masked.
+    fn forget(&mut self, row: usize);
+}

@@ -1,5 +1,8 @@
 //! One value into one place.
 
+use std::borrow::Cow;
+
+use crate::decimal::Decimal;
 use crate::document::{absent_leaf, op_of};
 use crate::element::{Type, first};
 use crate::error::{Fallible, Fault, describe};
@@ -8,6 +11,7 @@ use crate::op::{Op, expected};
 use crate::plan::Leaf;
 use crate::schema::{Convert, Kind, Unit};
 use crate::sink::{Place, Sink};
+use crate::text;
 
 /// Stores the value, all of whose bytes are `value`, where the leaf's values go.
 #[inline(always)]
@@ -54,9 +58,91 @@ fn rare(op: Op, leaf: &Leaf, ty: u8, value: &[u8], sink: &mut impl Sink, place: 
             let ticks = ticks(leaf, i64::from_le_bytes(first(value))).map_err(|why| refused(leaf, ty, value, why))?;
             put(leaf, ticks.to_le_bytes(), sink, place)?;
         }
-        _ => return Err(refused(leaf, ty, value, "")),
+        Op::Hex => {
+            let bytes = sink.bytes(leaf.slot, place, 24);
+            for (pair, byte) in bytes.chunks_exact_mut(2).zip(value) {
+                pair[0] = HEX[usize::from(byte >> 4)];
+                pair[1] = HEX[usize::from(byte & 15)];
+            }
+        }
+        Op::FixedText => {
+            let text = text(leaf, value)?;
+            text::utf32(&text, sink.bytes(leaf.slot, place, leaf.width), leaf.policy.truncate)
+                .map_err(|why| refused(leaf, ty, value, why))?;
+        }
+        Op::FixedBytes => {
+            let bytes = match Type(ty) {
+                Type::STRING => text(leaf, value)?,
+                _ => Cow::Borrowed(text::binary(value).map_err(|why| refused(leaf, ty, value, why))?.1),
+            };
+            text::padded(&bytes, sink.bytes(leaf.slot, place, leaf.width), leaf.policy.truncate, Type(ty) == Type::STRING)
+                .map_err(|why| refused(leaf, ty, value, why))?;
+        }
+        Op::Text => {
+            let text = text(leaf, value)?;
+            sink.variable(leaf.slot, place, None, &text);
+        }
+        Op::FixedBinary | Op::Binary | Op::Uuid => {
+            let (subtype, bytes) = text::binary(value).map_err(|why| refused(leaf, ty, value, why))?;
+            let (wanted, size) = match leaf.kind {
+                Kind::FixedBinary(size, subtype) => (subtype, Some(size)),
+                Kind::Binary(subtype) => (subtype, None),
+                Kind::Uuid(subtype) => (Some(subtype), Some(16)),
+                _ => (None, None),
+            };
+            if wanted.is_some_and(|wanted| wanted != subtype) {
+                return Err(refused(leaf, ty, value, ""));
+            }
+            match size {
+                None => sink.variable(leaf.slot, place, None, bytes),
+                Some(size) if size == bytes.len() => sink.bytes(leaf.slot, place, size).copy_from_slice(bytes),
+                Some(size) if size < bytes.len() && leaf.policy.truncate => {
+                    sink.bytes(leaf.slot, place, size).copy_from_slice(&bytes[..size]);
+                }
+                Some(_) => return Err(refused(leaf, ty, value, "")),
+            }
+        }
+        Op::Decimal => {
+            let Kind::ScaledDecimal { precision, scale } = leaf.kind else { return Err(refused(leaf, ty, value, "")) };
+            let decimal = match Type(ty) {
+                Type::INT32 => whole_decimal(i32::from_le_bytes(first(value)).into()),
+                Type::INT64 => whole_decimal(i64::from_le_bytes(first(value))),
+                _ => Decimal::of(first(value)),
+            };
+            let scaled = decimal
+                .scaled(precision, scale, leaf.policy.convert == Convert::Lossy)
+                .map_err(|why| refused(leaf, ty, value, why))?;
+            put(leaf, scaled.to_le_bytes(), sink, place)?;
+        }
+        Op::Raw => {
+            if leaf.kind == Kind::Object && Type(ty) == Type::STRING {
+                text(leaf, value)?;
+            }
+            sink.variable(leaf.slot, place, Some(ty), value);
+        }
+        Op::Refuse | Op::Null | Op::Bool | Op::Copy4 | Op::Copy8 | Op::Copy12 | Op::Copy16 | Op::Int32ToF64 | Op::Int32ToI64 => {
+            return Err(refused(leaf, ty, value, ""));
+        }
     }
     Ok(())
+}
+
+const HEX: [u8; 16] = *b"0123456789abcdef";
+
+fn whole_decimal(value: i64) -> Decimal {
+    Decimal::Finite(value < 0, value.unsigned_abs().into(), 0)
+}
+
+/// The bytes of a string, which are UTF-8 or what the policy makes of them.
+fn text<'v>(leaf: &Leaf, value: &'v [u8]) -> Fallible<Cow<'v, [u8]>> {
+    let bytes = &value[4..value.len() - 1];
+    if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    if leaf.policy.replace_invalid {
+        return Ok(Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes()));
+    }
+    Err(Fault::malformed("", "a string that is not UTF-8 (utf8=\"replace\" keeps the rest)"))
 }
 
 /// Milliseconds as ticks of the leaf's unit.

@@ -1,24 +1,32 @@
 //! `stoop._stoop.bson`: the decoder for Python. Glue only; the crate `stoop_bson` does the work.
 
+mod arrow;
 mod buffer;
 mod schema;
 
-use pyo3::exceptions::PyValueError;
-use pyo3::prelude::*;
-use pyo3::types::PyList;
+use std::sync::Arc;
 
-use stoop_bson::batch::{self, OnError, Origin};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use stoop_bson::arrow::ArrowType;
+use stoop_bson::batch::{self, Index, OnError, Origin, Outcome};
+use stoop_bson::columns::{self, InColumns, Spec};
+use stoop_bson::element::Type;
 use stoop_bson::error::DecodeError;
+use stoop_bson::parallel::{self, Options};
 use stoop_bson::plan::{InRows, Plan};
 use stoop_bson::rows::{Objects, Rows};
 
+use arrow::{Batch, Stream};
 use buffer::Buffer;
 
 /// BSON to arrays.
 #[pymodule(submodule, name = "bson")]
 pub mod module {
     #[pymodule_export]
-    use super::{Decoder, count, split};
+    use super::{Batch, Decoder, Stream, count, split, stream, validate};
 }
 
 /// The exception of an error, of the class that `stoop.bson` shows.
@@ -57,17 +65,75 @@ fn split(py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
     starts.map_err(|error| raise(py, &error))
 }
 
+/// Checks every byte of all documents; how many there are.
+#[pyfunction]
+fn validate(py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let input = Buffer::of(buffer, false)?;
+    let bytes = input.bytes();
+    let done = detached(py, bytes.len(), || stoop_bson::validate::validate_all(bytes));
+    done.map_err(|(document, offset, fault)| {
+        raise(py, &DecodeError { document: document as u64, offset: offset as u64, fault: *fault })
+    })
+}
+
+/// Lends batches, from any iterable, as one Arrow stream.
+#[pyfunction]
+fn stream(decoder: &Bound<'_, Decoder>, batches: &Bound<'_, PyAny>) -> PyResult<Stream> {
+    arrow::stream(decoder.borrow().ty.clone(), batches)
+}
+
+/// Below this many bytes letting other threads run costs more than the work.
+const SMALL: usize = 16 << 10;
+
+/// Does work that needs no Python, without the GIL where there is enough of it.
+fn detached<R: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> R + Send) -> R {
+    if bytes < SMALL { work() } else { py.detach(work) }
+}
+
 /// A schema made ready; decodes any number of buffers.
 #[pyclass(module = "stoop._stoop.bson")]
 struct Decoder {
     plan: Plan,
+    specs: Vec<Spec>,
+    ty: Arc<ArrowType>,
+    rows: bool,
     itemsize: usize,
     mask_itemsize: usize,
     on_error: OnError,
-    objects: usize,
+    threads: usize,
+    /// The fields of the schema that are objects.
+    object_fields: Vec<usize>,
+    /// The values of the last call, a list each.
+    objects: Vec<Objects>,
+    last_rows: usize,
     /// Documents left out so far.
     #[pyo3(get)]
     skipped: usize,
+}
+
+impl Decoder {
+    fn options(&self, document: u64, offset: u64) -> Options {
+        Options { on_error: self.on_error, threads: self.threads, origin: Origin { document, offset } }
+    }
+
+    /// Raises or lists what went wrong.
+    fn report<'py>(&mut self, py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyList>> {
+        self.skipped += outcome.skipped;
+        if outcome.overflow {
+            return Err(arrow::too_large());
+        }
+        if self.on_error == OnError::Raise
+            && let Some(error) = outcome.errors.first()
+        {
+            return Err(raise(py, error));
+        }
+        let errors = PyList::empty(py);
+        for error in &outcome.errors {
+            let fault = &error.fault;
+            errors.append((error.document, error.offset, &fault.path, &fault.expected, &fault.found, error.to_string()))?;
+        }
+        Ok(errors)
+    }
 }
 
 #[pymethods]
@@ -83,10 +149,11 @@ impl Decoder {
         threads: usize,
         validate: bool,
     ) -> PyResult<Decoder> {
-        let _ = (threads, validate);
-        if layout != "rows" {
-            return Err(PyValueError::new_err(format!("layout={layout:?} is neither \"rows\" nor \"columns\"")));
-        }
+        let rows = match layout {
+            "rows" => true,
+            "columns" => false,
+            other => return Err(PyValueError::new_err(format!("layout={other:?} is neither \"rows\" nor \"columns\""))),
+        };
         let on_error = match on_error {
             "raise" => OnError::Raise,
             "skip" => OnError::Skip,
@@ -96,9 +163,36 @@ impl Decoder {
                 return Err(PyValueError::new_err(text));
             }
         };
-        let mut places = InRows { size: itemsize, mask_size: mask_itemsize, objects: 0 };
-        let plan = Plan::new(&schema::schema(schema, true)?, &mut places).map_err(PyValueError::new_err)?;
-        Ok(Decoder { plan, itemsize, mask_itemsize, on_error, objects: places.objects, skipped: 0 })
+        let mut schema = schema::schema(schema, rows)?;
+        let mut specs = Vec::new();
+        let mut places = InRows::default();
+        let plan = if rows {
+            InRows::check(&schema, itemsize, mask_itemsize).map_err(PyValueError::new_err)?;
+            Plan::new(&schema, &mut places)
+        } else {
+            specs = columns::number(&mut schema);
+            Plan::new(&schema, &mut InColumns)
+        };
+        let mut plan = plan.map_err(PyValueError::new_err)?;
+        plan.validate = validate;
+        // The plan goes through the fields as a tree of names; the objects' numbers follow it.
+        let number = |path: &Vec<String>| schema.fields.iter().position(|field| field.path == *path).unwrap_or(usize::MAX);
+        let object_fields = places.objects.iter().map(number).collect();
+        let ty = Arc::new(stoop_bson::arrow::batch_type(&specs));
+        Ok(Decoder {
+            plan,
+            specs,
+            ty,
+            rows,
+            itemsize,
+            mask_itemsize,
+            on_error,
+            threads,
+            object_fields,
+            objects: Vec::new(),
+            last_rows: 0,
+            skipped: 0,
+        })
     }
 
     /// Decodes all documents of a buffer into rows.
@@ -112,40 +206,94 @@ impl Decoder {
         document: u64,
         offset: u64,
     ) -> PyResult<(usize, Bound<'py, PyList>)> {
+        if !self.rows {
+            return Err(PyTypeError::new_err("this decoder makes columns: call decode"));
+        }
         let input = Buffer::of(buffer, false)?;
         let mut output = Buffer::of(out, true)?;
         let mut masks = mask.map(|mask| Buffer::of(mask, true)).transpose()?;
-        let origin = Origin { document, offset };
-        // Malformed documents are the decoder's to report; they need no rows.
-        let documents = py.detach(|| match batch::count(input.bytes(), false) {
-            Ok((documents, _)) => documents,
-            Err(error) => error.document as usize,
-        });
+        if masks.is_none() && self.mask_itemsize > 0 {
+            return Err(PyValueError::new_err("the schema has masks, and no mask was given"));
+        }
+        let bytes = input.bytes();
+        let index = detached(py, bytes.len(), || Index::of(bytes));
+        let documents = index.documents;
         let room = |size: usize, buffer: &Buffer| documents.checked_mul(size).is_some_and(|size| size <= buffer.bytes().len());
         if !room(self.itemsize, &output) || masks.as_ref().is_some_and(|mask| !room(self.mask_itemsize, mask)) {
             return Err(PyValueError::new_err(format!("the output has no room for {documents} rows")));
         }
-        let outcome = py.detach(|| {
+        let options = self.options(document, offset);
+        let (outcome, objects) = detached(py, bytes.len(), || {
             let mut rows = Rows {
                 out: output.bytes_mut(),
                 mask: masks.as_mut().map_or(&mut [], |mask| mask.bytes_mut()),
                 size: self.itemsize,
                 mask_size: self.mask_itemsize,
-                objects: vec![Objects::default(); self.objects],
+                objects: vec![Objects::default(); self.object_fields.len()],
             };
-            batch::rows(&self.plan, input.bytes(), &mut rows, self.on_error, origin)
+            let outcome = parallel::rows(&self.plan, bytes, &index, &mut rows, options);
+            (outcome, rows.objects)
         });
-        self.skipped += outcome.skipped;
-        if self.on_error == OnError::Raise
-            && let Some(error) = outcome.errors.first()
-        {
-            return Err(raise(py, error));
-        }
-        let errors = PyList::empty(py);
-        for error in &outcome.errors {
-            let fault = &error.fault;
-            errors.append((error.document, error.offset, &fault.path, &fault.expected, &fault.found, error.to_string()))?;
-        }
+        self.objects = objects;
+        self.last_rows = outcome.rows;
+        let errors = self.report(py, &outcome)?;
         Ok((outcome.rows, errors))
+    }
+
+    /// The objects of the last call to `decode_into`, a list for each field that has any, by its number.
+    fn take_objects<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let taken = PyDict::new(py);
+        for (field, objects) in self.object_fields.iter().zip(std::mem::take(&mut self.objects)) {
+            let list = PyList::empty(py);
+            for (row, value) in objects.iter() {
+                debug_assert_eq!(row, list.len());
+                match value {
+                    None => list.append(py.None())?,
+                    Some((ty, value)) if Type(ty) == Type::STRING => {
+                        // The decoder has checked it.
+                        list.append(String::from_utf8_lossy(&value[4..value.len() - 1]))?;
+                    }
+                    Some((ty, value)) => list.append((ty, PyBytes::new(py, value)))?,
+                }
+                if list.len() == self.last_rows {
+                    break;
+                }
+            }
+            taken.set_item(field, list)?;
+        }
+        Ok(taken)
+    }
+
+    /// Decodes all documents of a buffer into batches of columns.
+    #[pyo3(signature = (buffer, *, document=0, offset=0))]
+    fn decode<'py>(
+        &mut self,
+        py: Python<'py>,
+        buffer: &Bound<'py, PyAny>,
+        document: u64,
+        offset: u64,
+    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+        if self.rows {
+            return Err(PyTypeError::new_err("this decoder makes rows: call decode_into"));
+        }
+        let input = Buffer::of(buffer, false)?;
+        let bytes = input.bytes();
+        let options = self.options(document, offset);
+        let (batches, outcome) = detached(py, bytes.len(), || {
+            let index = Index::of(bytes);
+            let (batches, outcome) = parallel::columns(&self.plan, &self.specs, bytes, &index, options);
+            let batches: Vec<_> = batches.into_iter().map(|(columns, rows)| stoop_bson::arrow::batch(columns, rows)).collect();
+            (batches, outcome)
+        });
+        let list = PyList::empty(py);
+        for array in batches {
+            list.append(Batch { ty: self.ty.clone(), array: Arc::new(array) }.into_pyobject(py)?)?;
+        }
+        let errors = self.report(py, &outcome)?;
+        Ok((list, errors))
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        arrow::type_capsule(py, &self.ty)
     }
 }

@@ -1,9 +1,10 @@
 //! Schemas as Python gives them: lists of (path, kind, params, policy).
 
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use stoop_bson::op::width;
 use stoop_bson::schema::{Absent, Convert, Field, Kind, Policy, RowPlace, Schema, Unit};
 
 /// A schema of a list of fields.
@@ -17,12 +18,7 @@ fn list(fields: &Bound<'_, PyAny>, rows: bool) -> PyResult<Vec<Field>> {
 
 fn field(row: &Bound<'_, PyAny>, rows: bool) -> PyResult<Field> {
     let (path, kind, params, policy): (Vec<String>, Bound<'_, PyAny>, Bound<'_, PyDict>, Bound<'_, PyDict>) = row.extract()?;
-    let reader = Reader { path: path.join("."), params, rows };
-    let mut policy = reader.policy(&policy)?;
-    policy.replace_invalid = reader.text("utf8", "error")? == "replace";
-    let place = rows.then(|| reader.place()).transpose()?;
-    let kind = reader.kind(&kind, &mut policy)?;
-    Ok(reader.finish(path, kind, policy, place))
+    Reader { path, params, policy, rows }.field(&kind, Absent::Error)
 }
 
 fn get<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>> {
@@ -42,15 +38,82 @@ fn absent(policy: &Bound<'_, PyDict>, name: &str, default: Absent) -> PyResult<A
     }
 }
 
+fn has_objects(kind: &Kind) -> bool {
+    match kind {
+        Kind::Struct(fields) => fields.iter().any(|field| has_objects(&field.kind)),
+        Kind::Array(item, _) => has_objects(&item.kind),
+        kind => *kind == Kind::Object,
+    }
+}
+
 struct Reader<'py> {
-    path: String,
+    path: Vec<String>,
     params: Bound<'py, PyDict>,
+    policy: Bound<'py, PyDict>,
     rows: bool,
 }
 
 impl<'py> Reader<'py> {
+    fn field(&self, kind: &Bound<'py, PyAny>, default: Absent) -> PyResult<Field> {
+        if let Ok(tag) = kind.get_item(0).and_then(|tag| tag.extract::<String>())
+            && tag == "array"
+        {
+            return self.array(kind, default);
+        }
+        let kind = self.kind(kind)?;
+        Ok(Field {
+            path: self.path.clone(),
+            name: get(&self.params, "name")?.unwrap_or_else(|| self.path.join(".")),
+            zone: get(&self.params, "tz")?.unwrap_or_else(|| "UTC".to_owned()),
+            policy: self.policy(default)?,
+            place: self.rows.then(|| self.place()).transpose()?,
+            kind,
+        })
+    }
+
+    /// Fixed arrays, one inside the other for each dimension; the field's parameters are the items'.
+    fn array(&self, kind: &Bound<'py, PyAny>, default: Absent) -> PyResult<Field> {
+        let shape: Vec<usize> = kind.get_item(2)?.extract()?;
+        let inner = Reader { path: self.path.clone(), params: self.params.copy()?, policy: self.policy.clone(), rows: self.rows };
+        let outer = self.place()?;
+        inner.params.set_item("offset", 0)?;
+        if outer.mask.is_some() {
+            inner.params.set_item("mask_offset", 0)?;
+        }
+        let mut field = inner.field(&kind.get_item(1)?, default)?;
+        if self.rows && has_objects(&field.kind) {
+            return Err(self.bad("arrays of a fixed shape hold no objects; take the whole array as one"));
+        }
+        if shape.iter().try_fold(1usize, |items, &count| items.checked_mul(count)).is_none_or(|items| items > 1 << 30) {
+            return Err(self.bad("the shape is too large"));
+        }
+        let width = width(&field.kind).unwrap_or(0);
+        let stride = self.number("stride")?.unwrap_or(width);
+        for (dimension, &count) in shape.iter().enumerate().rev() {
+            let place = RowPlace { offset: 0, mask: outer.mask.map(|_| 0), stride, mask_stride: outer.mask_stride };
+            let place = if dimension == 0 { RowPlace { stride, ..outer } } else { place };
+            field = Field {
+                path: self.path.clone(),
+                name: field.name.clone(),
+                zone: String::new(),
+                policy: self.policy(default)?,
+                place: Some(place),
+                kind: Kind::Array(Box::new(field), count),
+            };
+        }
+        Ok(field)
+    }
+
+    /// The items of a list have parameters and a policy of their own; null by default where they are null.
+    fn item(&self, kind: &Bound<'py, PyAny>) -> PyResult<Field> {
+        let empty = || PyDict::new(kind.py());
+        let params = get::<Bound<'py, PyDict>>(&self.params, "item")?.unwrap_or_else(empty);
+        let policy = get::<Bound<'py, PyDict>>(&self.policy, "item")?.unwrap_or_else(empty);
+        Reader { path: self.path.clone(), params, policy, rows: self.rows }.field(kind, Absent::Mask)
+    }
+
     fn bad(&self, what: &str) -> PyErr {
-        PyValueError::new_err(format!("field {:?}: {what}", self.path))
+        PyValueError::new_err(format!("field {:?}: {what}", self.path.join(".")))
     }
 
     fn number(&self, name: &str) -> PyResult<Option<usize>> {
@@ -61,30 +124,32 @@ impl<'py> Reader<'py> {
         Ok(get(&self.params, name)?.unwrap_or_else(|| default.to_owned()))
     }
 
-    fn policy(&self, policy: &Bound<'py, PyDict>) -> PyResult<Policy> {
-        self.policy_or(policy, Absent::Error)
-    }
-
-    fn policy_or(&self, policy: &Bound<'py, PyDict>, default: Absent) -> PyResult<Policy> {
+    fn policy(&self, default: Absent) -> PyResult<Policy> {
+        let policy = &self.policy;
         let convert = match get::<String>(policy, "convert")?.as_deref() {
             None | Some("exact") => Convert::Exact,
             Some("lossy") => Convert::Lossy,
             Some("strict") => Convert::Strict,
             Some(other) => return Err(self.bad(&format!("convert={other:?} is none of \"exact\", \"lossy\", \"strict\""))),
         };
-        let truncate = match get::<String>(policy, "overflow")?.as_deref() {
-            None | Some("error") => false,
-            Some("truncate") => true,
-            Some(other) => return Err(self.bad(&format!("overflow={other:?} is neither \"error\" nor \"truncate\""))),
-        };
         Ok(Policy {
             missing: absent(policy, "missing", default)?,
             null: absent(policy, "null", default)?,
             fill: get(policy, "fill")?.unwrap_or_default(),
             convert,
-            truncate,
-            replace_invalid: false,
+            truncate: self.either(policy, "overflow", "truncate")?,
+            pad: self.either(policy, "length", "pad")?,
+            replace_invalid: self.either(&self.params, "utf8", "replace")?,
         })
+    }
+
+    /// Whether an option is this word rather than "error".
+    fn either(&self, dict: &Bound<'py, PyDict>, name: &str, word: &str) -> PyResult<bool> {
+        match get::<String>(dict, name)?.as_deref() {
+            None | Some("error") => Ok(false),
+            Some(given) if given == word => Ok(true),
+            Some(other) => Err(self.bad(&format!("{name}={other:?} is neither \"error\" nor {word:?}"))),
+        }
     }
 
     fn place(&self) -> PyResult<RowPlace> {
@@ -96,9 +161,16 @@ impl<'py> Reader<'py> {
         })
     }
 
-    fn kind(&self, kind: &Bound<'py, PyAny>, policy: &mut Policy) -> PyResult<Kind> {
-        let Ok(name) = kind.cast::<PyString>() else { return self.nested(kind, policy) };
+    fn size(&self) -> PyResult<usize> {
+        let size = self.number("size")?.ok_or_else(|| self.bad("no size given"))?;
+        // What the widest row could hold; keeps arithmetic on sizes in range.
+        if size > 1 << 30 { Err(self.bad("the size is too large")) } else { Ok(size) }
+    }
+
+    fn kind(&self, kind: &Bound<'py, PyAny>) -> PyResult<Kind> {
+        let Ok(name) = kind.cast::<PyString>() else { return self.nested(kind) };
         let name: String = name.extract()?;
+        let subtype = || get::<u8>(&self.params, "subtype");
         Ok(match name.as_str() {
             "f64" => Kind::F64,
             "f32" => Kind::F32,
@@ -111,7 +183,26 @@ impl<'py> Reader<'py> {
             "objectid" if self.text("form", "")? == "hex" => Kind::ObjectIdHex,
             "objectid" => Kind::ObjectId,
             "timestamp" => Kind::Timestamp,
-            other => return Err(PyNotImplementedError::new_err(format!("field {:?}: the kind {other:?}", self.path))),
+            "string" => match self.text("form", if self.rows { "U" } else { "arrow" })?.as_str() {
+                "U" => Kind::FixedText(self.size()?),
+                "S" => Kind::FixedBytes(self.size()?),
+                "arrow" | "large" => Kind::Text,
+                other => return Err(self.bad(&format!("form={other:?} is none of \"U\", \"S\", \"arrow\""))),
+            },
+            "binary" if self.number("size")?.is_some() => Kind::FixedBinary(self.size()?, subtype()?),
+            "binary" => Kind::Binary(subtype()?),
+            "uuid" => Kind::Uuid(subtype()?.unwrap_or(4)),
+            "decimal128" => match (get(&self.params, "precision")?, get::<i8>(&self.params, "scale")?) {
+                (None, _) => Kind::Decimal,
+                (Some(precision), scale) if (1..=38).contains(&precision) => {
+                    Kind::ScaledDecimal { precision, scale: scale.unwrap_or(0) }
+                }
+                (Some(_), _) => return Err(self.bad("the precision of a decimal128 is 1 to 38")),
+            },
+            "raw" => Kind::Raw,
+            "object" => Kind::Object,
+            "null" => Kind::Null,
+            other => return Err(self.bad(&format!("there is no kind {other:?}"))),
         })
     }
 
@@ -128,15 +219,13 @@ impl<'py> Reader<'py> {
         })
     }
 
-    fn nested(&self, kind: &Bound<'py, PyAny>, _policy: &mut Policy) -> PyResult<Kind> {
+    fn nested(&self, kind: &Bound<'py, PyAny>) -> PyResult<Kind> {
         let tag: String = kind.get_item(0)?.extract().map_err(|_| PyTypeError::new_err("a kind is a str or a tuple"))?;
         match tag.as_str() {
             "struct" => Ok(Kind::Struct(list(&kind.get_item(1)?, self.rows)?)),
-            other => Err(PyNotImplementedError::new_err(format!("field {:?}: the kind {other:?}", self.path))),
+            "list" if self.rows => Err(self.bad("lists of any length need columns, or the kind \"object\"")),
+            "list" => Ok(Kind::List(Box::new(self.item(&kind.get_item(1)?)?))),
+            other => Err(self.bad(&format!("there is no kind {other:?}"))),
         }
-    }
-
-    fn finish(&self, path: Vec<String>, kind: Kind, policy: Policy, place: Option<RowPlace>) -> Field {
-        Field { path, kind, policy, place }
     }
 }

@@ -1,0 +1,163 @@
+//! Whole buffers on several cores: cut between documents, decoded apart, put together in order.
+
+use crate::batch::{Index, OnError, Origin, Outcome, decode};
+use crate::columns::{Columns, Spec};
+use crate::error::{DecodeError, Fault};
+use crate::plan::Plan;
+use crate::rows::{Objects, Rows};
+
+/// Less work than this is not worth another thread.
+const BYTES_A_THREAD: usize = 512 << 10;
+
+/// Offsets of columns have 32 bits, and no value is longer than its bytes in the document.
+const BYTES_A_BATCH: usize = 1 << 30;
+
+/// How to decode.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What happens to bad documents.
+    pub on_error: OnError,
+    /// At most so many threads; 0 for one a core.
+    pub threads: usize,
+    /// The numbers of the buffer's first document and byte.
+    pub origin: Origin,
+}
+
+impl Options {
+    fn threads(&self, bytes: usize) -> usize {
+        let useful = bytes / BYTES_A_THREAD;
+        if useful < 2 || self.threads == 1 {
+            return 1;
+        }
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        useful.min(if self.threads == 0 { cores() } else { self.threads })
+    }
+}
+
+/// A stretch of whole documents.
+#[derive(Clone, Copy, Debug)]
+struct Part<'b> {
+    bytes: &'b [u8],
+    documents: usize,
+    first: usize,
+    origin: Origin,
+}
+
+/// Cuts a buffer into about so many parts; what is broken at its end goes with the last.
+fn parts<'b>(bytes: &'b [u8], index: &Index, wanted: usize, origin: Origin) -> Vec<Part<'b>> {
+    let mut parts = Vec::with_capacity(wanted);
+    let (mut document, mut start) = (0, 0);
+    for number in 1..=wanted {
+        let goal = (bytes.len() as u128 * number as u128 / wanted as u128) as usize;
+        let (next, end) = if number == wanted { (index.documents, bytes.len()) } else { index.mark_before(goal) };
+        if end > start {
+            let origin = Origin { document: origin.document + document as u64, offset: origin.offset + start as u64 };
+            parts.push(Part { bytes: &bytes[start..end], documents: next - document, first: document, origin });
+            (document, start) = (next, end);
+        }
+    }
+    parts
+}
+
+/// Runs work on several threads, this one among them; results in order.
+fn on_threads<W: Send, R: Send>(work: Vec<W>, threads: usize, run: impl Fn(W) -> R + Sync) -> Vec<R> {
+    if threads < 2 || work.len() < 2 {
+        return work.into_iter().map(run).collect();
+    }
+    let mut results = Vec::with_capacity(work.len());
+    let mut work = work.into_iter();
+    let run = &run;
+    while work.len() > 0 {
+        let mut round = work.by_ref().take(threads);
+        let mine = round.next();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = round.map(|one| scope.spawn(move || run(one))).collect();
+            results.extend(mine.map(run));
+            for other in others {
+                results.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+    }
+    results
+}
+
+/// Decodes a buffer into rows, for all of whose documents (as `index` counted them) there is room.
+pub fn rows(plan: &Plan, bytes: &[u8], index: &Index, rows: &mut Rows, options: Options) -> Outcome {
+    let threads = options.threads(bytes.len());
+    if threads < 2 {
+        return decode(plan, bytes, rows, options.on_error, options.origin);
+    }
+    let parts = parts(bytes, index, threads, options.origin);
+    let (size, mask_size, objects) = (rows.size, rows.mask_size, rows.objects.len());
+    let (mut out, mut mask) = (&mut *rows.out, &mut *rows.mask);
+    let mut work = Vec::with_capacity(parts.len());
+    for part in &parts {
+        let (mine, rest) = out.split_at_mut((part.documents * size).min(out.len()));
+        let (my_mask, mask_rest) = mask.split_at_mut((part.documents * mask_size).min(mask.len()));
+        (out, mask) = (rest, mask_rest);
+        let objects = vec![Objects::default(); objects];
+        work.push((*part, Rows { out: mine, mask: my_mask, size, mask_size, objects }));
+    }
+    let done = on_threads(work, threads, |(part, mut rows)| {
+        let outcome = decode(plan, part.bytes, &mut rows, options.on_error, part.origin);
+        (outcome, rows.objects)
+    });
+    let mut total = Outcome::default();
+    for (part, (outcome, objects)) in parts.iter().zip(done) {
+        if part.first != total.rows {
+            move_rows(rows.out, size, part.first, total.rows, outcome.rows);
+            if !rows.mask.is_empty() {
+                move_rows(rows.mask, mask_size, part.first, total.rows, outcome.rows);
+            }
+        }
+        for (all, some) in rows.objects.iter_mut().zip(&objects) {
+            all.append(some, total.rows);
+        }
+        let stop = options.on_error == OnError::Raise && !outcome.errors.is_empty();
+        total.add(outcome);
+        if stop {
+            break;
+        }
+    }
+    total
+}
+
+fn move_rows(bytes: &mut [u8], size: usize, from: usize, to: usize, rows: usize) {
+    bytes.copy_within(from * size..(from + rows) * size, to * size);
+}
+
+/// Decodes a buffer into batches of columns, in order.
+pub fn columns<'s>(
+    plan: &Plan,
+    specs: &'s [Spec],
+    bytes: &[u8],
+    index: &Index,
+    options: Options,
+) -> (Vec<(Columns<'s>, usize)>, Outcome) {
+    let threads = options.threads(bytes.len());
+    let wanted = threads.max(bytes.len().div_ceil(BYTES_A_BATCH));
+    let done = on_threads(parts(bytes, index, wanted, options.origin), threads, |part| {
+        let mut columns = Columns::new(specs, part.documents);
+        let mut outcome = decode(plan, part.bytes, &mut columns, options.on_error, part.origin);
+        columns.finish(outcome.rows);
+        if columns.overflow {
+            let fault = Fault::new("", "at most 2 GiB of text, binary or items a column", "more");
+            outcome.errors = vec![DecodeError { document: part.origin.document, offset: part.origin.offset, fault: *fault }];
+        }
+        (columns, outcome)
+    });
+    let mut total = Outcome::default();
+    let mut batches = Vec::new();
+    for (columns, outcome) in done {
+        let stop = columns.overflow || (options.on_error == OnError::Raise && !outcome.errors.is_empty());
+        if outcome.rows > 0 {
+            batches.push((columns, outcome.rows));
+        }
+        total.overflow |= stop && options.on_error != OnError::Raise;
+        total.add(outcome);
+        if stop {
+            break;
+        }
+    }
+    (batches, total)
+}
