@@ -2,6 +2,8 @@
 
 mod arrow;
 mod buffer;
+mod encode;
+mod scan;
 mod schema;
 
 use std::sync::Arc;
@@ -25,6 +27,10 @@ use buffer::Buffer;
 /// BSON to arrays.
 #[pymodule(submodule, name = "bson")]
 pub mod module {
+    #[pymodule_export]
+    use super::encode::encode;
+    #[pymodule_export]
+    use super::scan::Scanner;
     #[pymodule_export]
     use super::{Batch, Decoder, Stream, count, split, stream, validate};
 }
