@@ -1,0 +1,322 @@
+"""Documents into structured arrays."""
+
+import numpy as np
+
+from stoop import _stoop
+from stoop.bson import _dtypes, _policies
+from stoop.bson._errors import BSONDecodeError
+from stoop.bson._objects import to_objects
+from stoop.bson._sources import PIECE, SourceFailed, StreamInterrupted, open_source
+
+# Compiled plans by dtype and policies, for callers who decode a few documents at a time.
+_plans = {}
+_PLANS = 64
+
+
+class Plan:
+    """What a dtype and policies come to: the decoder's schema and what is done around it."""
+
+    def __init__(self, dtype, policies, types, paths):
+        self.dtype = dtype = _dtypes.as_dtype(dtype)
+        self.fields = _dtypes.fields(dtype, policies, types, paths)
+        self.mask_dtype = None
+        if any("mask" in (policy["missing"], policy["null"]) for *_, policy in self.fields):
+            self.mask_dtype = np.ma.make_mask_descr(dtype)
+            self.fields = _dtypes.fields(dtype, policies, types, paths, self.mask_dtype)
+        keys = [leaf.keys for leaf in _dtypes.leaves(dtype, paths or {})]
+        self.objects = [(keys[i], i) for i, field in enumerate(self.fields) if field[1] == "object"]
+
+    def decoder(self, on_error="raise", threads=None):
+        return _stoop.bson.Decoder(
+            self.fields,
+            layout="rows",
+            itemsize=self.dtype.itemsize,
+            mask_itemsize=self.mask_dtype.itemsize if self.mask_dtype is not None else 0,
+            on_error=on_error,
+            threads=threads or 0,
+        )
+
+    def wrap(self, array, mask):
+        """The array as the caller gets it."""
+        return array if mask is None else np.ma.MaskedArray(array, mask=mask, copy=False)
+
+
+class Reading:
+    """The decoding of one source: counts, bad documents, and the rows so far."""
+
+    def __init__(self, plan, source, on_error, threads):
+        self.plan = plan
+        self.source = source
+        self.on_error = on_error
+        self.decoder = plan.decoder(on_error, threads)
+        self.documents = 0
+        self.bytes = 0
+        self.errors = []
+        self.ended_early = False
+
+    def into(self, piece, number, array, mask):
+        """Decode a piece into the start of `array`; the rows filled."""
+        # Documents count for room; a tail that is none (number None) is refused by the decoder.
+        try:
+            rows, errors = self.decoder.decode_into(piece, array, mask, document=self.documents, offset=self.bytes)
+        except BSONDecodeError as error:
+            if self.source.name:
+                error.add_note(f"in {self.source.name}")
+            error.partial_rows = error.document - self.documents
+            raise
+        if self.plan.objects:
+            self._place_objects(array)
+        self.note(errors)
+        self.documents += number or 0
+        self.bytes += len(piece)
+        if number is None:
+            self.ended_early = True
+        return rows
+
+    def _place_objects(self, array):
+        objects = self.decoder.take_objects()
+        for key, index in self.plan.objects:
+            column = array
+            for name in key:
+                column = column[name]
+            # One by one: NumPy would look into sequences for further dimensions.
+            for row, value in enumerate(to_objects(objects[index])):
+                column[row] = value
+
+    def note(self, errors):
+        """Keep the bad documents of a piece, as exceptions."""
+        for document, offset, path, expected, found, message in errors:
+            self.errors.append(BSONDecodeError(message, document, offset, path, expected, found))
+
+    def pieces(self):
+        """The source's pieces; its own failure becomes a StreamInterrupted that says how far it came."""
+        try:
+            yield from self.source.pieces()
+        except SourceFailed as failure:
+            cause = failure.__cause__
+            if not self.documents:
+                raise cause from cause.__cause__
+            where = f"{self.source.name}: " if self.source.name else ""
+            raise StreamInterrupted(
+                f"{where}the source failed after {self.documents:,} documents ({self.bytes:,} bytes): {cause}; "
+                "what was decoded is in this exception's `partial`",
+                self.documents,
+                self.bytes,
+            ) from cause
+
+
+class _Growing:
+    """An array that takes rows piece by piece. Large ones move by remapping pages, not by copying."""
+
+    def __init__(self, plan, room):
+        self.plan = plan
+        self.rows = 0
+        self.array = np.empty(room, plan.dtype)
+        self.mask = np.zeros(room, plan.mask_dtype) if plan.mask_dtype is not None else None
+
+    def room(self, number):
+        """Views of the next `number` rows."""
+        needed = self.rows + number
+        if needed > len(self.array):
+            # Many small pieces may not cost a copy each; large arrays grow by just what is needed.
+            spare = needed // 2 if needed * self.plan.dtype.itemsize < PIECE else 0
+            self._resize(needed + spare)
+        mask = self.mask[self.rows : needed] if self.mask is not None else None
+        return self.array[self.rows : needed], mask
+
+    def _resize(self, rows):
+        # No view that `room` gave is used after the next call: the check of references would see them all the same.
+        self.array.resize(rows, refcheck=False)
+        if self.mask is not None:
+            self.mask.resize(rows, refcheck=False)
+
+    def result(self):
+        if self.rows != len(self.array):
+            self._resize(self.rows)
+        return self.plan.wrap(self.array, self.mask)
+
+
+def plan_for(dtype, missing, null, convert, overflow, fill, types, paths):
+    """The plan for a dtype, from the cache where everything about it can be a key."""
+    if hasattr(dtype, "_types"):
+        types = {**dtype._types(), **(types or {})}
+        dtype = dtype.dtype()
+    simple = fill is None and types is None and paths is None
+    key = (dtype, missing, null, convert, overflow)
+    if simple:
+        try:
+            return _plans[key]
+        except KeyError:
+            pass
+        except TypeError:
+            simple = False
+    plan = Plan(dtype, _policies.Policies(missing, null, convert, overflow, fill), types, paths)
+    if simple and isinstance(dtype, np.dtype):
+        if len(_plans) >= _PLANS:
+            _plans.clear()
+        plan.cached_decoder = plan.decoder() if not plan.objects else None
+        _plans[key] = plan
+    else:
+        plan.cached_decoder = None
+    return plan
+
+
+def to_ndarray(
+    source,
+    dtype,
+    *,
+    missing="error",
+    null=None,
+    convert="exact",
+    overflow="error",
+    fill=None,
+    types=None,
+    paths=None,
+    on_error="raise",
+    threads=None,
+):
+    """Decode a source into a structured array (a masked one where a policy says "mask").
+
+    `dtype` is a structured dtype, or the answer of `infer_schema`. `missing`,
+    `null`, `convert` and `overflow` are policies for all fields, or dictionaries by
+    path; `fill` maps paths to values. `types` says what a field holds where its
+    dtype leaves that open; `paths` maps field names to paths in the documents.
+    With `on_error="skip"` bad documents are left out, with "collect" the answer is
+    the pair (array, list of BSONDecodeError).
+    """
+    plan = plan_for(dtype, missing, null, convert, overflow, fill, types, paths)
+    if type(source) is bytes and plan.cached_decoder is not None and on_error == "raise" and threads is None:
+        # A few documents at a time: no work but the decoder's. Whatever is wrong is found again, and told, below.
+        array = _at_once(plan, source)
+        if array is not None:
+            return array
+    with open_source(source) as opened:
+        return read(plan, opened, on_error, threads)
+
+
+def _at_once(plan, source):
+    """The rows of a small source that is in order; None of any other."""
+    if len(source) > PIECE:
+        return None
+    try:
+        number = _stoop.bson.count(source)[0]
+        array = np.empty(number, plan.dtype)
+        if plan.mask_dtype is None:
+            plan.cached_decoder.decode_into(source, array)
+            return array
+        mask = np.zeros(number, plan.mask_dtype)
+        plan.cached_decoder.decode_into(source, array, mask)
+        return plan.wrap(array, mask)
+    except BSONDecodeError:
+        return None
+
+
+def read(plan, source, on_error="raise", threads=None):
+    """Decode an open source with a plan."""
+    _policies.check_on_error(on_error)
+    reading = Reading(plan, source, on_error, threads)
+    total = _count_all(source)
+    growing = _Growing(plan, total or 0)
+    try:
+        for piece, number in reading.pieces():
+            array, mask = growing.room(number or 0)
+            growing.rows += reading.into(piece, number, array, mask)
+    except BSONDecodeError as error:
+        growing.rows += getattr(error, "partial_rows", 0)
+        error.partial = growing.result()
+        raise
+    except StreamInterrupted as error:
+        error.partial = growing.result()
+        raise
+    result = growing.result()
+    return (result, reading.errors) if on_error == "collect" else result
+
+
+def _count_all(source):
+    """How many documents a source in memory has: room for all at once, and no array that grows."""
+    if source.buffer is None:
+        return None
+    try:
+        return _stoop.bson.count(source.buffer)[0]
+    except BSONDecodeError as error:
+        return error.document
+
+
+def iter_ndarrays(
+    source,
+    dtype,
+    rows=1_000_000,
+    *,
+    missing="error",
+    null=None,
+    convert="exact",
+    overflow="error",
+    fill=None,
+    types=None,
+    paths=None,
+    on_error="raise",
+    threads=None,
+):
+    """Decode a source of any size, `rows` rows at a time (the last array is shorter).
+
+    As `to_ndarray` otherwise; with `on_error="collect"` each item is a pair
+    (array, list of BSONDecodeError).
+    """
+    if rows < 1:
+        raise ValueError(f"rows must be at least 1, not {rows!r}")
+    _policies.check_on_error(on_error)
+    plan = plan_for(dtype, missing, null, convert, overflow, fill, types, paths)
+    return _iterate(plan, open_source(source), rows, on_error, threads)
+
+
+def _iterate(plan, opened, rows, on_error, threads):
+    with opened as source:
+        for growing, errors in _full(plan, source, rows, on_error, threads):
+            result = growing.result()
+            yield (result, errors) if on_error == "collect" else result
+
+
+def _full(plan, source, rows, on_error, threads):
+    """Arrays of `rows` rows, and the errors met since the last one."""
+    reading = Reading(plan, source, on_error, threads)
+    room = min(rows, 1 << 16)
+    growing = _Growing(plan, room)
+    try:
+        for piece, number in reading.pieces():
+            for part, count in _parts(piece, number, rows):
+                array, mask = growing.room(count or 0)
+                growing.rows += reading.into(part, count, array, mask)
+                while growing.rows >= rows:
+                    full, growing = _cut(plan, growing, rows)
+                    yield full, reading.errors
+                    reading.errors = []
+    except (BSONDecodeError, StreamInterrupted) as error:
+        growing.rows += getattr(error, "partial_rows", 0)
+        error.partial = growing.result()
+        raise
+    if growing.rows or reading.errors:
+        yield growing, reading.errors
+
+
+def _parts(piece, number, rows):
+    """A piece in parts of about `rows` documents, so that no array is much longer than asked for."""
+    if number is None or number <= 2 * rows:
+        yield piece, number
+        return
+    offsets = _stoop.bson.split(piece)
+    view = memoryview(piece)
+    for first in range(0, number, rows):
+        last = min(first + rows, number)
+        yield view[offsets[first] : offsets[last]], last - first
+
+
+def _cut(plan, growing, rows):
+    """The first `rows` rows, and what is over as the start of the next array."""
+    over = growing.rows - rows
+    following = _Growing(plan, over)
+    following.rows = over
+    following.array[:] = growing.array[rows : growing.rows]
+    if following.mask is not None:
+        following.mask[:] = growing.mask[rows : growing.rows]
+    growing.rows = rows
+    return growing, following
