@@ -1,0 +1,267 @@
+"""Every kind of source gives the same rows, whole or in pieces."""
+
+import gzip
+import io
+import mmap
+import os
+import threading
+
+import bson
+import numpy as np
+import pytest
+from bson.raw_bson import RawBSONDocument
+
+import stoop.bson as sb
+from stoop.bson import _sources
+
+DTYPE = np.dtype([("x", "f8"), ("k", "i4"), ("in.k", "i8")])
+DOCUMENTS = [{"x": i / 2, "k": i, "in": {"k": -i, "more": "text" * (i % 7)}} for i in range(500)]
+RAW = [bson.encode(document) for document in DOCUMENTS]
+WHOLE = b"".join(RAW)
+
+
+def assert_all(array):
+    assert array.dtype == DTYPE
+    assert array["x"].tolist() == [d["x"] for d in DOCUMENTS]
+    assert array["k"].tolist() == [d["k"] for d in DOCUMENTS]
+    assert array["in.k"].tolist() == [d["in"]["k"] for d in DOCUMENTS]
+    assert array.flags.writeable and array.flags.owndata
+
+
+def batches(size=7):
+    return [b"".join(RAW[i : i + size]) for i in range(0, len(RAW), size)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "dump.bson"
+    file.write_bytes(WHOLE)
+    return file
+
+
+BUFFERS = {
+    "bytes": lambda: WHOLE,
+    "bytearray": lambda: bytearray(WHOLE),
+    "memoryview": lambda: memoryview(WHOLE),
+    "part of a memoryview": lambda: memoryview(b"xx" + WHOLE + b"y")[2:-1],
+    "numpy array": lambda: np.frombuffer(WHOLE, "u1"),
+    "iterator of documents": lambda: iter(RAW),
+    "list of documents": lambda: RAW,
+    "generator of batches": lambda: (batch for batch in batches()),
+    "raw documents": lambda: [RawBSONDocument(raw) for raw in RAW],
+    "memoryviews": lambda: [memoryview(raw) for raw in RAW],
+    "file object": lambda: io.BytesIO(WHOLE),
+    "batches with empty ones": lambda: [b"", *batches(), b""],
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_sources_in_memory(kind):
+    assert_all(sb.to_ndarray(BUFFERS[kind](), DTYPE))
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_pieces_may_be_small(kind, monkeypatch):
+    """Pieces, reads and gathered batches that end anywhere in a document change nothing."""
+    monkeypatch.setattr(_sources, "PIECE", 300)
+    monkeypatch.setattr(_sources, "READ", 97)
+    monkeypatch.setattr(_sources, "GATHER", 150)
+    with _sources.open_source(BUFFERS[kind]()) as source:
+        assert sum(1 for _ in source.pieces()) > 20
+    assert_all(sb.to_ndarray(BUFFERS[kind](), DTYPE))
+
+
+def test_a_document_longer_than_a_piece(monkeypatch):
+    monkeypatch.setattr(_sources, "PIECE", 300)
+    monkeypatch.setattr(_sources, "READ", 100)
+    long = b"".join([RAW[0], bson.encode({"x": 1.5, "k": 2, "in": {"k": 3}, "text": "y" * 5000}), *RAW[1:]])
+    for source in (memoryview(long), io.BytesIO(long)):
+        array = sb.to_ndarray(source, DTYPE)
+        assert len(array) == len(RAW) + 1 and array[1].tolist() == (1.5, 2, 3)
+
+
+def test_files(path, tmp_path):
+    packed = tmp_path / "dump.bson.gz"
+    packed.write_bytes(gzip.compress(WHOLE[:9000]) + gzip.compress(WHOLE[9000:]))
+    named_otherwise = tmp_path / "packed"
+    named_otherwise.write_bytes(packed.read_bytes())
+    for source in (path, str(path), packed, str(named_otherwise)):
+        assert_all(sb.to_ndarray(source, DTYPE))
+    with open(path, "rb") as file:
+        assert_all(sb.to_ndarray(file, DTYPE))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            assert_all(sb.to_ndarray(mapped, DTYPE))
+    with gzip.open(packed) as file:
+        assert_all(sb.to_ndarray(file, DTYPE))
+
+
+def test_a_pipe_by_path(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(WHOLE,))
+    writer.start()
+    assert_all(sb.to_ndarray(pipe, DTYPE))
+    writer.join()
+
+
+def test_a_file_object_is_read_from_where_it_stands(path):
+    with open(path, "rb") as file:
+        file.seek(len(RAW[0]))
+        assert len(sb.to_ndarray(file, DTYPE)) == len(RAW) - 1
+
+
+def test_empty_sources(tmp_path):
+    empty = tmp_path / "empty.bson"
+    empty.write_bytes(b"")
+    packed = tmp_path / "empty.bson.gz"
+    packed.write_bytes(gzip.compress(b""))
+    for source in (b"", bytearray(), memoryview(b""), empty, packed, io.BytesIO(), [], iter(())):
+        array = sb.to_ndarray(source, DTYPE)
+        assert array.shape == (0,) and array.dtype == DTYPE
+    assert list(sb.iter_ndarrays(b"", DTYPE)) == []
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100, 499, 500, 501, 10**6])
+@pytest.mark.parametrize("kind", ["memoryview", "file object", "generator of batches"])
+def test_iter_ndarrays(rows, kind, monkeypatch):
+    monkeypatch.setattr(_sources, "PIECE", 4000)
+    monkeypatch.setattr(_sources, "READ", 1000)
+    arrays = list(sb.iter_ndarrays(BUFFERS[kind](), DTYPE, rows=rows))
+    assert [len(array) for array in arrays] == [len(RAW[i : i + rows]) for i in range(0, len(RAW), rows)]
+    assert np.concatenate(arrays)["k"].tolist() == list(range(len(RAW)))
+
+
+def test_iter_ndarrays_reads_no_more_than_it_needs():
+    given = []
+
+    def source():
+        for batch in batches():
+            given.append(batch)
+            yield batch
+
+    iterator = sb.iter_ndarrays(source(), DTYPE, rows=10)
+    assert not given
+    assert len(next(iterator)) == 10
+
+
+WRONG = {
+    "a dict": (lambda: {"x": 1}, TypeError, "not a dict; bson.encode makes bytes"),
+    "a number": (lambda: 5, TypeError, "not 'int'"),
+    "dicts": (lambda: [{"x": 1}], TypeError, "gives dictionaries; take find_raw_batches"),
+    "numbers": (lambda: [1, 2], TypeError, "gives 'int' where raw documents"),
+    "a text file": (lambda: io.StringIO("text"), TypeError, "open it in binary mode"),
+    "text": (lambda: "no/such/file.bson", FileNotFoundError, "no/such/file.bson"),
+    "strided": (lambda: memoryview(WHOLE)[::2], ValueError, "not contiguous"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_no_source(kind):
+    make, error, text = WRONG[kind]
+    with pytest.raises(error, match=text):
+        sb.to_ndarray(make(), DTYPE)
+
+
+def test_a_truncated_end_keeps_the_rows_before():
+    for cut in (1, 3, 4, 10, len(RAW[-1]) - 1):
+        damaged = WHOLE[: len(WHOLE) - len(RAW[-1]) + cut]
+        for source in (damaged, memoryview(damaged), io.BytesIO(damaged), [damaged]):
+            with pytest.raises(sb.BSONDecodeError) as caught:
+                sb.to_ndarray(source, DTYPE)
+            assert caught.value.document == len(RAW) - 1
+            assert caught.value.offset == len(WHOLE) - len(RAW[-1])
+            assert len(caught.value.partial) == len(RAW) - 1
+
+
+def test_errors_count_over_pieces(monkeypatch):
+    monkeypatch.setattr(_sources, "PIECE", 1000)
+    monkeypatch.setattr(_sources, "READ", 1000)
+    bad = bson.encode({"x": "n/a", "k": 1, "in": {"k": 1}})
+    damaged = b"".join([*RAW[:300], bad, *RAW[300:]])
+    for source in (damaged, io.BytesIO(damaged), [damaged[: len(damaged) // 2], damaged[len(damaged) // 2 :]]):
+        with pytest.raises(sb.BSONDecodeError) as caught:
+            sb.to_ndarray(source, DTYPE)
+        error = caught.value
+        offset = sum(map(len, RAW[:300]))
+        assert (error.document, error.offset, error.path) == (300, offset, "x")
+        assert str(error).startswith(f'document 300 (byte {offset:,}): field "x": expected float64, found string')
+        assert error.partial["k"].tolist() == list(range(300))
+
+
+def test_the_file_is_named(path):
+    path.write_bytes(WHOLE + b"\1\2")
+    with pytest.raises(sb.BSONDecodeError) as caught:
+        sb.to_ndarray(path, DTYPE)
+    assert caught.value.__notes__ == [f"in {path}"]
+
+
+def test_a_length_nobody_can_mean_is_refused_before_memory_is_taken():
+    """A stream whose next document claims two gigabytes."""
+    taken = []
+
+    class Endless(io.RawIOBase):
+        def read(self, size=-1):
+            taken.append(size)
+            return WHOLE + b"\xff\xff\xff\x7f" if len(taken) == 1 else bytes(size)
+
+        def readable(self):
+            return True
+
+    with pytest.raises(sb.BSONDecodeError) as caught:
+        sb.to_ndarray(Endless(), DTYPE)
+    assert caught.value.document == len(RAW)
+    assert len(taken) < 5
+
+
+def test_an_iterator_that_fails_keeps_what_came():
+    def source():
+        yield from batches()[:10]
+        raise ConnectionError("the line is dead")
+
+    with pytest.raises(sb.StreamInterrupted, match="after 70 documents.*the line is dead") as caught:
+        sb.to_ndarray(source(), DTYPE)
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert caught.value.documents == 70
+    assert caught.value.partial["k"].tolist() == list(range(70))
+
+    def at_once():
+        raise ConnectionError("never there")
+        yield b""
+
+    with pytest.raises(ConnectionError, match="never there"):
+        sb.to_ndarray(at_once(), DTYPE)
+
+
+def test_a_damaged_gzip_file(tmp_path):
+    packed = tmp_path / "dump.bson.gz"
+    packed.write_bytes(gzip.compress(WHOLE * 100)[:-3000])
+    with pytest.raises(sb.StreamInterrupted) as caught:
+        sb.to_ndarray(packed, DTYPE)
+    assert isinstance(caught.value.__cause__, EOFError)
+    assert str(packed) in str(caught.value)
+    assert 0 < len(caught.value.partial) == caught.value.documents
+
+
+def test_reader_threads_end(tmp_path):
+    packed = tmp_path / "dump.bson.gz"
+    packed.write_bytes(gzip.compress(WHOLE * 50))
+    before = threading.active_count()
+    iterator = sb.iter_ndarrays(packed, DTYPE, rows=10)
+    next(iterator)
+    iterator.close()
+    assert threading.active_count() == before
+
+
+def test_nothing_heavy_is_imported():
+    """`import stoop` and `import stoop.bson` leave the optional packages alone."""
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, stoop, stoop.bson\n"
+        "heavy = {'numpy', 'pyarrow', 'pandas', 'polars', 'pymongo', 'bson', 'duckdb'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "print(set(stoop.bson.__all__) <= set(dir(stoop.bson)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nTrue\n"
