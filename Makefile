@@ -7,7 +7,7 @@
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-rust test-python bench lint test-cpython test-differential docs clean
+.PHONY: help build run test test-rust test-python bench bench-bson lint test-cpython test-differential docs clean
 
 PYTHON ?=
 ARGS ?=
@@ -27,6 +27,7 @@ export PYO3_PYTHON := $(BIN)/python
 
 TOOLS := $(VENV)/.tools
 BENCH_TOOLS := $(VENV)/.bench-tools
+BSON_BENCH_TOOLS := $(VENV)/.bson-bench-tools
 INSTALLED := $(VENV)/.installed
 
 SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml README.md \
@@ -41,6 +42,7 @@ help:
 	@echo 'make test-cpython       parts of the test suite of CPython, under Stoop'
 	@echo 'make test-differential  generated programs, interpreted and compiled'
 	@echo 'make bench              benchmarks as ratios over plain CPython'
+	@echo 'make bench-bson         stoop.bson against PyMongoArrow and PyMongo'
 	@echo 'make lint               formatting, clippy, ruff and the rules of the house'
 	@echo 'make docs               regenerate the pages made from tables'
 	@echo 'make clean              remove what was built'
@@ -61,6 +63,10 @@ $(TOOLS): tools/requirements.txt $(VENV)/.base
 
 $(BENCH_TOOLS): benches/requirements.txt $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benches/requirements.txt
+	@touch $@
+
+$(BSON_BENCH_TOOLS): benches/requirements-bson.txt $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benches/requirements-bson.txt
 	@touch $@
 
 $(INSTALLED): $(SOURCES) $(TOOLS)
@@ -90,6 +96,9 @@ test-python: build
 
 bench: build $(BENCH_TOOLS)
 	$(BIN)/python benches/run.py $(ARGS)
+
+bench-bson: build $(BSON_BENCH_TOOLS)
+	$(BIN)/python benches/bson_run.py $(ARGS)
 
 test-cpython: build
 	$(BIN)/python tests/cpython/run.py $(ARGS)
