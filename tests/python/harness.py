@@ -132,4 +132,4 @@ def both(tmp_path, text, status=0, timeout=60, flags=(), **options):
 
 def both_loop(tmp_path, text, **options):
     """`both` for programs whose running loops are to be taken over: the sampler looks often."""
-    return both(tmp_path, text, **{"threshold": 2, "sample_interval_ms": 1, **options})
+    return both(tmp_path, text, **{"threshold": 2, "sample_interval_ms": 1, "compile_share": 100, **options})

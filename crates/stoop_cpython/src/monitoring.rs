@@ -1,8 +1,8 @@
 //! Loop takeover through `sys.monitoring`, and seeing whether anybody else monitors.
 //!
-//! Our tool id is the one reserved for optimisers. A JUMP event of a code object is armed by [`arm`]; the next
-//! jump in it calls the handler given to [`install`], in the frame's own thread, where the frame may be run
-//! natively and sent on to any unit (see [`crate::frame`]).
+//! Our tool id is the one reserved for optimisers. Events of a code object are armed by [`arm`]; the next jump in it
+//! calls the handler given to [`install`], in the frame's own thread, where the frame may be run natively and sent
+//! on to any unit (see [`crate::frame`]). The next call of it calls the other handler, which only looks.
 
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,8 +21,10 @@ use crate::objects::int_value;
 
 /// The tool id for optimisers.
 pub const TOOL: u8 = 5;
+/// The PY_START event.
+pub const START: u8 = 1;
 /// The JUMP event.
-pub const JUMP: i64 = 1 << 7;
+pub const JUMP: u8 = 1 << 7;
 
 /// What a jump handler wants done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +39,8 @@ pub enum Answer {
 
 /// Called at a jump of an armed code object: thread, code object, the jump's own unit, the unit jumped to.
 pub type JumpFn = unsafe fn(*mut PyThreadState, Obj, u32, u32) -> Answer;
+/// Called when a call of an armed code object starts. It is not reported again until the event is armed anew.
+pub type StartFn = unsafe fn(*mut PyThreadState, Obj);
 
 /// References that live as long as the process.
 #[derive(Debug)]
@@ -44,9 +48,8 @@ struct Handles {
     set_local_events: Obj,
     disable: Obj,
     tool: Obj,
-    jump: Obj,
-    zero: Obj,
-    handler: JumpFn,
+    jump: JumpFn,
+    start: StartFn,
 }
 
 // SAFETY: the objects are only touched with the GIL held.
@@ -63,6 +66,13 @@ unsafe impl Sync for Def {}
 static ON_JUMP: Def = Def(PyMethodDef {
     ml_name: c"stoop_jump".as_ptr(),
     ml_meth: on_jump as *const std::ffi::c_void,
+    ml_flags: METH_FASTCALL,
+    ml_doc: std::ptr::null(),
+});
+
+static ON_START: Def = Def(PyMethodDef {
+    ml_name: c"stoop_start".as_ptr(),
+    ml_meth: on_start as *const std::ffi::c_void,
     ml_flags: METH_FASTCALL,
     ml_doc: std::ptr::null(),
 });
@@ -87,7 +97,7 @@ unsafe extern "C" fn on_jump(_slf: Obj, args: *const Obj, count: isize) -> Obj {
             probe_jump(code);
             return none();
         }
-        catch_unwind(AssertUnwindSafe(|| (handles.handler)(PyThreadState_Get(), code, (from / 2) as u32, (to / 2) as u32)))
+        catch_unwind(AssertUnwindSafe(|| (handles.jump)(PyThreadState_Get(), code, (from / 2) as u32, (to / 2) as u32)))
     };
     match answer {
         Ok(Answer::Raise) => std::ptr::null_mut(),
@@ -101,12 +111,28 @@ unsafe extern "C" fn on_jump(_slf: Obj, args: *const Obj, count: isize) -> Obj {
     }
 }
 
-/// Takes the tool id and registers the handler. An error is a sentence. After [`uninstall`] it may be called
-/// again (the first handler stays).
+unsafe extern "C" fn on_start(_slf: Obj, args: *const Obj, count: isize) -> Obj {
+    let Some(handles) = HANDLES.get() else {
+        return none();
+    };
+    // SAFETY: the interpreter passes the code object and an offset; the GIL is held; the answer is a live object.
+    unsafe {
+        if count == 2 {
+            let code = *args;
+            // A handler that panics has told its message hook; the program goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| (handles.start)(PyThreadState_Get(), code)));
+        }
+        crate::capi::incref(handles.disable);
+    }
+    handles.disable
+}
+
+/// Takes the tool id and registers the handlers. An error is a sentence. After [`uninstall`] it may be called
+/// again (the first handlers stay).
 ///
 /// # Safety
 /// GIL held; main interpreter. Runs Python code (imports, audit hooks).
-pub unsafe fn install(handler: JumpFn) -> Result<(), String> {
+pub unsafe fn install(jump: JumpFn, start: StartFn) -> Result<(), String> {
     // SAFETY: new references are kept for the process's life or dropped here.
     unsafe {
         let sys = PyImport_ImportModule(c"sys".as_ptr());
@@ -116,9 +142,8 @@ pub unsafe fn install(handler: JumpFn) -> Result<(), String> {
                 set_local_events: attribute(monitoring, c"set_local_events")?,
                 disable: attribute(monitoring, c"DISABLE")?,
                 tool: PyLong_FromLong(i64::from(TOOL)),
-                jump: PyLong_FromLong(JUMP),
-                zero: PyLong_FromLong(0),
-                handler,
+                jump,
+                start,
             };
             let _ = HANDLES.set(handles);
         }
@@ -135,17 +160,30 @@ pub unsafe fn install(handler: JumpFn) -> Result<(), String> {
         }
         let name = PyUnicode_FromString(c"stoop".as_ptr());
         xdecref(call(monitoring, c"use_tool_id", &[handles.tool, name])?);
-        let function = PyCFunction_NewEx((&raw const ON_JUMP.0).cast_mut(), std::ptr::null_mut(), std::ptr::null_mut());
-        xdecref(call(monitoring, c"register_callback", &[handles.tool, handles.jump, function])?);
+        register(monitoring, handles, START, &ON_START)?;
+        let function = register(monitoring, handles, JUMP, &ON_JUMP)?;
         let tested = self_test(name, function);
         xdecref(name);
-        xdecref(function);
         xdecref(monitoring);
         xdecref(sys);
         if tested.is_err() {
             uninstall();
         }
         tested
+    }
+}
+
+/// Registers the function that an event calls; it is returned, borrowed from the interpreter.
+unsafe fn register(monitoring: Obj, handles: &Handles, event: u8, def: &'static Def) -> Result<Obj, String> {
+    // SAFETY: the table entry lives for ever; references are dropped here.
+    unsafe {
+        let function = PyCFunction_NewEx((&raw const def.0).cast_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+        let number = PyLong_FromLong(event.into());
+        let result = call(monitoring, c"register_callback", &[handles.tool, number, function]);
+        xdecref(number);
+        xdecref(function);
+        xdecref(result?);
+        Ok(function)
     }
 }
 
@@ -192,7 +230,7 @@ unsafe fn self_test(name: Obj, callback: Obj) -> Result<(), String> {
         }
         let code = PyFunction_GetCode(probe);
         let before = decode_text(code);
-        let armed = arm(code);
+        let armed = arm(code, JUMP);
         let during = decode_text(code);
         let seen = armed && is_armed(code);
         PROBE.store(1, Ordering::Relaxed);
@@ -203,7 +241,7 @@ unsafe fn self_test(name: Obj, callback: Obj) -> Result<(), String> {
         // Within a callback of somebody's nothing is reported; then this must do.
         let muted = read::<i32, _>(PyThreadState_Get(), l.ts_tracing) > 0;
         let reported = PROBE.swap(0, Ordering::Relaxed) == 2 || muted;
-        let disarmed = disarm(code) && !is_armed(code);
+        let disarmed = arm(code, 0) && !is_armed(code);
         decref(names);
         match (seen && disarmed, before == during, reported) {
             (false, ..) => wrong("a code object's tools"),
@@ -224,8 +262,12 @@ pub unsafe fn uninstall() {
     unsafe {
         let sys = PyImport_ImportModule(c"sys".as_ptr());
         if let Ok(monitoring) = attribute(sys, c"monitoring") {
-            if let Ok(result) = call(monitoring, c"register_callback", &[handles.tool, handles.jump, none()]) {
-                xdecref(result);
+            for event in [JUMP, START] {
+                let number = PyLong_FromLong(event.into());
+                if let Ok(result) = call(monitoring, c"register_callback", &[handles.tool, number, none()]) {
+                    xdecref(result);
+                }
+                xdecref(number);
             }
             if let Ok(result) = call(monitoring, c"free_tool_id", &[handles.tool]) {
                 xdecref(result);
@@ -267,29 +309,20 @@ unsafe fn call(object: Obj, name: &CStr, args: &[Obj]) -> Result<Obj, String> {
     }
 }
 
-/// Reports jumps of a code object from now on. False if that failed (no exception stays set).
+/// Reports these events ([`JUMP`], [`START`]) of a code object from now on, and no others. False if that failed (no
+/// exception stays set). To have an event reported again that was answered with [`Answer::Disable`], report none in
+/// between.
 ///
 /// # Safety
 /// A live code object; GIL held. Rewrites the code's instructions.
-pub unsafe fn arm(code: Obj) -> bool {
-    // SAFETY: the caller's code object.
-    HANDLES.get().is_some_and(|h| unsafe { set_events(h, code, h.jump) })
-}
-
-/// Reports jumps of a code object no more.
-///
-/// # Safety
-/// A live code object; GIL held. Rewrites the code's instructions.
-pub unsafe fn disarm(code: Obj) -> bool {
-    // SAFETY: the caller's code object.
-    HANDLES.get().is_some_and(|h| unsafe { set_events(h, code, h.zero) })
-}
-
-unsafe fn set_events(h: &Handles, code: Obj, events: Obj) -> bool {
+pub unsafe fn arm(code: Obj, events: u8) -> bool {
+    let Some(h) = HANDLES.get() else { return false };
     // SAFETY: live objects; the argument list ends with NULL.
     unsafe {
         let nothing: Obj = std::ptr::null_mut();
-        let result = PyObject_CallFunctionObjArgs(h.set_local_events, h.tool, code, events, nothing);
+        let number = PyLong_FromLong(events.into());
+        let result = PyObject_CallFunctionObjArgs(h.set_local_events, h.tool, code, number, nothing);
+        xdecref(number);
         if result.is_null() {
             PyErr_Clear();
             return false;
@@ -316,8 +349,8 @@ pub unsafe fn local_events(code: Obj) -> Option<u64> {
     // SAFETY: the caller's code object. Monitoring data, once made, stay.
     unsafe {
         if local_tools(code).is_none() {
-            arm(code);
-            disarm(code);
+            arm(code, JUMP);
+            arm(code, 0);
         }
         local_tools(code).map(|tools| tools.as_ptr() as u64)
     }

@@ -186,6 +186,8 @@ options! {
         "How often the sampler must find code running before it is compiled.";
     sample_interval_ms: number(1..=60_000) = 5, "milliseconds",
         "Time between two looks of the sampler at what is running; it looks less often while nothing is hot.";
+    compile_share: number(1..=100) = 8, "percent",
+        "How much of the program's processor time compiling may take in the first seconds; a quarter of it later. 100: compile whatever is hot at once, as with threshold 1.";
     functions: switch = true, "",
         "Enter compiled functions where they are called.";
     osr: switch = true, "",

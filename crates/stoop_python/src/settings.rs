@@ -80,6 +80,7 @@ fn config(options: &Options) -> Config {
             functions: options.functions,
             osr: options.osr,
         },
+        compile_share: u32::try_from(options.compile_share).unwrap_or(100),
         budget: usize::try_from(options.budget_mb).unwrap_or(usize::MAX >> 20) << 20,
         passes_off: options.passes_off(),
         verify: options.verify,

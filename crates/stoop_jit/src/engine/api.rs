@@ -9,7 +9,7 @@ use stoop_cpython::{inspect, monitoring, watch};
 
 use super::compile::{self, Shared};
 use super::sampler::{self, Settings};
-use super::{abi, entry, invariants, registry, trial, well_known};
+use super::{abi, budget, choose, entry, invariants, registry, trial, well_known};
 use crate::frontend::Entry;
 
 /// How to run.
@@ -17,6 +17,8 @@ use crate::frontend::Entry;
 pub struct Config {
     /// The sampler.
     pub settings: Settings,
+    /// The share of the program's processor time that compiling may take, in percent; 100: no limit.
+    pub compile_share: u32,
     /// Executable memory, in bytes.
     pub budget: usize,
     /// Passes that are switched off.
@@ -61,7 +63,9 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
             ty: |_| {},
             code: registry::on_code,
         })?;
-        monitoring::install(entry::jumped)?;
+        monitoring::install(entry::jumped, choose::started)?;
+        // Who wants everything compiled at first sight does not count its cost.
+        budget::start(if config.settings.threshold == 1 { 100 } else { config.compile_share });
         registry::MAX_RECOMPILES.store(config.max_recompiles, Ordering::Relaxed);
         let ts = capi::PyThreadState_Get();
         let shared = Arc::new(Shared {
@@ -139,15 +143,11 @@ pub fn after_fork() {
     }
     sampler::after_fork();
     registry::after_fork();
+    budget::after_fork();
     let again = on().as_ref().map(|o| (o.settings, o.shared.clone()));
     if let Some((settings, shared)) = again {
         sampler::start(settings, shared);
     }
-}
-
-/// Passes that are switched off.
-pub fn passes_off() -> Vec<String> {
-    on().as_ref().map(|o| o.shared.passes_off.clone()).unwrap_or_default()
 }
 
 /// Whether the engine is on.
@@ -182,9 +182,15 @@ pub unsafe fn compile(f: Obj) -> Result<(), String> {
             return Ok(());
         }
         s.refused.remove(&None);
-        let job = compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, false)?;
-        let out = compile::finish(&job, &shared);
-        compile::install(job, out, &shared)
+        loop {
+            let mut job = compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, false)?;
+            let out = compile::finish(&mut job, &shared);
+            match compile::install(job, out, &shared) {
+                Err(compile::Unfinished::Again(_)) => {}
+                Err(compile::Unfinished::Refused(why)) => return Err(why),
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 }
 
@@ -213,10 +219,18 @@ pub unsafe fn stages(f: Obj) -> Result<Vec<(String, String)>, String> {
     // SAFETY: as documented.
     unsafe {
         let code = inspect::function_code(f);
-        let job = compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, true)?;
-        let out = compile::finish(&job, &shared);
-        let result = out.into_texts();
-        job.abandon();
-        result
+        loop {
+            let mut job = compile::prepare(code, Entry::Function, std::ptr::null_mut(), f, true)?;
+            let out = compile::finish(&mut job, &shared);
+            let result = out.into_texts();
+            job.abandon();
+            match result {
+                Err(compile::Unfinished::Again(banned)) => {
+                    registry::state(code).no_inline.entry(None).or_default().extend(banned)
+                }
+                Err(compile::Unfinished::Refused(why)) => return Err(why),
+                Ok(texts) => return Ok(texts),
+            }
+        }
     }
 }

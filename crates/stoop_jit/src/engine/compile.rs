@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
 use stoop_codegen::abi::{Abi, Expected, Place, Watch};
 use stoop_codegen::cranelift;
@@ -22,7 +21,7 @@ use stoop_passes::pipeline;
 use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
-use super::{entry, exits, registry, totals};
+use super::{budget, entry, exits, registry, totals};
 use crate::frontend::{self, Entry};
 use crate::reasons::Refusal;
 
@@ -51,7 +50,8 @@ pub struct Job {
     /// The code object, with a reference of our own.
     code: Obj,
     record: Box<Record>,
-    func: Function,
+    /// Until it is optimised.
+    func: Option<Function>,
     /// Function whose vectorcall asked for it (a reference of our own), or NULL.
     function: Obj,
     name_objects: Vec<u64>,
@@ -60,7 +60,12 @@ pub struct Job {
     /// The function's frames.
     fresh: Option<frame::Fresh>,
     units: Arc<CodeInfo>,
-    started: Instant,
+    /// Nanoseconds of processor time that it has taken so far.
+    spent: u64,
+    /// How much more it is worth than other code: the budget is charged a part of its cost only.
+    bargain: u64,
+    /// What the budget keeps for it.
+    reserved: u64,
     want_text: bool,
 }
 
@@ -70,15 +75,30 @@ unsafe impl Send for Job {}
 
 /// Optimised and lowered.
 pub struct Output {
-    compiled: Result<Compiled, String>,
+    compiled: Result<Compiled, Unfinished>,
     call: Option<Vec<u8>>,
     func: Function,
     texts: Vec<(String, String)>,
 }
 
+/// Why a region was not compiled.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// It cannot be: a sentence.
+    Refused(String),
+    /// These functions should not have been inlined: it has to be built again.
+    Again(BTreeSet<u64>),
+}
+
+impl From<String> for Unfinished {
+    fn from(why: String) -> Unfinished {
+        Unfinished::Refused(why)
+    }
+}
+
 impl Output {
     /// The texts of the stages; an error where the last one failed.
-    pub fn into_texts(self) -> Result<Vec<(String, String)>, String> {
+    pub fn into_texts(self) -> Result<Vec<(String, String)>, Unfinished> {
         self.compiled?;
         Ok(self.texts)
     }
@@ -104,33 +124,45 @@ pub fn info(s: &mut CodeState) -> Result<Arc<CodeInfo>, String> {
 const GENERATOR_FLAGS: u32 = 0x20 | 0x80 | 0x200;
 const OPTIMIZED_NEWLOCALS: u32 = 0x3;
 
+/// Why calls of a code object cannot enter compiled code.
+pub fn cannot_be_called(info: &CodeInfo) -> Option<Refusal> {
+    if info.flags & GENERATOR_FLAGS != 0 {
+        Some(Refusal::Generator)
+    } else if info.flags & OPTIMIZED_NEWLOCALS != OPTIMIZED_NEWLOCALS {
+        Some(Refusal::Body)
+    } else {
+        None
+    }
+}
+
 /// Builds the IR of a region.
 ///
 /// # Safety
 /// The GIL is held; `fr` is NULL or a live frame of the code (at the loop's header, for a loop).
 pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, want_text: bool) -> Result<Job, String> {
-    let started = Instant::now();
+    let meter = budget::Meter::start();
+    // SAFETY: as documented.
+    let job = unsafe { prepare_unmetered(code, entry, fr, function, want_text) };
+    let spent = meter.read();
+    budget::charge(spent / job.as_ref().map_or(1, |job| job.bargain));
+    job.map(|job| Job { spent, ..job })
+}
+
+unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, want_text: bool) -> Result<Job, String> {
     // SAFETY: as documented.
     unsafe {
         let s = registry::state(code);
         let info = info(s)?;
-        if entry == Entry::Function {
-            if info.flags & GENERATOR_FLAGS != 0 {
-                return Err("generators and coroutines are entered at their loops only".to_owned());
-            }
-            if info.flags & OPTIMIZED_NEWLOCALS != OPTIMIZED_NEWLOCALS {
-                return Err("module and class bodies run once".to_owned());
-            }
+        let refusal = cannot_be_called(&info).filter(|_| entry == Entry::Function);
+        if let Some(why) = refusal {
+            return Err(why.into());
         }
         let (globals, builtins) = if fr.is_null() {
             (inspect::function_globals(function), inspect::function_builtins(function))
         } else {
             (frame::globals(fr), frame::builtins(fr))
         };
-        let at = match entry {
-            Entry::Function => 0,
-            Entry::Loop { unit, .. } => unit,
-        };
+        let at = entry.header().unwrap_or(0);
         let line = if entry == Entry::Function { info.first_line } else { info.index_of(at).map_or(0, |k| info.instrs[k].line) };
         const VARIADIC: u32 = 4 | 8;
         let plain = (info.kwonly == 0 && info.flags & VARIADIC == 0).then_some(info.argcount);
@@ -167,33 +199,25 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
             inlined: Vec::new(),
             entry_slots: HashMap::new(),
         });
-        // Found out anew each time: what could not be inlined for want of feedback may be by now.
-        let mut no_inline = BTreeSet::new();
-        let built = loop {
-            let mut live = Live {
-                info: info.clone(),
-                state: registry::state(code),
-                record: &raw mut *record,
-                frame: fr,
-                globals,
-                builtins,
-                callers: Vec::new(),
-                no_inline: &no_inline,
-                keep: Vec::new(),
-                assumptions: Vec::new(),
-                at_loop: entry != Entry::Function,
-            };
-            // A bug in the front end or a pass must not take the program down.
-            let built = catch(|| build(&info, entry, &mut live)).and_then(|b| b.map_err(|e| e.to_string()));
-            record.consts.append(&mut live.keep);
-            record.assumptions = std::mem::take(&mut live.assumptions);
-            let Ok(b) = &built else { break built };
-            match catch(|| need_frames(b)) {
-                Ok(banned) if banned.is_empty() => break built,
-                Ok(banned) => no_inline.extend(banned),
-                Err(e) => break Err(e),
-            }
+        let state = registry::state(code);
+        let nothing = BTreeSet::new();
+        let mut live = Live {
+            info: info.clone(),
+            state,
+            record: &raw mut *record,
+            frame: fr,
+            globals,
+            builtins,
+            callers: Vec::new(),
+            no_inline: state.no_inline.get(&entry.header()).unwrap_or(&nothing),
+            keep: Vec::new(),
+            assumptions: Vec::new(),
+            at_loop: entry != Entry::Function,
         };
+        // A bug in the front end or a pass must not take the program down.
+        let built = catch(|| build(&info, entry, &mut live)).and_then(|b| b.map_err(|e| e.to_string()));
+        record.consts = live.keep;
+        record.assumptions = live.assumptions;
         record.assumptions.sort();
         record.assumptions.dedup();
         let func = match built {
@@ -216,7 +240,12 @@ pub unsafe fn prepare(code: Obj, entry: Entry, fr: *mut Frame, function: Obj, wa
         let fresh = (entry == Entry::Function).then(|| frame::fresh(code, globals, builtins));
         capi::incref(code);
         capi::xincref(function);
-        Ok(Job { code, record, func, function, name_objects, links, fresh, units: info, started, want_text })
+        let own = super::choose::own(&info, entry);
+        let bargain = super::choose::bargain(own);
+        let reserved = budget::estimate(own.len()) / bargain;
+        budget::reserve(reserved);
+        let func = Some(func);
+        Ok(Job { code, record, func, function, name_objects, links, fresh, units: info, spent: 0, bargain, reserved, want_text })
     }
 }
 
@@ -277,20 +306,14 @@ fn build(info: &Arc<CodeInfo>, entry: Entry, live: &mut Live<'_>) -> Result<fron
 }
 
 /// Inlined functions in which something that may run Python code is left after optimising: it would need a frame.
-fn need_frames(built: &frontend::Built) -> BTreeSet<u64> {
-    if built.functions.is_empty() {
-        return BTreeSet::new();
-    }
-    let mut f = built.func.clone();
-    let mut options = pipeline::Options { off: super::api::passes_off(), ..pipeline::Options::default() };
-    pipeline::run(&mut f, &mut pipeline::PassContext::default(), &mut options);
+fn need_frames(f: &Function, inlined: &[frontend::Inlined]) -> BTreeSet<u64> {
     let mut out = BTreeSet::new();
     for i in f.blocks.iter().flat_map(|b| &b.insts) {
         let d = f.inst(*i);
         if let (true, Some(s)) = (d.op.is(Flags::PY), d.state) {
             let s = &f.states[s.index()];
             if s.parent.is_some() {
-                out.insert(built.functions[s.code as usize - 1].function);
+                out.insert(inlined[s.code as usize - 1].function);
             }
         }
     }
@@ -306,14 +329,22 @@ fn name_object(name: &str, info: &CodeInfo, inlined: &[frontend::Inlined]) -> u6
 }
 
 impl Job {
+    /// Its code object and where it is entered.
+    pub fn region(&self) -> (Obj, Entry) {
+        (self.code, self.record.entry)
+    }
+
+    /// Function whose vectorcall asked for it, or NULL.
+    pub fn function(&self) -> Obj {
+        self.function
+    }
+
     /// Gives its references up. The GIL is held.
     pub fn abandon(self) {
-        let Job { code, record, function, .. } = self;
+        let Job { code, record, function, reserved, .. } = self;
+        budget::settle(reserved);
         if let Some(s) = registry::find(code) {
-            s.pending.remove(&match record.entry {
-                Entry::Function => None,
-                Entry::Loop { unit, .. } => Some(unit),
-            });
+            s.pending.remove(&record.entry.header());
         }
         registry::retire(Some(record));
         // SAFETY: taken in `prepare`.
@@ -353,12 +384,27 @@ fn entry_slots(f: &Function) -> HashMap<Inst, u32> {
 }
 
 /// Optimises and lowers. Needs no GIL.
-pub fn finish(job: &Job, shared: &Shared) -> Output {
-    let mut func = job.func.clone();
+pub fn finish(job: &mut Job, shared: &Shared) -> Output {
+    let meter = budget::Meter::start();
+    let out = finish_unmetered(job, shared);
+    let spent = meter.read();
+    budget::charge(spent / job.bargain);
+    job.spent += spent;
+    out
+}
+
+fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
+    let mut func = job.func.take().expect("a job is finished once");
     let mut texts = Vec::new();
-    if let Err(e) = catch(|| optimise(&mut func, shared, job.want_text, &mut texts)) {
+    let optimised = catch(|| optimise(&mut func, shared, job.want_text, &mut texts)).map_err(Unfinished::from);
+    let optimised = optimised.and_then(|()| match need_frames(&func, &job.record.inlined) {
+        banned if banned.is_empty() => Ok(()),
+        banned => Err(Unfinished::Again(banned)),
+    });
+    if let Err(e) = optimised {
         return Output { compiled: Err(e), call: None, func, texts };
     }
+    let job = &*job;
     if let Some(n) = shared.force_exit {
         force_exit(&mut func, n);
     }
@@ -399,7 +445,7 @@ pub fn finish(job: &Job, shared: &Shared) -> Output {
         texts.extend(c.asm.clone().map(|t| ("asm".to_owned(), t)));
     }
     let call = compiled.is_ok().then(|| call_code(job, shared)).flatten();
-    Output { compiled, call, func, texts }
+    Output { compiled: compiled.map_err(Unfinished::from), call, func, texts }
 }
 
 /// The code that plain calls of the function run through; `None` where they go through the general one.
@@ -474,54 +520,47 @@ fn optimise(func: &mut Function, shared: &Shared, want_text: bool, texts: &mut V
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), String> {
-    let Job { code, mut record, function, started, .. } = job;
+pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfinished> {
+    let meter = budget::Meter::start();
+    let Job { code, mut record, function, units, mut spent, bargain, reserved, .. } = job;
+    budget::settle(reserved);
     // SAFETY: the references taken in `prepare` are given back at the end.
     unsafe {
-        let region = match record.entry {
-            Entry::Function => None,
-            Entry::Loop { unit, .. } => Some(unit),
-        };
+        let region = record.entry.header();
         let s = registry::state(code);
         s.pending.remove(&region);
         let result = place(&mut record, out, shared);
-        record.compile_us = started.elapsed().as_micros() as u64;
+        spent += meter.read();
+        budget::charge(meter.read() / bargain);
+        record.compile_us = spent / 1000;
         totals::count(|t| t.compile_us += record.compile_us);
         let result = match result {
-            Ok(()) if !registry::is_enabled() => Err("the engine is off".to_owned()),
+            Ok(()) if !registry::is_enabled() => Err(Unfinished::Refused("the engine is off".to_owned())),
             Ok(()) => {
+                budget::learn(super::choose::own(&units, record.entry).len(), spent);
                 totals::count(|t| {
                     t.compiled += 1;
                     t.code_bytes += record.code_bytes as u64;
                 });
+                s.heat_ns = 0;
                 match region {
-                    None => {
-                        if s.asked {
-                            record.trial.verdict = Verdict::Pays;
-                        }
-                        let old = s.function.replace(record);
-                        let functions = std::mem::take(&mut s.functions);
-                        for (f, version) in &functions {
-                            registry::uninstall(*f as Obj, *version);
-                        }
-                        for f in functions.into_keys() {
-                            registry::install(f as Obj);
-                        }
-                        if !function.is_null() {
-                            registry::install(function);
-                        }
-                        registry::retire(old);
-                    }
+                    None => install_function(s, record, function),
                     Some(u) => {
                         let old = s.loops.insert(u, record);
+                        super::choose::arm_jumps_again(s);
                         registry::retire(old);
                     }
                 }
                 Ok(())
             }
             Err(e) => {
-                totals::count(|t| t.refused += 1);
-                s.refused.insert(region, e.clone());
+                match &e {
+                    Unfinished::Refused(why) => {
+                        totals::count(|t| t.refused += 1);
+                        s.refused.insert(region, why.clone());
+                    }
+                    Unfinished::Again(banned) => s.no_inline.entry(region).or_default().extend(banned),
+                }
                 registry::retire(Some(record));
                 Err(e)
             }
@@ -532,7 +571,25 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Stri
     }
 }
 
-fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), String> {
+unsafe fn install_function(s: &mut CodeState, mut record: Box<Record>, function: Obj) {
+    if s.asked {
+        record.trial.verdict = Verdict::Pays;
+    }
+    let old = s.function.replace(record);
+    let functions = std::mem::take(&mut s.functions);
+    for (f, version) in &functions {
+        registry::uninstall(*f as Obj, *version);
+    }
+    for f in functions.into_keys() {
+        registry::install(f as Obj);
+    }
+    if !function.is_null() {
+        registry::install(function);
+    }
+    registry::retire(old);
+}
+
+fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), Unfinished> {
     let compiled = out.compiled?;
     let memory = shared.arena.place(&compiled.bytes).map_err(|e| e.to_string())?;
     if record.entry == Entry::Function {
@@ -563,9 +620,4 @@ fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), S
     record.names = out.func.names;
     record.texts = out.texts;
     Ok(())
-}
-
-/// Asks for a function's entry to be compiled in the background.
-pub fn request_function(f: Obj, frame: *mut Frame) {
-    super::sampler::request(f, frame);
 }

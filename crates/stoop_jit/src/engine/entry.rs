@@ -200,10 +200,10 @@ pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> A
         }
         match registry::loop_at(code, to) {
             registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r),
-            registry::LoopAt::Wait => Answer::Go,
             registry::LoopAt::New => {
                 propose(fr, code, to);
-                Answer::Go
+                // Reported again when the region is there.
+                Answer::Disable
             }
             registry::LoopAt::None => Answer::Disable,
         }

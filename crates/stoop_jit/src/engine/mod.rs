@@ -3,6 +3,8 @@
 mod abi;
 mod bind;
 pub mod breaker;
+mod budget;
+mod choose;
 pub mod compile;
 mod entry;
 mod environment;

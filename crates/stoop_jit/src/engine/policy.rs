@@ -18,6 +18,8 @@ const GUARD_PATIENCE: u64 = 64;
 const TRIAL_PATIENCE: u64 = 8;
 /// Exits into code that had never run after which the region is compiled anew.
 const COLD_PATIENCE: u64 = 16;
+/// The same where that is what most entries come to.
+const USELESS_PATIENCE: u64 = 3;
 /// Loop entries after which a region must have shown that it pays.
 const TRIAL_ENTRIES: u64 = 400;
 /// Nanoseconds a loop entry must last on average: entering and leaving cost about a fifth of it.
@@ -45,6 +47,8 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame) {
         let count = r.exit_counts[index];
         let patience = match e.op {
             Op::Check | Op::CheckValid | Op::Poll => return,
+            // Where most entries come to it, the code is of no use without.
+            Op::Exit if is_never_ran(r, e) && count * 2 > r.entries => USELESS_PATIENCE,
             Op::Exit if is_never_ran(r, e) => COLD_PATIENCE,
             Op::Exit => {
                 if r.entry == Entry::Function && count == TRIAL_ENTRIES * 4 && count * 2 > r.entries {

@@ -108,15 +108,23 @@ impl Record {
 
     /// The header's unit; 0 for a function.
     pub fn unit(&self) -> u32 {
-        match self.entry {
-            Entry::Function => 0,
-            Entry::Loop { unit, .. } => unit,
-        }
+        self.entry.header().unwrap_or(0)
     }
 }
 
 /// Why a code object, or a region of it, is not compiled (any more).
 pub type Reason = String;
+
+/// Whether a code object's calls are heard of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Started {
+    /// Nobody asked.
+    Unknown,
+    /// The next call will tell.
+    Asked,
+    /// It was called since.
+    Yes,
+}
 
 /// What the engine knows of a code object.
 pub struct CodeState {
@@ -126,6 +134,15 @@ pub struct CodeState {
     pub info: Option<Arc<CodeInfo>>,
     /// Times the sampler saw it running.
     pub samples: u32,
+    /// Nanoseconds of processor time it has run since then or since something of it was last compiled, as far as
+    /// samples tell.
+    pub heat_ns: u64,
+    /// Whether it has been called since it was first seen.
+    pub started: Started,
+    /// Headers of loops that are to be compiled when they next come round.
+    pub wanted: BTreeSet<u32>,
+    /// Functions that should not be inlined, by region.
+    pub no_inline: BTreeMap<Option<u32>, BTreeSet<u64>>,
     /// Never compile (`@stoop.never`).
     pub never: bool,
     /// Compiled because the program said so (`stoop.compile`): entered without a trial.
@@ -147,8 +164,8 @@ pub struct CodeState {
     pub functions: BTreeMap<usize, u32>,
     /// How often regions were compiled anew.
     pub recompiles: u32,
-    /// Whether JUMP events are armed.
-    pub armed: bool,
+    /// The events that are armed.
+    pub events: u8,
     /// Why it was dropped, if it was.
     pub dropped: Option<Reason>,
     /// How often calls were found not to pay, and the samples at which they are timed again.
@@ -164,6 +181,10 @@ impl CodeState {
             code,
             info: None,
             samples: 0,
+            heat_ns: 0,
+            started: Started::Unknown,
+            wanted: BTreeSet::new(),
+            no_inline: BTreeMap::new(),
             never: false,
             asked: false,
             generic: BTreeSet::new(),
@@ -174,7 +195,7 @@ impl CodeState {
             pending: BTreeSet::new(),
             functions: BTreeMap::new(),
             recompiles: 0,
-            armed: false,
+            events: 0,
             dropped: None,
             trials: 0,
             next_trial: 0,

@@ -14,9 +14,10 @@ use stoop_cpython::watch::{CodeEvent, FunctionEvent};
 use stoop_cpython::{inspect, monitoring};
 
 use super::entry::INTERPRETED;
-use super::record::{CodeState, Record};
+use super::record::{CodeState, Record, Started};
 use super::trial::{Trial, Verdict};
-use super::{invariants, links, totals};
+use super::{budget, choose, invariants, links, sampler, totals};
+use crate::frontend::Entry;
 use crate::reasons::ExitReason;
 
 /// Samples before calls that did not pay are timed again; four times as many each time.
@@ -80,22 +81,22 @@ pub fn all() -> Vec<&'static mut CodeState> {
 pub enum LoopAt {
     /// Enter this region.
     Region(*mut Record),
-    /// Nothing is there yet: the loop may be worth compiling.
+    /// Nothing is there yet, and the loop is to be compiled.
     New,
-    /// It is being compiled.
-    Wait,
-    /// Nothing will ever be there.
+    /// Nothing is there, for now or for ever.
     None,
 }
 
 /// What is at a loop header.
 pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
     let Some(s) = find(code) else { return LoopAt::None };
+    let mut wanted = s.wanted.remove(&unit) || budget::is_unlimited();
     if let Some(r) = s.loops.get_mut(&unit) {
         if r.is_valid() {
             return LoopAt::Region(&raw mut **r);
         }
         let old = s.loops.remove(&unit);
+        wanted |= old.as_ref().is_some_and(|r| choose::may_retry(&r.info, r.entry));
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
         if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
@@ -105,7 +106,7 @@ pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
     if s.never || s.dropped.is_some() || s.refused.contains_key(&Some(unit)) || !is_enabled() {
         return LoopAt::None;
     }
-    if s.pending.contains(&Some(unit)) { LoopAt::Wait } else { LoopAt::New }
+    if wanted && !s.pending.contains(&Some(unit)) { LoopAt::New } else { LoopAt::None }
 }
 
 /// Puts a region aside until no activation is left, then frees it.
@@ -282,9 +283,12 @@ pub fn release(code: Obj, why: Option<&str>) {
         totals::count(|t| t.dropped += 1);
     }
     s.samples = 0;
-    if std::mem::take(&mut s.armed) {
+    s.heat_ns = 0;
+    s.wanted.clear();
+    s.started = Started::Unknown;
+    if std::mem::take(&mut s.events) != 0 {
         // SAFETY: a live code object, the GIL held.
-        unsafe { monitoring::disarm(code) };
+        unsafe { monitoring::arm(code, 0) };
     }
     for r in regions {
         retire(Some(r));
@@ -305,6 +309,7 @@ pub fn function_fell(f: Obj, record: *mut Record) {
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
         s.samples = 0;
+        s.heat_ns = 0;
         if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
             s.refused.insert(None, "its assumptions kept failing".to_owned());
         }
@@ -332,10 +337,7 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
     // SAFETY: as documented; the record stays alive among the retired while it runs.
     unsafe {
         let code = (*record).code;
-        let unit = match (*record).entry {
-            crate::frontend::Entry::Function => None,
-            crate::frontend::Entry::Loop { unit, .. } => Some(unit),
-        };
+        let unit = (*record).entry.header();
         (*record).invalidate();
         let Some(s) = find(code) else { return };
         s.refused.insert(unit, why.to_owned());
@@ -375,11 +377,13 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
             release(code, Some("its assumptions kept failing"));
             return;
         }
-        let is_function = (*record).entry == crate::frontend::Entry::Function;
-        if is_function {
+        // What could not be inlined for want of feedback may be by now.
+        s.no_inline.remove(&(*record).entry.header());
+        let entry = (*record).entry;
+        if entry == Entry::Function && choose::may_retry(&(*record).info, entry) {
             let f = s.functions.keys().next().copied();
             if let Some(f) = f {
-                super::compile::request_function(f as Obj, frame);
+                sampler::request(code, f as Obj, frame);
             }
         }
     }

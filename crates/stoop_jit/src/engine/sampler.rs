@@ -7,12 +7,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
+use stoop_cpython::capi::{self, Frame, Obj};
+use stoop_cpython::frame;
 use stoop_cpython::thread::Visitor;
-use stoop_cpython::{frame, monitoring};
 
 use super::compile::{self, Job, Shared};
-use super::{registry, totals};
+use super::{budget, choose, registry, totals};
 use crate::frontend::Entry;
 
 /// How the sampler works.
@@ -37,8 +37,8 @@ static JOBS: Mutex<Vec<Job>> = Mutex::new(Vec::new());
 
 /// The longest sleep, while nothing is found.
 const LONGEST: Duration = Duration::from_millis(50);
-/// Frames looked at, from the innermost.
-const FRAMES: usize = 4;
+/// Frames among which one that runs a certain code object is looked for.
+const LONGEST_CHAIN: usize = 64;
 
 /// Starts the thread. The GIL is held.
 pub fn start(settings: Settings, shared: std::sync::Arc<Shared>) {
@@ -99,31 +99,66 @@ pub fn submit(job: Job) {
     }
 }
 
-/// Prepares a function's entry for the background. The GIL is held; the frame runs the function's code, and tells
+/// Prepares a function's entry for the background. The GIL is held; the frame, if any, runs its code, and tells
 /// classes.
-pub fn request(f: Obj, frame: *mut Frame) {
-    // SAFETY: a live function.
+pub fn request(code: Obj, f: Obj, frame: *mut Frame) {
+    let s = registry::state(code);
+    if s.pending.contains(&None) || s.refused.contains_key(&None) {
+        return;
+    }
+    // SAFETY: a live function of that code.
+    match unsafe { compile::prepare(code, Entry::Function, frame, f, false) } {
+        Ok(job) => {
+            registry::state(code).pending.insert(None);
+            submit(job);
+        }
+        Err(e) => {
+            registry::state(code).refused.insert(None, e);
+        }
+    }
+}
+
+/// Has a region built again whose first attempt inlined too much. The GIL is held.
+fn again(code: Obj, entry: Entry, function: Obj) {
+    let s = registry::state(code);
+    // SAFETY: a live code object that somebody keeps; frames are alive while the GIL is held.
     unsafe {
-        let code = stoop_cpython::inspect::function_code(f);
-        let s = registry::state(code);
-        if s.pending.contains(&None) || s.refused.contains_key(&None) {
-            return;
-        }
-        match compile::prepare(code, Entry::Function, frame, f, false) {
-            Ok(job) => {
-                registry::state(code).pending.insert(None);
-                submit(job);
+        match entry {
+            Entry::Loop { unit, .. } => {
+                s.wanted.insert(unit);
+                choose::arm_jumps_again(s);
             }
-            Err(e) => {
-                registry::state(code).refused.insert(None, e);
+            Entry::Function => {
+                let mut frames = frame::threads().into_iter().flat_map(|ts| frame::frames(ts).take(LONGEST_CHAIN));
+                let running = frames.find(|f| frame::code(*f) == code && frame::is_complete(*f));
+                request(code, function, running.unwrap_or(std::ptr::null_mut()));
             }
         }
+    }
+}
+
+/// Installs a finished job, or has it built again. The GIL is held.
+///
+/// # Safety
+/// As for [`compile::install`].
+unsafe fn complete(job: Job, out: compile::Output, shared: &Shared) {
+    let ((code, entry), function) = (job.region(), job.function());
+    // SAFETY: the references outlive the installation, which gives up those of the job.
+    unsafe {
+        capi::incref(code);
+        capi::xincref(function);
+        if let Err(compile::Unfinished::Again(_)) = compile::install(job, out, shared) {
+            again(code, entry, function);
+        }
+        capi::xdecref(function);
+        capi::decref(code);
     }
 }
 
 fn run(settings: Settings, shared: &Shared, generation: u64) {
     let Some(mut visitor) = Visitor::new() else { return };
     let mut pause = settings.interval;
+    let mut used = budget::process_ns();
     let alive = || RUNNING.load(Ordering::SeqCst) && GENERATION.load(Ordering::SeqCst) == generation;
     while alive() {
         std::thread::park_timeout(pause);
@@ -131,7 +166,12 @@ fn run(settings: Settings, shared: &Shared, generation: u64) {
             break;
         }
         let begin = Instant::now();
-        let found = visitor.visit(|me| look(me, &settings));
+        let found = visitor.visit(|me| {
+            let now = budget::process_ns();
+            let ns = now - std::mem::replace(&mut used, now);
+            // SAFETY: the visit holds the GIL.
+            unsafe { choose::look(me, &settings, ns) }
+        });
         let Some(found) = found else { return };
         totals::count(|t| {
             t.samples += 1;
@@ -140,11 +180,11 @@ fn run(settings: Settings, shared: &Shared, generation: u64) {
         let jobs = std::mem::take(&mut *lock(&JOBS));
         pause = if found || !jobs.is_empty() { settings.interval } else { (pause * 5 / 4).min(LONGEST.max(settings.interval)) };
         let mut jobs = jobs.into_iter();
-        while let Some(job) = jobs.next() {
-            let out = compile::finish(&job, shared);
+        while let Some(mut job) = jobs.next() {
+            let out = compile::finish(&mut job, shared);
             let mut finished = Some((job, out));
             // SAFETY: the visit holds the GIL.
-            let done = visitor.visit(|_| finished.take().map(|(job, out)| unsafe { compile::install(job, out, shared) }));
+            let done = visitor.visit(|_| finished.take().map(|(job, out)| unsafe { complete(job, out, shared) }));
             if done.is_none() || !alive() {
                 // What is left is abandoned by who stops this thread, with the GIL; what the interpreter's end took by
                 // surprise is never freed, because its invariants may still name it.
@@ -153,75 +193,5 @@ fn run(settings: Settings, shared: &Shared, generation: u64) {
                 return;
             }
         }
-    }
-}
-
-/// Looks at every thread; whether something that may become hot was running.
-fn look(me: *mut PyThreadState, settings: &Settings) -> bool {
-    let mut found = false;
-    // SAFETY: the GIL is held; nothing below runs Python code but the arming of events.
-    unsafe {
-        registry::mind_tools(me);
-        for ts in frame::threads() {
-            if ts == me {
-                continue;
-            }
-            let frames: Vec<*mut Frame> = frame::frames(ts).take(FRAMES).collect();
-            for (depth, f) in frames.into_iter().enumerate() {
-                found |= see(f, depth, settings);
-            }
-        }
-    }
-    found
-}
-
-/// A frame was seen running.
-unsafe fn see(f: *mut Frame, depth: usize, settings: &Settings) -> bool {
-    // SAFETY: a live frame; the GIL is held.
-    unsafe {
-        let code = frame::code(f);
-        if code.is_null() || !frame::is_complete(f) {
-            return false;
-        }
-        let s = registry::state(code);
-        if s.never || s.dropped.is_some() {
-            return false;
-        }
-        s.samples = s.samples.saturating_add(1);
-        let has_function = s.function.as_ref().is_some_and(|r| r.is_valid());
-        if has_function {
-            registry::maybe_try_again(code);
-        }
-        let s = registry::state(code);
-        if s.samples < settings.threshold {
-            return !has_function;
-        }
-        if settings.osr && !s.armed {
-            // Decoded first: instrumentation hides what the interpreter has learnt about jumps and loops.
-            let has_loop = match compile::info(s) {
-                Ok(i) => i.instrs.iter().any(|i| i.op == stoop_cpython::opcodes::Opcode::JumpBackward),
-                Err(e) => {
-                    s.dropped = Some(e);
-                    return false;
-                }
-            };
-            if has_loop && monitoring::arm(code) {
-                registry::state(code).armed = true;
-            }
-        }
-        let s = registry::state(code);
-        if settings.functions && depth == 0 && !has_function && !s.pending.contains(&None) && !s.refused.contains_key(&None) {
-            let function = frame::function(f);
-            match compile::prepare(code, Entry::Function, f, function, false) {
-                Ok(job) => {
-                    registry::state(code).pending.insert(None);
-                    submit(job);
-                }
-                Err(e) => {
-                    registry::state(code).refused.insert(None, e);
-                }
-            }
-        }
-        true
     }
 }

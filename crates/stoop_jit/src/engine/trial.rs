@@ -10,6 +10,10 @@ use stoop_cpython::capi::{self, Obj, VectorcallFn};
 
 /// Timed calls of each kind.
 const CALLS: usize = 48;
+/// Numbers of calls of each kind after which a clear difference decides.
+const EARLY: std::ops::Range<usize> = 4..CALLS;
+/// Ticks that a call must take for that: next to them, what entering costs is nothing.
+const LONG: u32 = 20_000;
 /// Kept short of certainty: code that gains this share of a percent or less is not worth the doubt.
 const TIE: u64 = 2;
 
@@ -62,7 +66,13 @@ impl Trial {
         if list.len() < CALLS {
             list.push(u32::try_from(ticks).unwrap_or(u32::MAX));
         }
-        if self.ticks.iter().any(|l| l.len() < CALLS) {
+        let [interpreted, compiled] = [&self.ticks[0], &self.ticks[1]];
+        let enough = if interpreted.len() == compiled.len() && EARLY.contains(&compiled.len()) {
+            are_apart(interpreted, compiled) || are_apart(compiled, interpreted)
+        } else {
+            self.ticks.iter().all(|l| l.len() >= CALLS)
+        };
+        if !enough {
             return false;
         }
         calibrate();
@@ -72,6 +82,12 @@ impl Trial {
         self.ticks = [Vec::new(), Vec::new()];
         true
     }
+}
+
+/// Whether every one of these calls took longer than any of those, by a good part.
+fn are_apart(longer: &[u32], shorter: &[u32]) -> bool {
+    let (least, most) = (longer.iter().min(), shorter.iter().max());
+    matches!((least, most), (Some(&least), Some(&most)) if least > LONG && u64::from(least) * 3 > u64::from(most) * 4)
 }
 
 fn judge(interpreted: u64, compiled: u64, call_cost: u64) -> Verdict {
@@ -180,5 +196,23 @@ mod tests {
         assert_eq!(decide(120, 100), Verdict::PaysForCompiled);
         assert_eq!(decide(100, 100), Verdict::Slower);
         assert_eq!(decide(100, 300), Verdict::Slower);
+    }
+
+    #[test]
+    fn long_calls_decide_soon() {
+        let mut t = Trial::default();
+        let calls = (0..1000).position(|_| {
+            let c = t.next_is_compiled();
+            t.note(c, if c { 1_000_000 } else { 3_000_000 })
+        });
+        assert!(calls.is_some_and(|n| n < 40), "{calls:?}");
+        assert_eq!(t.verdict, Verdict::Pays);
+        // Calls that differ among themselves are not told apart so soon.
+        let mut t = Trial::default();
+        let calls = (0..1000u64).position(|k| {
+            let c = t.next_is_compiled();
+            t.note(c, 1_000_000 * (1 + k % 5))
+        });
+        assert!(calls.is_some_and(|n| n >= CALLS), "{calls:?}");
     }
 }

@@ -25,6 +25,16 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// The loop header's unit; `None` for a function.
+    pub fn header(self) -> Option<u32> {
+        match self {
+            Entry::Function => None,
+            Entry::Loop { unit, .. } => Some(unit),
+        }
+    }
+}
+
 /// What to build.
 pub struct Request<'a> {
     /// The decoded code object.

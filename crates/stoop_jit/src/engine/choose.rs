@@ -1,0 +1,300 @@
+//! Choosing what to compile: what runs for long, is not compiled yet, and is worth its price.
+//!
+//! Each look of the sampler gives the processor time since the last one to the code that is running, and a part
+//! of it to its callers. Code is compiled when it has run for as long as compiling it takes (what has run for
+//! long usually goes on for long) and the budget allows. A function that is called again and again is entered at
+//! its calls; a loop of its own is compiled only for a call that lasts, or where the function cannot be entered.
+
+use std::sync::Arc;
+
+use stoop_cpython::capi::{Frame, Obj, PyThreadState};
+use stoop_cpython::decode::{CodeInfo, Instr};
+use stoop_cpython::feedback::Feedback;
+use stoop_cpython::opcodes::Opcode;
+use stoop_cpython::{frame, monitoring};
+
+use super::compile;
+use super::record::{CodeState, Started};
+use super::sampler::{self, Settings};
+use super::trial::Verdict;
+use super::{budget, registry};
+use crate::frontend::Entry;
+
+/// Frames looked at, from the innermost.
+const FRAMES: usize = 4;
+
+/// Looks at every thread; whether something that may become hot was running. `ns`: processor time since the last look.
+///
+/// # Safety
+/// The GIL is held, by the thread `me`.
+pub unsafe fn look(me: *mut PyThreadState, settings: &Settings, ns: u64) -> bool {
+    let mut found = false;
+    // SAFETY: the GIL is held; nothing below runs Python code but the arming of events.
+    unsafe {
+        registry::mind_tools(me);
+        for ts in frame::threads() {
+            if ts == me {
+                continue;
+            }
+            let frames: Vec<*mut Frame> = frame::frames(ts).take(FRAMES).collect();
+            // What calls interpreted functions gains little: they come first.
+            let mut inner_compiled = true;
+            for (depth, f) in frames.into_iter().enumerate() {
+                let code = frame::code(f);
+                if code.is_null() || !frame::is_complete(f) {
+                    continue;
+                }
+                found |= see(f, code, &Sight { depth, ns: ns >> depth, inner_compiled }, settings);
+                inner_compiled = registry::find(code).is_some_and(|s| s.function.as_ref().is_some_and(|r| r.is_valid()));
+            }
+        }
+    }
+    found
+}
+
+/// How a frame was seen.
+struct Sight {
+    /// Frames within it.
+    depth: usize,
+    /// The time it is given.
+    ns: u64,
+    /// Whether the function it calls is compiled (or it calls none).
+    inner_compiled: bool,
+}
+
+/// A frame was seen running. Whether it is still to be found out what to do about it.
+unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> bool {
+    // SAFETY: a live frame and its code; the GIL is held.
+    unsafe {
+        let s = registry::state(code);
+        if s.never || s.dropped.is_some() {
+            return false;
+        }
+        s.samples = s.samples.saturating_add(1);
+        s.heat_ns = s.heat_ns.saturating_add(sight.ns);
+        let has_function = s.function.as_ref().is_some_and(|r| r.is_valid());
+        if has_function {
+            registry::maybe_try_again(code);
+        }
+        let eager = budget::is_unlimited();
+        let s = registry::state(code);
+        if s.samples < settings.threshold {
+            if !eager && s.samples + 1 >= settings.threshold {
+                ask(s);
+            }
+            return !has_function;
+        }
+        let info = match &s.info {
+            Some(info) => info.clone(),
+            // Decoded before events are armed: instrumentation hides what the interpreter has learnt about jumps.
+            None => match compile::info(s) {
+                Ok(info) => info,
+                Err(e) => {
+                    s.dropped = Some(e);
+                    return false;
+                }
+            },
+        };
+        if eager {
+            return see_eagerly(f, code, &info, sight, settings);
+        }
+        ask(s);
+        let enters = settings.functions && sight.depth == 0 && function_is_open(s, &info);
+        if enters && s.started == Started::Yes {
+            if pays(s, &info.instrs) {
+                sampler::request(code, frame::function(f), f);
+            }
+            return true;
+        }
+        let lasts = s.started != Started::Yes || !enters;
+        if settings.osr && lasts && sight.inner_compiled {
+            return see_loops(f, s, &info) || enters;
+        }
+        enters
+    }
+}
+
+/// Compiles whatever is hot as soon as it is seen often enough.
+unsafe fn see_eagerly(f: *mut Frame, code: Obj, info: &CodeInfo, sight: &Sight, settings: &Settings) -> bool {
+    // SAFETY: as for `see`.
+    unsafe {
+        let s = registry::state(code);
+        if settings.osr && info.instrs.iter().any(|i| i.op == Opcode::JumpBackward) {
+            arm(s, monitoring::JUMP);
+        }
+        if settings.functions && sight.depth == 0 && function_is_open(s, info) {
+            sampler::request(code, frame::function(f), f);
+        }
+        true
+    }
+}
+
+/// Whether a function's entry may be worth compiling: it is not there, on its way or refused.
+fn function_is_open(s: &mut CodeState, info: &CodeInfo) -> bool {
+    if s.function.as_ref().is_some_and(|r| r.is_valid()) || s.pending.contains(&None) || s.refused.contains_key(&None) {
+        return false;
+    }
+    let refusal = compile::cannot_be_called(info);
+    if let Some(why) = refusal {
+        s.refused.insert(None, why.into());
+    }
+    refusal.is_none()
+}
+
+/// Asks to be told when a call of the code starts, once.
+fn ask(s: &mut CodeState) {
+    if s.started == Started::Unknown {
+        s.started = Started::Asked;
+        // SAFETY: a live code object, the GIL held.
+        unsafe { arm(s, monitoring::START) };
+    }
+}
+
+/// Has events of a code object reported, besides those that are.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn arm(s: &mut CodeState, events: u8) {
+    // SAFETY: the state of a live code object.
+    unsafe {
+        if s.events & events != events {
+            s.events |= events;
+            monitoring::arm(s.code, s.events);
+        }
+    }
+}
+
+/// Has jumps reported, also those that were answered with "no more".
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn arm_jumps_again(s: &mut CodeState) {
+    // SAFETY: the state of a live code object.
+    unsafe {
+        if s.events & monitoring::JUMP != 0 {
+            monitoring::arm(s.code, s.events & !monitoring::JUMP);
+        }
+        s.events |= monitoring::JUMP;
+        monitoring::arm(s.code, s.events);
+    }
+}
+
+/// A call of an armed code object starts.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn started(_ts: *mut PyThreadState, code: Obj) {
+    if let Some(s) = registry::find(code)
+        && s.started == Started::Asked
+    {
+        s.started = Started::Yes;
+        s.events &= !monitoring::START;
+    }
+}
+
+/// A frame that lasts: its outermost loop first; an inner one if that did not come round since the last look.
+/// Whether there is any that may be worth compiling.
+unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> bool {
+    // SAFETY: a live frame.
+    let at = unsafe { frame::saved_unit(f) };
+    let native = |r: &super::record::Record| r.active > 0;
+    if s.function.as_ref().is_some_and(|r| native(r) || r.is_valid() && r.trial.verdict == Verdict::Open) {
+        return false;
+    }
+    let Ok(at) = u32::try_from(at) else { return true };
+    for (header, end) in loops_around(info, at) {
+        if s.refused.contains_key(&Some(header)) {
+            continue;
+        }
+        if s.pending.contains(&Some(header)) {
+            return true;
+        }
+        if let Some(r) = s.loops.get(&header)
+            && r.is_valid()
+        {
+            if native(r) {
+                return false;
+            }
+            continue;
+        }
+        if !pays(s, between(info, header, end)) {
+            return true;
+        }
+        if s.wanted.insert(header) {
+            // SAFETY: the GIL is held.
+            unsafe { arm_jumps_again(s) };
+            return true;
+        }
+    }
+    false
+}
+
+/// The loops around a unit, outermost first: header and last jump back.
+fn loops_around(info: &CodeInfo, at: u32) -> Vec<(u32, u32)> {
+    let mut loops: Vec<(u32, u32)> = Vec::new();
+    for i in info.instrs.iter().filter(|i| i.op == Opcode::JumpBackward) {
+        let Some(header) = i.target else { continue };
+        match loops.iter_mut().find(|l| l.0 == header) {
+            Some(l) => l.1 = l.1.max(i.unit),
+            None => loops.push((header, i.unit)),
+        }
+    }
+    loops.retain(|(header, end)| *header <= at && at <= *end + 1);
+    loops.sort_unstable();
+    loops
+}
+
+/// The instructions from one unit to another.
+fn between(info: &CodeInfo, first: u32, last: u32) -> &[Instr] {
+    let at = |unit| info.instrs.partition_point(|i| i.unit < unit);
+    &info.instrs[at(first)..at(last + 1)]
+}
+
+/// The instructions that a region has of its own.
+pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
+    let Some(unit) = entry.header() else { return &info.instrs };
+    let back = info.instrs.iter().filter(|i| i.op == Opcode::JumpBackward && i.target == Some(unit));
+    between(info, unit, back.map(|i| i.unit).max().unwrap_or(unit))
+}
+
+/// Whether code of these instructions has run for long enough to be compiled, and the budget allows it.
+fn pays(s: &CodeState, instrs: &[Instr]) -> bool {
+    let price = price(instrs);
+    s.heat_ns >= price * (1 + u64::from(s.recompiles)) && budget::affords(price)
+}
+
+/// What compiling these instructions costs, for what it gains.
+fn price(instrs: &[Instr]) -> u64 {
+    budget::estimate(instrs.len()) / bargain(instrs)
+}
+
+/// How many times as much as other code these instructions gain.
+pub fn bargain(instrs: &[Instr]) -> u64 {
+    if is_arithmetic(instrs) { 4 } else { 1 }
+}
+
+/// Whether most of what has run of these instructions is known to compute with ints and floats, or gets at them.
+fn is_arithmetic(instrs: &[Instr]) -> bool {
+    let (mut numbers, mut others) = (0, 0);
+    for i in instrs.iter().filter(|i| i.ran) {
+        let count = match (i.op, i.feedback) {
+            (_, Feedback::Int | Feedback::Float | Feedback::ListInt | Feedback::TupleInt) => &mut numbers,
+            (_, Feedback::ListSetInt | Feedback::IterRange) => &mut numbers,
+            (Opcode::BinaryOp | Opcode::BinarySubscr | Opcode::StoreSubscr | Opcode::CompareOp, _) => &mut others,
+            (Opcode::ContainsOp | Opcode::ForIter | Opcode::LoadAttr | Opcode::StoreAttr | Opcode::LoadSuperAttr, _) => {
+                &mut others
+            }
+            (Opcode::Call | Opcode::CallKw | Opcode::CallFunctionEx | Opcode::MakeFunction | Opcode::YieldValue, _) => {
+                &mut others
+            }
+            _ => continue,
+        };
+        *count += 1;
+    }
+    numbers > others
+}
+
+/// Whether a region that was void may be compiled anew at once.
+pub fn may_retry(info: &CodeInfo, entry: Entry) -> bool {
+    budget::affords(price(own(info, entry)))
+}
