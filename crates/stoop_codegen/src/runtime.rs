@@ -93,6 +93,8 @@ helpers! {
     SlotSetInt(P L) -> V;
     /// (start, stop, step) A fresh range iterator; NULL without exception when it can't be made here.
     NewRangeIter(L L L) -> R;
+    /// (start, stop, step) How many values a range has; -1 when its iterator can't be made here.
+    RangeLen(L L L) -> L;
     /// (op, a, b) op is BinOp's table position.
     PyBinary(I R R) -> R;
     /// (op, a, b)

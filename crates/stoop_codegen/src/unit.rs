@@ -88,6 +88,9 @@ pub enum Recipe {
     ConstBool(bool),
     /// A tuple of so many recipes from this position in [`ExitDesc::parts`].
     Tuple(usize, usize),
+    /// A range iterator of three recipes of ints from this position in [`ExitDesc::parts`], and the form of
+    /// [`stoop_ir::Op::VirtualRange`].
+    Range(usize, i64),
 }
 
 /// One exit of a compiled function.

@@ -165,11 +165,14 @@ ops! {
     CheckValid "check.valid" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After a drop that may have run a finaliser: leave if an assumption fell.";
     Poll "poll" n(0) => Void, ALL, ALL, G.or(PYF).or(Flags::PINNED), 0, "At a back edge: serve the eval breaker (GIL requests, signals, pending calls), leaving if it needs the interpreter.";
 
+    PollDue "poll.due" n(0) => I1, NO, NO, Flags::PINNED, 0, "Whether the eval breaker asks: a poll is then due.";
+
     // --- guards: leave by `state` unless the condition holds -----------------------------------
     GuardClass "guard.class" n(1) => Borrowed, NO, NO, G, 0, "Exact built-in class (result type); the result is the same reference, better typed.";
     GuardVersion "guard.version" n(1) => Borrowed, NO, NO, G, 0, "The object's type has this version tag (result type heap:N).";
     GuardIs "guard.is" n(2) => Void, NO, NO, G, 0, "Both references are the same object.";
     GuardNotNull "guard.notnull" n(1) => Borrowed, NO, NO, G, 0, "Not NULL: the result is the same reference as obj.";
+    GuardUnique "guard.unique" n(1) => Void, REFS, NO, G.or(Flags::PINNED), 0, "The object has one reference only: ours.";
     GuardTrue "guard.true" n(1) => Void, NO, NO, G, 0, "The truth value is true.";
     GuardFalse "guard.false" n(1) => Void, NO, NO, G, 0, "The truth value is false.";
     GuardKeys "guard.keys" n(1) => Void, Mem::ATTR, NO, G, 0, "The object's type has shared attribute keys of this version (imm: int), and the object's attributes are inline: it shadows no method.";
@@ -200,6 +203,7 @@ ops! {
     IntNeg "int.neg" n(1) => I64, NO, NO, G, 0, "Negation; leaves on overflow.";
     IntNot "int.not" n(1) => I64, NO, NO, N, 0, "Bitwise complement.";
     IntAbs "int.abs" n(1) => I64, NO, NO, G, 0, "Magnitude; leaves on overflow.";
+    IntAdvance "int.advance" n(2) => I64, NO, NO, N, 0, "Sum modulo 2**64: a range's next value, of which nobody asks whether it is in the range.";
     IntCmp "int.cmp" n(2) => I1, NO, NO, N, 0, "Signed comparison (imm: cmp).";
     IntToFloat "int.tofloat" n(1) => F64, NO, NO, N, 0, "Nearest double, ties to even.";
     IntToFloatExact "int.tofloat.exact" n(1) => F64, NO, NO, G, 0, "The same value as a double; leaves beyond 2**53.";
@@ -235,6 +239,8 @@ ops! {
     MatchKind "match.kind" n(1) => I1, ALL, NO, N, 0, "Whether patterns take the object's type for a mapping or sequence (imm: int, the type flag).";
     Index "index" n(2) => I64, NO, NO, G, 0, "(i, len) The position i stands for (negative from the end); leaves when out of range.";
     ListItem "list.item" n(2) => Borrowed, Mem::LIST, NO, N, 0, "(list, position) The item; the list owns it. Position is in range.";
+    ListData "list.data" n(1) => I64, Mem::LIST, NO, N, 0, "Address of a list's first item: good until something may resize it.";
+    ListLoad "list.load" n(3) => Borrowed, Mem::LIST, NO, N, 0, "(list, position, data) As list.item, from the list's data.";
     TupleItem "tuple.item" n(2) => Borrowed, NO, NO, N, 0, "(tuple, position) The item; the tuple owns it. Position is in range.";
     ListSwap "list.swap" n(3) => New, NO, Mem::LIST, Flags::PINNED, 4, "(list, position, new) Put new in, taking its reference; yields the former item.";
     ListSetFloat "list.setfloat" n(3) => Void, Mem::LIST, Mem::LIST.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(list, position, f64) Store a float: overwrite a uniquely owned float box, else box, swap and drop the former item.";
@@ -252,6 +258,9 @@ ops! {
     ArrayStoreFloat "array.storefloat" n(3) => Void, NO, Mem::ARRAY, Flags::PINNED, 0, "(data, position, f64) Set the item (imm: int, the typecode).";
     RangeIterLen "rangeiter.len" n(1) => I64, Mem::ITER, NO, N, 0, "Values left.";
     RangeIterNext "rangeiter.next" n(1) => I64, Mem::ITER, Mem::ITER, Flags::PINNED, 0, "The next value; at least one is left. Advances the iterator.";
+    RangeIterField "rangeiter.field" n(1) => I64, Mem::ITER, NO, N, 0, "The next value (imm: int 0), or the step (1).";
+    RangeLen "range.len" n(3) => I64, NO, NO, G, 0, "(start, stop, step) How many values a range has; leaves when step is 0 or CPython's plain iterator could not count them.";
+    VirtualRange "virtual.range" n(3) => Borrowed, NO, NO, N, 0, "(next, step, bound) No code: what an exit makes a range iterator from. Only frame states use it. imm: int; bit 0: bound is how many values are left, else where they stop (step is 1 or -1 then); bit 1: `next` was taken, one step further on is what comes next.";
     ListIterNext "listiter.next" n(1) => Borrowed, Mem::ITER.or(Mem::LIST), Mem::ITER, Flags::PINNED, 0, "The next item (the list owns it) or NULL at the end; advances, and at the end detaches the list.";
     TupleIterNext "tupleiter.next" n(1) => Borrowed, Mem::ITER, Mem::ITER, Flags::PINNED, 0, "The next item (the tuple owns it) or NULL at the end.";
     NewRangeIter "rangeiter.new" n(3) => New, NO, NO, G, 0, "(start, stop, step) A fresh range iterator over unboxed bounds; leaves when step is 0 or the length overflows.";

@@ -9,7 +9,7 @@
 //! 5. `jump` has one target, `branch` two, others none. Arguments match the parameters in number, and each is
 //!    a subtype of its parameter (boxed and unboxed forms don't mix).
 //! 6. Definitions dominate uses, in operands, branch arguments, frame states of instructions (and of their
-//!    inlined parents) and in entry states.
+//!    inlined parents) and in entry states. A `virtual.range` counts there as its operands: it is no code.
 //! 7. Operations that may leave or raise carry a state.
 //!
 //! Unreachable blocks are not looked at. That no reference is used after it was given away is not checked here;
@@ -61,6 +61,9 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::ArrayLoadInt
         | Op::ArrayLoadFloat
         | Op::ArrayStoreInt
+        | Op::IntAdvance
+        | Op::RangeLen
+        | Op::VirtualRange
         | Op::NewRangeIter => Operand::I64,
         Op::BoxFloat
         | Op::FloatAdd
@@ -82,6 +85,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         // Its items may be known unboxed.
         Op::VirtualTuple => Operand::Any,
         Op::ListItem | Op::TupleItem | Op::ListSwap if i == 1 => Operand::I64,
+        Op::ListLoad if i > 0 => Operand::I64,
         Op::ListSlice | Op::ListReversePrefix if i > 0 => Operand::I64,
         Op::ListPop | Op::ListInsert if i == 1 => Operand::I64,
         Op::ArrayStoreFloat if i < 2 => Operand::I64,
@@ -116,7 +120,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ArrayLoadInt | Op::ArrayStoreInt => is_code(imm, false),
         Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
-        Op::GuardBuiltin => matches!(imm, Imm::Int(_)),
+        Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange => matches!(imm, Imm::Int(_)),
         Op::ConstObj | Op::GuardFuncVersion => matches!(imm, Imm::Const(_)),
         Op::EntryLocal
         | Op::EntryStack
@@ -227,7 +231,7 @@ impl Verifier<'_> {
         if let Some(s) = data.entry_state {
             let mut bad = Vec::new();
             self.state_values(s, &mut |me, v| {
-                if !me.available(v, b, 0) {
+                if !me.at_entry(v, b) {
                     bad.push(v);
                 }
             });
@@ -331,6 +335,15 @@ impl Verifier<'_> {
     }
 
     /// Whether a value is defined before instruction `k` of a block.
+    /// Whether a block's entry state may name a value.
+    fn at_entry(&self, v: Value, b: Block) -> bool {
+        let described = self.func.values.get(v.index()).and_then(|d| match d.def {
+            Def::Inst(i) if self.func.inst(i).op == Op::VirtualRange => Some(&self.func.inst(i).args),
+            _ => None,
+        });
+        self.available(v, b, 0) || described.is_some_and(|args| args.iter().all(|a| self.available(*a, b, 0)))
+    }
+
     fn available(&self, v: Value, b: Block, k: u32) -> bool {
         match self.places.get(v.index()).copied().flatten() {
             Some((d, at)) if d == b => at <= k,

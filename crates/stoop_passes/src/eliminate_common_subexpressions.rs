@@ -21,7 +21,7 @@ use crate::util::{FastMap, Replacements, remove_insts, root};
 struct Key {
     op: u32,
     imm: (u8, u64),
-    args: [u32; 2],
+    args: [u32; 3],
     ty: Type,
     memory: u32,
 }
@@ -121,8 +121,9 @@ impl Walk {
         let d = func.inst(i);
         let Some(r) = d.result else { return };
         match d.op {
-            Op::ListItem | Op::LoadField => {
-                let place = self.place(func, i, d.op);
+            Op::ListItem | Op::ListLoad | Op::LoadField => {
+                let load = if d.op == Op::ListLoad { Op::ListItem } else { d.op };
+                let place = self.place(func, i, load);
                 let version = self.versions.of(reads(func, i));
                 let stored = self.stores.get(&place).filter(|s| s.version == version && self.cfg.dominates(s.by, b));
                 let Some(value) = stored.map(|s| s.value) else { return };
@@ -215,12 +216,12 @@ fn is_shareable(op: Op, args: usize) -> bool {
     if op == Op::VirtualTuple {
         return false;
     }
-    info.writes == Mem::NONE && info.ret != Ret::New && args <= 2 && !excluded.iter().any(|f| info.flags.has(*f))
+    info.writes == Mem::NONE && info.ret != Ret::New && args <= 3 && !excluded.iter().any(|f| info.flags.has(*f))
 }
 
 fn key(func: &Function, i: Inst, replace: &mut Replacements, versions: &Versions) -> Key {
     let d = func.inst(i);
-    let mut args = [u32::MAX; 2];
+    let mut args = [u32::MAX; 3];
     for (k, a) in d.args.iter().enumerate() {
         args[k] = replace.find(*a).0;
     }

@@ -20,7 +20,9 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
     }
     let headers: Vec<Block> = loops.loops.iter().map(|l| l.header).collect();
     for l in &loops.loops {
-        make_preheader(func, &cfg, l.header);
+        if !has_preheader(func, &cfg, l.header) {
+            make_preheader(func, &cfg, l.header);
+        }
     }
     // The blocks' numbers stand, but there are new ones.
     let cfg = Cfg::new(func);
@@ -41,20 +43,29 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
     ctx.count("invariants_hoisted", hoisted);
 }
 
-/// Makes the edges into a loop lead through one block that does nothing else.
-fn make_preheader(func: &mut Function, cfg: &Cfg, header: Block) {
-    let mut outside: Vec<Block> = cfg.preds(header).iter().copied().filter(|p| !cfg.dominates(header, *p)).collect();
-    if let [only] = outside[..]
-        && func.terminator(only).is_some_and(|t| func.inst(t).op == Op::Jump)
-    {
-        return;
-    }
+/// The blocks outside a loop that lead into it.
+fn outside<'a>(cfg: &'a Cfg, header: Block) -> impl Iterator<Item = Block> + 'a {
+    cfg.preds(header).iter().copied().filter(move |p| !cfg.dominates(header, *p))
+}
+
+/// Whether one block leads into a loop and nowhere else.
+fn has_preheader(func: &Function, cfg: &Cfg, header: Block) -> bool {
+    let mut before = outside(cfg, header);
+    let only = before.next().filter(|_| before.next().is_none());
+    only.and_then(|b| func.terminator(b)).is_some_and(|t| func.inst(t).op == Op::Jump)
+}
+
+/// Makes the edges into a loop lead through one new block that does nothing else.
+pub(crate) fn make_preheader(func: &mut Function, cfg: &Cfg, header: Block) -> Block {
+    let mut outside: Vec<Block> = outside(cfg, header).collect();
     outside.dedup();
     let before = func.add_block();
     let params = func.blocks[header.index()].params.clone();
     let args: Vec<Value> = params.iter().map(|p| func.add_param(before, func.ty(*p))).collect();
     if let Some(s) = func.blocks[header.index()].entry_state {
-        let s = substitute(func, s, &params, &args);
+        let mut shown = Vec::new();
+        let s = substitute(func, s, header, &args, &mut shown);
+        func.blocks[before.index()].insts = shown;
         func.blocks[before.index()].entry_state = Some(s);
     }
     let (jump, _) = func.make_inst(Op::Jump, &[], stoop_ir::Imm::None, stoop_ir::Type::Void, None);
@@ -65,10 +76,13 @@ fn make_preheader(func: &mut Function, cfg: &Cfg, header: Block) {
             func.inst_mut(t).targets.iter_mut().filter(|t| t.block == header).for_each(|t| t.block = before);
         }
     }
+    before
 }
 
-/// A copy of a state (and of its parents) with parameters replaced by arguments.
-fn substitute(func: &mut Function, state: State, params: &[Value], args: &[Value]) -> State {
+/// A copy of a block's entry state (or of its parents) with parameters replaced by arguments. Ranges that are only
+/// described get descriptions of their own, in `shown`.
+fn substitute(func: &mut Function, state: State, block: Block, args: &[Value], shown: &mut Vec<Inst>) -> State {
+    let params = func.blocks[block.index()].params.clone();
     let with = |v: &mut Value| {
         if let Some(k) = params.iter().position(|p| p == v) {
             *v = args[k];
@@ -76,8 +90,18 @@ fn substitute(func: &mut Function, state: State, params: &[Value], args: &[Value
     };
     let mut s: FrameState = func.states[state.index()].clone();
     s.locals.iter_mut().flatten().for_each(with);
-    s.stack.iter_mut().for_each(|e| with(&mut e.value));
-    s.parent = s.parent.map(|p| substitute(func, p, params, args));
+    for e in &mut s.stack {
+        with(&mut e.value);
+        let range = func.def_inst(e.value).filter(|i| func.inst(*i).op == Op::VirtualRange);
+        if let Some(i) = range {
+            let mut d = func.inst(i).clone();
+            d.args.iter_mut().for_each(with);
+            let (copy, v) = func.make_inst(d.op, &d.args, d.imm, func.ty(e.value), None);
+            shown.push(copy);
+            e.value = v.expect("a range");
+        }
+    }
+    s.parent = s.parent.map(|p| substitute(func, p, block, args, shown));
     func.add_state(s)
 }
 
@@ -130,7 +154,7 @@ fn may_move(func: &Function, i: Inst, always: bool, written: Mem) -> bool {
     }
     match op {
         // It speaks of the call right before it; a cast of what a branch has found out; no code at all.
-        Op::PyMethodSelf | Op::RefCast | Op::VirtualTuple => false,
+        Op::PyMethodSelf | Op::RefCast | Op::VirtualTuple | Op::VirtualRange => false,
         // Reads through references: from where the loop always comes to, as long as nobody writes there.
         Op::TupleLen | Op::TupleItem | Op::StrLen => always,
         _ => !reads(func, i).meets(written) && (always || !(info.flags.has(Flags::EXIT) || info.reads != Mem::NONE)),
@@ -140,8 +164,12 @@ fn may_move(func: &Function, i: Inst, always: bool, written: Mem) -> bool {
 /// The loop's entry state as the block before the header sees it.
 fn entry_of(func: &mut Function, header: Block, before: Block) -> Option<State> {
     let entry = func.blocks[header.index()].entry_state?;
-    let params = func.blocks[header.index()].params.clone();
     let t = func.terminator(before)?;
     let args = func.inst(t).targets.iter().find(|t| t.block == header)?.args.clone();
-    Some(substitute(func, entry, &params, &args))
+    let mut shown = Vec::new();
+    let s = substitute(func, entry, header, &args, &mut shown);
+    let insts = &mut func.blocks[before.index()].insts;
+    let end = insts.len() - 1;
+    insts.splice(end..end, shown);
+    Some(s)
 }

@@ -3,6 +3,7 @@
 //! A pass's header says what it does and why that is sound.
 #![forbid(unsafe_code)]
 
+pub mod address_lists;
 pub mod arithmetic;
 pub mod eliminate_common_subexpressions;
 pub mod eliminate_dead_code;
@@ -18,6 +19,8 @@ pub mod reuse_boxes;
 pub mod sink_boxes;
 pub mod specialise;
 pub mod specialise_rules;
+pub mod split_polls;
+pub mod take_ranges_apart;
 pub mod take_tuples_apart;
 pub mod unbox_params;
 pub mod util;

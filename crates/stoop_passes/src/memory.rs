@@ -21,7 +21,7 @@ const LOOK_BACK: usize = 64;
 pub fn reads(func: &Function, inst: Inst) -> Mem {
     let op = func.inst(inst).op;
     match op {
-        Op::ListLen => LENGTHS,
+        Op::ListLen | Op::ListData => LENGTHS,
         Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys => op.info().reads.or(IDENTITY),
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
         // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
@@ -98,7 +98,8 @@ fn former_is_silent(func: &Function, insts: &[Inst], k: usize) -> bool {
         {
             silent.push(root(func, r));
         }
-        let same_place = d.op == load
+        let loads = d.op == load || d.op == Op::ListLoad && load == Op::ListItem;
+        let same_place = loads
             && d.imm == store.imm
             && root(func, d.args[0]) == root(func, store.args[0])
             && (load != Op::ListItem || d.args[1] == store.args[1]);

@@ -96,6 +96,11 @@ pub static PASSES: &[Pass] = &[
     TUPLES,
     CSE,
     GUARDS,
+    Pass {
+        name: "take_ranges_apart",
+        doc: "Loops over ranges count in registers; their iterators are made by exits alone.",
+        run: crate::take_ranges_apart::run,
+    },
     FOLD,
     Pass {
         name: "reuse_boxes",
@@ -117,6 +122,16 @@ pub static PASSES: &[Pass] = &[
     CHECKS,
     DEAD,
     CSE,
+    Pass {
+        name: "address_lists",
+        doc: "Loads from lists are split into the address of the items and the load, for the address may leave a loop.",
+        run: crate::address_lists::run,
+    },
+    Pass {
+        name: "split_polls",
+        doc: "Serving the eval breaker leads out of the loop, so that the loop itself writes what it writes.",
+        run: crate::split_polls::run,
+    },
     Pass {
         name: "hoist_invariants",
         doc: "What is the same in each iteration of a loop is computed before it.",

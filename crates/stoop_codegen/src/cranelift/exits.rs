@@ -7,7 +7,7 @@ use crate::runtime::Helper;
 use crate::unit::{Error, ExitDesc, ExitFrame, ExitKind, Recipe};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, InstBuilder, SourceLoc, Value as CV, types};
-use stoop_ir::{InstData, Op, State, Type, Value};
+use stoop_ir::{Imm, InstData, Op, State, Type, Value};
 
 /// An exit whose block is still to be filled.
 pub(crate) struct Pending {
@@ -103,12 +103,27 @@ impl Lower<'_> {
         (d.op == Op::VirtualTuple).then(|| d.args.clone())
     }
 
+    /// The operands and the form of a range iterator that only exits make.
+    fn virtual_range(&self, v: Value) -> Option<(Vec<Value>, i64)> {
+        let Root::Value(root) = self.roots.reference(v) else { return None };
+        let d = self.f.inst(self.f.def_inst(root)?);
+        match d.imm {
+            Imm::Int(form) if d.op == Op::VirtualRange => Some((d.args.clone(), form)),
+            _ => None,
+        }
+    }
+
     /// How an exit gets at a value; what it needs of the machine's state goes into `values`.
     fn recipe(&mut self, v: Value, owned: bool, values: &mut Vec<CV>) -> Result<Recipe, Error> {
         if let Some(items) = self.virtual_items(v) {
             let recipes = items.into_iter().map(|x| self.recipe(x, owned, values)).collect::<Result<Vec<_>, _>>()?;
             self.parts.extend(&recipes);
             return Ok(Recipe::Tuple(self.parts.len() - recipes.len(), recipes.len()));
+        }
+        if let Some((parts, form)) = self.virtual_range(v) {
+            let recipes = parts.into_iter().map(|x| self.recipe(x, false, values)).collect::<Result<Vec<_>, _>>()?;
+            self.parts.extend(&recipes);
+            return Ok(Recipe::Range(self.parts.len() - recipes.len(), form));
         }
         let mut place = |l: &Self| -> Result<usize, Error> {
             let cv = l.v(v)?;
@@ -265,7 +280,7 @@ impl Lower<'_> {
     }
 
     /// The watched word's bits that count, and what they should be.
-    fn watch_sides(&mut self, w: &Watch) -> (CV, CV) {
+    pub(crate) fn watch_sides(&mut self, w: &Watch) -> (CV, CV) {
         let (base, offset) = match w.place {
             Place::Absolute(a) => (self.address(a), 0),
             Place::ThreadState(o) => (self.tstate, o),

@@ -15,16 +15,18 @@ impl Lower<'_> {
         self.add(base, bytes)
     }
 
+    /// The address of a list's items.
+    pub(crate) fn list_data(&mut self, list: CV) -> CV {
+        self.known.array(list).unwrap_or_else(|| {
+            let items = self.load(list, self.req.abi.list_items);
+            self.known.set_array(list, items);
+            items
+        })
+    }
+
     /// The address of a list's item.
     pub(crate) fn list_slot(&mut self, list: CV, position: CV) -> CV {
-        let items = match self.known.array(list) {
-            Some(items) => items,
-            None => {
-                let items = self.load(list, self.req.abi.list_items);
-                self.known.set_array(list, items);
-                items
-            }
-        };
+        let items = self.list_data(list);
         self.scaled(items, position)
     }
 
@@ -52,6 +54,14 @@ impl Lower<'_> {
         let former = self.list_item(a[0], a[1]);
         let slot = self.list_slot(a[0], a[1]);
         self.set_int(slot, former, a[2], Helper::ListSetInt, a)
+    }
+
+    /// How many values a range has; leaves where CPython's plain iterator could not count them.
+    pub(crate) fn range_len(&mut self, a: &[CV]) -> Result<CV, Error> {
+        let len = self.helper1(Helper::RangeLen, a)?;
+        let refused = self.icmp_imm(IntCC::SignedLessThan, len, 0);
+        self.guard_not(refused)?;
+        Ok(len)
     }
 
     pub(crate) fn range_next(&mut self, it: CV) -> CV {

@@ -70,6 +70,9 @@ pub(crate) fn lower(
     };
     for &block in &order {
         let clif = l.b.create_block();
+        if is_cold(func, block) {
+            l.b.set_cold_block(clif);
+        }
         for &p in &func.blocks[block.index()].params {
             let value = l.b.append_block_param(clif, machine_type(func.ty(p)));
             l.values[p.index()] = Some(value);
@@ -97,6 +100,11 @@ pub(crate) fn lower(
     let Lower { b, exits, .. } = l;
     b.finalize(config);
     Ok(exits)
+}
+
+/// Whether a block serves the eval breaker.
+fn is_cold(func: &Function, block: Block) -> bool {
+    block != func.entry() && func.blocks[block.index()].insts.first().is_some_and(|i| func.inst(*i).op == Op::Poll)
 }
 
 fn reverse_postorder(func: &Function) -> Result<Vec<Block>, Error> {
@@ -513,6 +521,10 @@ impl<'a> Lower<'a> {
             Op::Check => none(self.check(true)),
             Op::CheckValid => none(self.check(false)),
             Op::Poll => none(self.poll(data)),
+            Op::PollDue => {
+                let (word, expected) = self.watch_sides(&self.req.abi.eval_breaker);
+                Ok(Some(self.icmp(IntCC::NotEqual, word, expected)))
+            }
 
             Op::GuardClass => one(self.guard_class(data, a[0])),
             Op::GuardVersion => one(self.guard_version(data, a[0])),
@@ -524,6 +536,11 @@ impl<'a> Lower<'a> {
                 let null = self.icmp_imm(IntCC::Equal, a[0], 0);
                 self.guard_not(null)?;
                 Ok(Some(a[0]))
+            }
+            Op::GuardUnique => {
+                let count = self.load_as(types::I32, a[0], self.req.abi.ob_refcnt);
+                let unique = self.icmp_imm(IntCC::Equal, count, 1);
+                none(self.guard(unique))
             }
             Op::GuardTrue => none(self.guard(a[0])),
             Op::GuardFalse => none(self.guard_not(a[0])),
@@ -553,6 +570,7 @@ impl<'a> Lower<'a> {
             Op::IntNeg => one(self.int_neg(a[0])),
             Op::IntNot => Ok(Some(self.b.ins().bnot(a[0]))),
             Op::IntAbs => one(self.int_abs(a[0])),
+            Op::IntAdvance => Ok(Some(self.b.ins().iadd(a[0], a[1]))),
             Op::IntCmp => one(self.int_cmp(a)),
             Op::IntToFloat => Ok(Some(self.b.ins().fcvt_from_sint(types::F64, a[0]))),
             Op::IntToFloatExact => one(self.int_to_float_exact(a[0])),
@@ -589,6 +607,11 @@ impl<'a> Lower<'a> {
             }
             Op::Index => one(self.index(data, a)),
             Op::ListItem => Ok(Some(self.list_item(a[0], a[1]))),
+            Op::ListData => Ok(Some(self.list_data(a[0]))),
+            Op::ListLoad => {
+                self.known.set_array(a[0], a[2]);
+                Ok(Some(self.list_item(a[0], a[1])))
+            }
             Op::TupleItem => Ok(Some(self.tuple_item(a[0], a[1]))),
             Op::ListSwap => {
                 let slot = self.list_slot(a[0], a[1]);
@@ -612,6 +635,11 @@ impl<'a> Lower<'a> {
             Op::RangeIterNext => Ok(Some(self.range_next(a[0]))),
             Op::ListIterNext => Ok(Some(self.list_iter_next(a[0]))),
             Op::TupleIterNext => Ok(Some(self.tuple_iter_next(a[0]))),
+            Op::RangeIterField => {
+                let at = self.req.abi.range_iter[usize::from(self.imm_int()? != 0)];
+                Ok(Some(self.load(a[0], at)))
+            }
+            Op::RangeLen => one(self.range_len(a)),
             Op::NewRangeIter => {
                 let it = self.helper1(Helper::NewRangeIter, a)?;
                 let null = self.icmp_imm(IntCC::Equal, it, 0);
@@ -717,7 +745,7 @@ impl<'a> Lower<'a> {
             }
             Op::BuildTuple => one(self.build(Helper::BuildTuple, a)),
             // Exits build it; nothing else looks at it.
-            Op::VirtualTuple => Ok(Some(self.iconst(0))),
+            Op::VirtualTuple | Op::VirtualRange => Ok(Some(self.iconst(0))),
             Op::BuildList => one(self.build(Helper::BuildList, a)),
             Op::BuildMap => one(self.build(Helper::BuildMap, a)),
             Op::BuildSet => one(self.build(Helper::BuildSet, a)),

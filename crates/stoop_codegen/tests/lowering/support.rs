@@ -198,7 +198,7 @@ mod fakes {
             SlotSetFloat slot_set_float, PyLoadMethod load_method, PyCall py_call,
         }
         plain {
-            Poll ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewRangeIter PyBinary PyInplace PyUnary PyCompare
+            Poll ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
@@ -303,7 +303,7 @@ impl Outcome {
             Recipe::Owned(i) => Thing::Owned(values[i]),
             Recipe::Borrowed(i) => Thing::Borrowed(values[i]),
             Recipe::Null => Thing::Null,
-            Recipe::Tuple(..) => panic!("tuples are tested through the engine"),
+            Recipe::Tuple(..) | Recipe::Range(..) => panic!("tuples and ranges are tested through the engine"),
             Recipe::Const(a) => Thing::Const(a),
             Recipe::ConstInt(i) => Thing::Int(i),
             Recipe::ConstFloat(b) => Thing::Float(f64::from_bits(b)),
@@ -598,7 +598,8 @@ fn need(e: &ExitDesc) -> usize {
         | Recipe::ConstInt(_)
         | Recipe::ConstFloat(_)
         | Recipe::ConstBool(_)
-        | Recipe::Tuple(..) => 0,
+        | Recipe::Tuple(..)
+        | Recipe::Range(..) => 0,
     })
     .max()
     .unwrap_or(0)

@@ -254,6 +254,7 @@ impl Interp<'_> {
             },
             Op::ConstNull => Ok(Step::Value(Some(Val::Null))),
             Op::Check | Op::CheckValid | Op::Poll => Ok(if self.host.leaves(data.op) { Step::Leave } else { Step::Value(None) }),
+            Op::PollDue => Ok(Step::Value(Some(Val::I1(self.host.leaves(Op::PollDue))))),
             Op::EntryLocal => {
                 let slot = self.locals.get(index(data)?).copied().flatten();
                 Ok(Step::Value(Some(slot.map_or(Val::Null, Val::Ref))))
@@ -273,6 +274,21 @@ impl Interp<'_> {
         }
     }
 
+    /// A value of a state: a range that is only described is what its operands are now, before its block has begun.
+    fn described(&mut self, v: Value) -> Result<Val, Fault> {
+        let func = self.func;
+        match func.def_inst(v).map(|i| func.inst(i)) {
+            Some(d) if d.op == Op::VirtualRange => {
+                let args = d.args.iter().map(|a| self.val(*a)).collect::<Result<Vec<_>, _>>()?;
+                match self.object_step(d, &args)? {
+                    Step::Value(Some(v)) => Ok(v),
+                    _ => Err("no range".to_owned()),
+                }
+            }
+            _ => self.val(v),
+        }
+    }
+
     /// A state as the interpreter would find it.
     fn point(&mut self, s: State) -> Result<Point, Fault> {
         let state = &self.func.states[s.index()];
@@ -288,7 +304,7 @@ impl Interp<'_> {
         }
         let mut stack = Vec::new();
         for e in &state.stack {
-            let v = self.val(e.value)?;
+            let v = self.described(e.value)?;
             stack.push(self.heap.show(v)?);
         }
         let parent = match state.parent {

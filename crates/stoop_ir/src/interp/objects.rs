@@ -10,6 +10,16 @@ fn done(v: Val) -> Result<Step, Fault> {
     Ok(Step::Value(Some(v)))
 }
 
+/// How many values a range has: how many whole steps fit before the stop, with both turned upwards.
+fn range_len(start: i64, stop: i64, step: i64) -> Option<i64> {
+    let (way, step) = (i128::from(stop) - i128::from(start), i128::from(step));
+    if step == 0 {
+        return None;
+    }
+    let n = ((way * step.signum() + step.abs() - 1).div_euclid(step.abs())).max(0);
+    i64::try_from(n).ok()
+}
+
 fn item(items: &[Obj], at: i64) -> Result<Obj, Fault> {
     usize::try_from(at).ok().and_then(|i| items.get(i).copied()).ok_or_else(|| format!("position {at} of {}", items.len()))
 }
@@ -66,19 +76,21 @@ impl Interp<'_> {
                 let kind = if data.op == Op::BuildTuple { Kind::Tuple(items) } else { Kind::List(items) };
                 done(Val::Ref(self.heap.alloc(kind)))
             }
-            (Op::NewRangeIter, [Val::I64(start), Val::I64(stop), Val::I64(step)]) => {
-                let (start, stop, step) = (*start, *stop, *step);
-                if step == 0 {
-                    return Ok(Step::Leave);
-                }
-                // How many whole steps fit before the stop, with both turned upwards.
-                let (way, step128) = (i128::from(stop) - i128::from(start), i128::from(step));
-                let n = ((way * step128.signum() + step128.abs() - 1).div_euclid(step128.abs())).max(0);
-                match i64::try_from(n) {
-                    Ok(n) => done(Val::Ref(self.heap.alloc(Kind::RangeIter(start, step, n)))),
-                    Err(_) => Ok(Step::Leave),
-                }
+            (Op::NewRangeIter, [Val::I64(start), Val::I64(stop), Val::I64(step)]) => match range_len(*start, *stop, *step) {
+                Some(n) => done(Val::Ref(self.heap.alloc(Kind::RangeIter(*start, *step, n)))),
+                None => Ok(Step::Leave),
+            },
+            (Op::RangeLen, [Val::I64(start), Val::I64(stop), Val::I64(step)]) => {
+                range_len(*start, *stop, *step).map_or(Ok(Step::Leave), |n| done(Val::I64(n)))
             }
+            (Op::VirtualRange, [Val::I64(next), Val::I64(step), Val::I64(bound)]) => {
+                let Imm::Int(form) = data.imm else { return Err("no form".to_owned()) };
+                let taken = form >> 1;
+                let next = next.wrapping_add(step * taken);
+                let left = if form & 1 != 0 { bound - taken } else { bound.saturating_sub(next).saturating_mul(*step).max(0) };
+                done(Val::Ref(self.heap.alloc_immortal(Kind::RangeIter(next, *step, left))))
+            }
+            (Op::GuardUnique, [Val::Ref(o)]) => Ok(if self.heap.is_unique(*o)? { Step::Value(None) } else { Step::Leave }),
             (
                 Op::ArrayLoadInt | Op::ArrayLoadFloat | Op::ArrayStoreInt | Op::ArrayStoreFloat,
                 [Val::I64(data_of), Val::I64(at), rest @ ..],
@@ -94,6 +106,11 @@ impl Interp<'_> {
             (Op::ListLen, Kind::List(items), _) | (Op::TupleLen, Kind::Tuple(items), _) => done(Val::I64(items.len() as i64)),
             (Op::StrLen, Kind::Str(s), _) => done(Val::I64(s.chars().count() as i64)),
             (Op::ListItem, Kind::List(items), [Val::I64(i)]) | (Op::TupleItem, Kind::Tuple(items), [Val::I64(i)]) => {
+                done(Val::Ref(item(items, *i)?))
+            }
+            // The model's address of the items is the list's number.
+            (Op::ListData, Kind::List(_), _) => done(Val::I64(o.0.into())),
+            (Op::ListLoad, Kind::List(items), [Val::I64(i), Val::I64(data_of)]) if *data_of == i64::from(o.0) => {
                 done(Val::Ref(item(items, *i)?))
             }
             (Op::ListSwap, Kind::List(items), [Val::I64(i), Val::Ref(new)]) => {
@@ -148,6 +165,9 @@ impl Interp<'_> {
             // The model's address of the items is the array's number.
             (Op::ArrayData, Kind::Array(..), _) => done(Val::I64(o.0.into())),
             (Op::RangeIterLen, Kind::RangeIter(_, _, left), _) => done(Val::I64(*left)),
+            (Op::RangeIterField, Kind::RangeIter(next, step, _), _) => {
+                done(Val::I64(if data.imm == Imm::Int(0) { *next } else { *step }))
+            }
             (Op::RangeIterNext, Kind::RangeIter(next, step, left), _) if *left > 0 => {
                 let v = *next;
                 *left -= 1;

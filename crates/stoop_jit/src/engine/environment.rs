@@ -337,6 +337,17 @@ impl Environment for Live<'_> {
         let o = unsafe { *frame::slot(self.frame, (self.info.nlocalsplus + depth) as usize) };
         if o.is_null() { Some(None) } else { classes::class_of(o).map(Some) }
     }
+
+    fn owns_entry_stack(&self, depth: u32) -> bool {
+        if self.frame.is_null() || !self.at_loop {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe {
+            let o = *frame::slot(self.frame, (self.info.nlocalsplus + depth) as usize);
+            !o.is_null() && (*o).ob_refcnt == 1
+        }
+    }
 }
 
 /// The exact built-in classes.

@@ -34,6 +34,14 @@ unsafe fn materialise(r: Recipe, values: *const u64, parts: &[Recipe]) -> Obj {
             Recipe::ConstInt(v) => capi::PyLong_FromLongLong(v),
             Recipe::ConstFloat(bits) => capi::PyFloat_FromDouble(f64::from_bits(bits)),
             Recipe::ConstBool(b) => truth(b),
+            Recipe::Range(first, form) => {
+                let int = |k: usize| match parts[first + k] {
+                    Recipe::ConstInt(v) => v,
+                    Recipe::Int(k) => at(k) as i64,
+                    other => unreachable!("a range of {other:?}"),
+                };
+                crate::helpers::boxes::virtual_range(int(0), int(1), int(2), form)
+            }
             Recipe::Tuple(first, count) => {
                 let t = capi::PyTuple_New(count as isize);
                 for (k, part) in parts[first..first + count].iter().enumerate() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::layout;
 use stoop_cpython::opcodes::{Opcode, Quirks};
-use stoop_ir::{Block, ConstData, FrameState, Function, Imm, Name, Op, StackEntry, State, Target, Type, Value};
+use stoop_ir::{Block, Class, ConstData, FrameState, Function, Imm, Name, Op, StackEntry, State, Target, Type, Value};
 
 use super::blocks::{self, Blocks};
 use super::{Environment, Known};
@@ -346,6 +346,10 @@ impl Builder<'_> {
                 None => n,
             };
             let it = self.lv.stack[k].value;
+            let is_range = self.f.ty(it) == Type::Exact(Class::RangeIter);
+            if is_range && !self.env.is_generic(entry_unit) && self.env.owns_entry_stack(k as u32) {
+                self.void(Op::GuardUnique, &[it], Imm::None, Some(st));
+            }
             self.elements.extend(element.map(|o| (it, o)));
         }
     }

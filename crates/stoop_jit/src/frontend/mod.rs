@@ -75,4 +75,6 @@ pub trait Environment {
     fn entry_method(&self, slot: u32) -> Option<(&'static str, u64)>;
     /// The class of what a stack slot holds at a loop entry, if worth assuming; `Some(None)` when it is NULL.
     fn entry_stack(&self, depth: u32) -> Option<Option<Class>>;
+    /// Whether a stack slot has the only reference to what it holds at a loop entry, if worth assuming.
+    fn owns_entry_stack(&self, depth: u32) -> bool;
 }

@@ -194,9 +194,56 @@ fn range_length(start: i64, stop: i64, step: i64) -> Option<i64> {
 /// # Safety
 /// GIL held.
 pub unsafe extern "C" fn new_range_iter(start: i64, stop: i64, step: i64) -> Obj {
-    let Some(length) = range_length(start, stop, step) else {
-        return std::ptr::null_mut();
+    match range_length(start, stop, step) {
+        // SAFETY: as for this function.
+        Some(length) => unsafe { range_iter(start, step, length) },
+        None => std::ptr::null_mut(),
+    }
+}
+
+/// How many values a range has; -1 where CPython would not make its plain iterator.
+pub extern "C" fn range_len(start: i64, stop: i64, step: i64) -> i64 {
+    range_length(start, stop, step).unwrap_or(-1)
+}
+
+/// What is left of a range in the form of [`stoop_ir::Op::VirtualRange`]: the next value, and how many.
+fn range_rest(next: i64, step: i64, bound: i64, form: i64) -> (i64, i128) {
+    let taken = form >> 1;
+    let left = if form & 1 != 0 {
+        i128::from(bound - taken)
+    } else {
+        (i128::from(bound) - i128::from(next)) * i128::from(step) - i128::from(taken)
     };
+    (next.wrapping_add(step.wrapping_mul(taken)), left.max(0))
+}
+
+/// The iterator over what is left of a range, in the form of [`stoop_ir::Op::VirtualRange`]; NULL without memory.
+///
+/// # Safety
+/// GIL held.
+pub unsafe fn virtual_range(next: i64, step: i64, bound: i64, form: i64) -> Obj {
+    let (next, left) = range_rest(next, step, bound, form);
+    // SAFETY: as documented; what is made on the way is dropped.
+    unsafe {
+        if let Ok(left) = i64::try_from(left) {
+            return range_iter(next, step, left);
+        }
+        // More than the plain iterator counts.
+        let range = capi::PyObject_CallFunction(type_ptr!(PyRange_Type), c"LLL".as_ptr(), next, bound, step);
+        if range.is_null() {
+            return range;
+        }
+        let it = capi::PyObject_GetIter(range);
+        decref(range);
+        it
+    }
+}
+
+/// A range iterator with these fields; NULL without exception when there is no memory.
+///
+/// # Safety
+/// GIL held.
+unsafe fn range_iter(start: i64, step: i64, length: i64) -> Obj {
     let layout = layout::get();
     // SAFETY: the type has no items and is not collected; all its fields are filled.
     unsafe {
@@ -238,6 +285,18 @@ mod tests {
         assert_eq!(range_length(i64::MAX - 2, i64::MAX, 5), None, "the last step overflows");
         assert_eq!(range_length(i64::MIN + 2, i64::MIN, i64::MIN), None, "the last step overflows");
         assert_eq!(range_length(0, i64::MAX, 1), Some(i64::MAX));
+    }
+
+    #[test]
+    fn rests_of_ranges() {
+        assert_eq!(range_rest(3, 1, 10, 0), (3, 7), "not taken yet, counted by the stop");
+        assert_eq!(range_rest(3, 1, 10, 2), (4, 6), "taken");
+        assert_eq!(range_rest(9, 1, 10, 2), (10, 0));
+        assert_eq!(range_rest(12, 1, 10, 0), (12, 0), "empty from the start");
+        assert_eq!(range_rest(9, -1, -1, 2), (8, 9));
+        assert_eq!(range_rest(9, 4, 2, 1), (9, 2), "counted by itself");
+        assert_eq!(range_rest(9, 4, 2, 3), (13, 1));
+        assert_eq!(range_rest(i64::MIN, 1, i64::MAX, 0).1, i128::from(u64::MAX));
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::SlotSetFloat => boxes::slot_set_float as *const () as usize,
         Helper::SlotSetInt => boxes::slot_set_int as *const () as usize,
         Helper::NewRangeIter => boxes::new_range_iter as *const () as usize,
+        Helper::RangeLen => boxes::range_len as *const () as usize,
         Helper::PyBinary => operators::binary as *const () as usize,
         Helper::PyInplace => operators::inplace as *const () as usize,
         Helper::PyUnary => operators::unary as *const () as usize,
