@@ -162,7 +162,9 @@ def test_keyboard_interrupt_inside_a_loop(both):
     run.assert_compiled("f", "g")
 
 
-@pytest.mark.parametrize("head", ["n", "2, n", "n, 0, -1", "n - 1, -1, -1", "-n, n, 3", "0, n, step", "n, -n, -step", "k, n", "n, k, -1"])
+@pytest.mark.parametrize(
+    "head", ["n", "2, n", "n, 0, -1", "n - 1, -1, -1", "-n, n, 3", "0, n, step", "n, -n, -step", "k, n", "n, k, -1"]
+)
 def test_leaving_in_the_middle_of_a_range(both, head):
     """The iterator that the exit makes stands where the compiled loop stood."""
     run = both(f"""
