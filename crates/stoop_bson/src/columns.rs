@@ -3,7 +3,7 @@
 use crate::op;
 use crate::plan::{Items, Leaf, Places, Slot};
 use crate::schema::{Field, Kind, RowPlace, Schema, Unit};
-use crate::sink::{Output, Place, Sink};
+use crate::sink::{Moved, Output, Place, Sink};
 
 /// What a column is, apart from its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -243,6 +243,15 @@ impl Sink for Columns<'_> {
             bytes.resize((start + width).max(bytes.len() * 2), 0);
         }
         &mut bytes[start..start + width]
+    }
+
+    #[inline(always)]
+    fn copy<const N: usize>(&mut self, copies: &[Moved], from: &[u8], place: Place) {
+        for copy in copies {
+            let slot = Slot { at: copy.to as usize, mask: 0 };
+            let at = copy.from as usize;
+            self.bytes(slot, place, N).copy_from_slice(&from[at..at + N]);
+        }
     }
 
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]) {

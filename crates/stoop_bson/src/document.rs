@@ -1,31 +1,98 @@
 //! One document to one row, field by field.
 
+use crate::cache::{Cache, Header};
 use crate::element::{self, Type, dense, int32};
 use crate::error::{Fallible, Fault, describe};
 use crate::keys::read_key;
 use crate::op::{Op, expected};
-use crate::plan::{Leaf, Plan, Scope, Target};
+use crate::plan::{Entry, Leaf, Plan, Scope, Target};
 use crate::schema::{Absent, Policy};
 use crate::sink::{Place, Sink};
+use crate::template::{self, Followed, Templates};
 use crate::value;
 
 /// What decoding needs beside a plan and a sink; made once, used for all documents.
 #[derive(Clone, Debug)]
 pub struct Reader<'p> {
-    plan: &'p Plan,
-    /// A bit a field: seen in the current row or item of its scope.
-    seen: Vec<u64>,
+    fields: Fields<'p>,
+    templates: Templates,
+    /// Where the documents end that a template has opened.
+    ends: Vec<usize>,
 }
 
 impl<'p> Reader<'p> {
     /// A reader by a plan.
     pub fn new(plan: &'p Plan) -> Reader<'p> {
-        Reader { plan, seen: vec![0; plan.bits / 64] }
+        let fields = Fields { plan, seen: vec![0; plan.bits / 64], cache: Cache::default() };
+        Reader { fields, templates: Templates::default(), ends: Vec::new() }
     }
 
     /// Decodes the document of `size` bytes at the start of `bytes`; what lies behind it is not looked at.
-    pub fn row(&mut self, bytes: &[u8], size: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
-        self.scope(self.plan.row(), bytes, size, sink, place)
+    #[inline(always)]
+    pub fn row<S: Sink>(&mut self, bytes: &[u8], size: usize, sink: &mut S, place: Place) -> Fallible<()> {
+        if !self.templates.awake() {
+            self.fields.cache.open();
+            return self.fields.scope(self.fields.plan.row(), bytes, size, sink, place);
+        }
+        let last = self.templates.last;
+        if self.follow(last, bytes, size, sink, place) {
+            self.templates.hit(last);
+            return Ok(());
+        }
+        self.other_row(bytes, size, sink, place)
+    }
+
+    /// A document that does not look like the one before.
+    #[inline(never)]
+    fn other_row<S: Sink>(&mut self, bytes: &[u8], size: usize, sink: &mut S, place: Place) -> Fallible<()> {
+        for number in 0..self.templates.list.len() {
+            if number != self.templates.last && self.follow(number, bytes, size, sink, place) {
+                self.templates.hit(number);
+                return Ok(());
+            }
+        }
+        let plan = self.fields.plan;
+        self.fields.scope(plan.row(), bytes, size, sink, place)?;
+        if self.templates.miss()
+            && let Some(template) = template::record(plan, &bytes[..size])
+        {
+            self.templates.list.push(template);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn follow<S: Sink>(&mut self, number: usize, bytes: &[u8], size: usize, sink: &mut S, place: Place) -> bool {
+        let Some(template) = self.templates.list.get(number) else { return false };
+        let fields = &mut self.fields;
+        let plan = fields.plan;
+        let followed = template.follow(plan, bytes, size, sink, place, &mut self.ends, |target, value, size, sink| {
+            fields.value(target, Type::ARRAY.0, value, size, sink, place).is_ok()
+        });
+        match followed {
+            Followed::No => false,
+            Followed::Done => true,
+            Followed::Missing(seen) => fields.fill_up(seen, sink, place),
+        }
+    }
+}
+
+/// Decoding field by field.
+#[derive(Clone, Debug)]
+struct Fields<'p> {
+    plan: &'p Plan,
+    /// A bit a field: seen in the current row or item of its scope.
+    seen: Vec<u64>,
+    cache: Cache,
+}
+
+impl Fields<'_> {
+    /// What a row lacks that has these fields; whether that is allowed.
+    fn fill_up(&mut self, seen: &[u64], sink: &mut impl Sink, place: Place) -> bool {
+        let scope = &self.plan.scopes[self.plan.row()];
+        let first = scope.first_bit / 64;
+        self.seen[first..first + seen.len()].copy_from_slice(seen);
+        self.missing(scope, sink, place).is_ok()
     }
 
     fn scope(&mut self, number: usize, bytes: &[u8], size: usize, sink: &mut impl Sink, place: Place) -> Fallible<()> {
@@ -57,6 +124,14 @@ impl<'p> Reader<'p> {
         let end = size - 1;
         let mut at = 4;
         while at < end {
+            let mut header = None;
+            if self.cache.is_open() {
+                at = self.cache.run(plan, number, &mut self.seen, bytes, at, end, sink, place);
+                if at >= end {
+                    break;
+                }
+                header = Header::read(&bytes[at..]);
+            }
             let ty = bytes[at];
             let Some((key_end, word)) = read_key(bytes, at + 1).filter(|(key_end, _)| *key_end < end) else {
                 return Err(Fault::malformed("", "a field name that runs past the end of its document"));
@@ -68,6 +143,15 @@ impl<'p> Reader<'p> {
                 Ok(value_size) => value_size,
                 Err(problem) => return Err(bad_value(key, ty, problem)),
             };
+            if let Some(header) = header {
+                match found.map(|found| node.entries[found]) {
+                    Some(Entry { bit, target: Target::Leaf(leaf) }) => {
+                        self.cache.put(header, number, Some((leaf, &plan.leaves[leaf], scope.first_bit + bit)));
+                    }
+                    None => self.cache.put(header, number, None),
+                    _ => {}
+                }
+            }
             if let Some(found) = found {
                 let entry = node.entries[found];
                 let bit = scope.first_bit + entry.bit;

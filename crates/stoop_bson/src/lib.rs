@@ -10,6 +10,7 @@
 
 pub mod arrow;
 pub mod batch;
+pub mod cache;
 pub mod columns;
 pub mod decimal;
 pub mod document;
@@ -25,6 +26,7 @@ pub mod rows;
 pub mod scan;
 pub mod schema;
 pub mod sink;
+pub mod template;
 pub mod text;
 pub mod validate;
 pub mod value;

@@ -1,7 +1,7 @@
 //! Rows: structured arrays in memory that a caller gives, a mask beside them, and objects apart.
 
 use crate::plan::{Items, Leaf, NO_MASK, Slot};
-use crate::sink::{Output, Place, Sink};
+use crate::sink::{Moved, Output, Place, Sink};
 
 /// Values of any type for one field, in row order.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +74,15 @@ impl Sink for Rows<'_> {
     fn bytes(&mut self, slot: Slot, place: Place, width: usize) -> &mut [u8] {
         let at = place.at + slot.at;
         &mut self.out[at..at + width]
+    }
+
+    #[inline(always)]
+    fn copy<const N: usize>(&mut self, copies: &[Moved], from: &[u8], place: Place) {
+        let row = &mut self.out[place.at..];
+        for copy in copies {
+            let (from_at, to) = (copy.from as usize, copy.to as usize);
+            row[to..to + N].copy_from_slice(&from[from_at..from_at + N]);
+        }
     }
 
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]) {

@@ -11,10 +11,22 @@ pub struct Place {
     pub mask: usize,
 }
 
+/// A value that is copied as it is: from a place in a document to the slot's.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// Bytes from the start of what is copied from.
+    pub from: u32,
+    /// The slot.
+    pub to: u32,
+}
+
 /// Rows or columns. Writing to a place again overwrites what was there.
 pub trait Sink {
     /// The bytes of a value of fixed width.
     fn bytes(&mut self, slot: Slot, place: Place, width: usize) -> &mut [u8];
+
+    /// Copies values of `N` bytes.
+    fn copy<const N: usize>(&mut self, copies: &[Moved], from: &[u8], place: Place);
 
     /// A value of any length; `kind` is the type byte that precedes it, for those that keep it.
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]);
