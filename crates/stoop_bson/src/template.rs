@@ -124,6 +124,7 @@ impl Template {
     /// The callback decodes arrays. A document that does not follow leaves values behind that decoding it in
     /// another way overwrites.
     #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "a document and its surroundings")]
     pub fn follow<S: Sink>(
         &self,
         plan: &Plan,
