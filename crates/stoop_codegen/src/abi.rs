@@ -49,6 +49,9 @@ pub enum InlineValues {
         offset: i32,
         /// Byte offset of the first value within what the untagged pointer points at.
         first: i32,
+        /// Byte offset of the count of values that are set from there. Their indexes lie below it, the first one next
+        /// to it.
+        size: i32,
     },
     /// CPython 3.13: the values follow the object at its type's basic size.
     AfterObject {
@@ -58,6 +61,12 @@ pub enum InlineValues {
         first: i32,
         /// Byte offset of the "valid" byte from the start of the values header.
         valid: i32,
+        /// Byte offset of the count of values that are set.
+        size: i32,
+        /// Byte offset of how many values there is room for. The indexes of those that are set follow the values.
+        capacity: i32,
+        /// Byte offset of the word that points at the object's dict, from the object.
+        dict: i32,
     },
 }
 
@@ -166,6 +175,8 @@ pub struct Abi {
     pub eval_breaker: Watch,
     /// Addresses of the exact built-in types.
     pub class_types: Vec<(Class, u64)>,
+    /// Address of `None`.
+    pub none_object: u64,
     /// Address of `True`.
     pub true_object: u64,
     /// Address of `False`.

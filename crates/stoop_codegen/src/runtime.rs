@@ -91,6 +91,10 @@ helpers! {
     SlotSetFloat(P D) -> V;
     /// (slot in the object, value) The same for ints.
     SlotSetInt(P L) -> V;
+    /// (class) A fresh instance, as `object` makes them.
+    NewObject(R) -> R;
+    /// (what `__init__` returned) Raises the TypeError for it.
+    InitResult(R) -> V;
     /// (start, stop, step) A fresh range iterator; NULL without exception when it can't be made here.
     NewRangeIter(L L L) -> R;
     /// (start, stop, step) How many values a range has; -1 when its iterator can't be made here.

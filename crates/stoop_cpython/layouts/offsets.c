@@ -158,10 +158,10 @@ int main(void)
 #if NEW
     printf("    values_valid: Some(%d),\n", (int)offsetof(PyDictValues, valid));
     printf("    values_capacity: Some(%d),\n", (int)offsetof(PyDictValues, capacity));
-    printf("    values_size: Some(%d),\n", (int)offsetof(PyDictValues, size));
+    printf("    values_size: %d,\n", (int)offsetof(PyDictValues, size));
     NUM(managed_dict, MANAGED_DICT_OFFSET)
 #else
-    printf("    values_valid: None,\n    values_capacity: None,\n    values_size: None,\n");
+    printf("    values_valid: None,\n    values_capacity: None,\n    values_size: -2,\n");
     NUM(managed_dict, -3 * (int)sizeof(PyObject *))
 #endif
     /* code objects */

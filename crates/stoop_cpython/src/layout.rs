@@ -313,8 +313,9 @@ pub struct Layout {
     pub values_valid: Option<i32>,
     /// Capacity byte of a values array (3.13).
     pub values_capacity: Option<i32>,
-    /// Size byte of a values array (3.13).
-    pub values_size: Option<i32>,
+    /// Byte that counts a values array's values. Their indexes, a byte each, follow the values (3.13), or lie below this
+    /// byte, downwards (3.12).
+    pub values_size: i32,
     /// The managed-dict word, from the object (negative).
     pub managed_dict: i32,
     // Code objects.

@@ -1,7 +1,61 @@
 //! Built-in objects read in place: no Python code runs, no exception is set.
 
-use crate::capi::Obj;
+use crate::capi::{self, Obj};
 use crate::layout::{self, flags, read};
+use crate::type_ptr;
+
+/// Whether calling a class makes a bare instance as `object` does, and then runs its `__init__`, if there is one. Stays so
+/// while the class has the same version tag: that a class is an exact instance of `type` never changes.
+///
+/// # Safety
+/// A live object.
+pub unsafe fn is_plain_class(class: Obj) -> bool {
+    const ABSTRACT: u64 = 1 << 20;
+    let l = layout::get();
+    // SAFETY: a type, once that is known.
+    unsafe {
+        capi::type_of(class) == type_ptr!(PyType_Type)
+            && type_flags(class) & (flags::HEAP | ABSTRACT) == flags::HEAP
+            && read::<usize, _>(class, l.tp_new) == read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_new)
+            && read::<usize, _>(class, l.tp_alloc) == capi::PyType_GenericAlloc as *const () as usize
+            && read::<isize, _>(class, l.tp_itemsize) == 0
+            && read::<usize, _>(class, l.tp_vectorcall) == 0
+    }
+}
+
+/// Whether instances of a plain class are initialised by nothing: `object.__init__` without arguments.
+///
+/// # Safety
+/// A live type.
+pub unsafe fn has_no_init(class: Obj) -> bool {
+    let l = layout::get();
+    // SAFETY: types.
+    unsafe { read::<usize, _>(class, l.tp_init) == read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_init) }
+}
+
+/// A bare instance of a plain class; NULL with an exception when memory is out. Runs no Python code.
+///
+/// # Safety
+/// [`is_plain_class`] holds; the GIL is held.
+pub unsafe fn new_instance(class: Obj) -> Obj {
+    type New = unsafe extern "C" fn(Obj, Obj, Obj) -> Obj;
+    let l = layout::get();
+    // SAFETY: the allocator prepares inline values where they lie in the object; where they lie outside, `object.__new__`
+    // does. That takes a tuple, and an empty one means no arguments.
+    unsafe {
+        if l.values_valid.is_some() {
+            return capi::PyType_GenericAlloc(class, 0);
+        }
+        let new: New = std::mem::transmute(read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_new));
+        let nothing = capi::PyTuple_New(0);
+        if nothing.is_null() {
+            return nothing;
+        }
+        let object = new(class, nothing, std::ptr::null_mut());
+        capi::decref(nothing);
+        object
+    }
+}
 
 /// The items of a tuple.
 ///

@@ -170,6 +170,7 @@ ops! {
     // --- guards: leave by `state` unless the condition holds -----------------------------------
     GuardClass "guard.class" n(1) => Borrowed, NO, NO, G, 0, "Exact built-in class (result type); the result is the same reference, better typed.";
     GuardVersion "guard.version" n(1) => Borrowed, NO, NO, G, 0, "The object's type has this version tag (result type heap:N).";
+    GuardClassVersion "guard.classversion" n(1) => Void, NO, NO, G, 0, "The operand, a class, has this version (imm: int).";
     GuardIs "guard.is" n(2) => Void, NO, NO, G, 0, "Both references are the same object.";
     GuardNotNull "guard.notnull" n(1) => Borrowed, NO, NO, G, 0, "Not NULL: the result is the same reference as obj.";
     GuardUnique "guard.unique" n(1) => Void, REFS, NO, G.or(Flags::PINNED), 0, "The object has one reference only: ours.";
@@ -269,11 +270,15 @@ ops! {
 
     // --- attributes, cells: direct memory -----------------------------------------------------------
     LoadField "field.load" n(1) => Borrowed, Mem::ATTR, NO, G, 0, "Inline attribute value (imm: index); leaves if the object has a materialised dict or the value is NULL.";
-    SwapField "field.swap" n(2) => New, Mem::ATTR, Mem::ATTR, G.or(Flags::PINNED), 2, "(obj, new) Put new into inline value (imm: index), taking its reference; yields the former value (MaybeNull); leaves if the values are not inline or the slot is NULL.";
+    SwapField "field.swap" n(2) => New, Mem::ATTR, Mem::ATTR, G.or(Flags::PINNED), 2, "(obj, new) Put new into inline value (imm: index), taking its reference; yields the former value (MaybeNull); leaves if the values are not inline, or if the slot is NULL and the object has a dict too.";
     SetFieldFloat "field.setfloat" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), G.or(Flags::PINNED), 0, "(obj, f64) Store a float into inline value (imm: index), overwriting a uniquely owned float box where there is one.";
     SetFieldInt "field.setint" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), G.or(Flags::PINNED), 0, "(obj, i64) Store an int the same way.";
     LoadSlot "slot.load" n(1) => Borrowed, Mem::ATTR, NO, G, 0, "The __slots__ member at byte offset (imm: int); leaves if unset.";
     SwapSlot "slot.swap" n(2) => New, Mem::ATTR, Mem::ATTR, Flags::PINNED, 2, "(obj, new) Put new into the member at byte offset (imm: int); yields the former value (MaybeNull).";
+    SetSlotFloat "slot.setfloat" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(obj, f64) Store a float into the member at byte offset (imm: int), overwriting a uniquely owned float box where there is one.";
+    SetSlotInt "slot.setint" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(obj, i64) Store an int the same way.";
+    NewObject "object.new" n(1) => New, NO, NO, Flags::RAISE, 0, "(class) A fresh instance of a class that makes its instances as `object` does and has this version (imm: int).";
+    InitResult "init.result" n(1) => Void, NO, NO, Flags::RAISE.or(Flags::PINNED), 0, "What `__init__` returned: unless it is None, drops it and raises TypeError.";
     LoadCell "cell.load" n(1) => Borrowed, Mem::CELL, NO, G, 0, "A cell's content; leaves if empty.";
     SwapCell "cell.swap" n(2) => New, Mem::CELL, Mem::CELL, Flags::PINNED, 2, "(cell, new) Put new in, taking its reference; yields the former content (MaybeNull).";
     ClosureCell "closure.cell" n(0) => Borrowed, NO, NO, N, 0, "The cell (imm: index) of the frame's function's closure.";

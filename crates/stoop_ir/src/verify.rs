@@ -93,8 +93,8 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         Op::ListSetFloat | Op::ListSetInt if i == 1 => Operand::I64,
         Op::ListSetFloat if i == 2 => Operand::F64,
         Op::ListSetInt if i == 2 => Operand::I64,
-        Op::SetFieldFloat if i == 1 => Operand::F64,
-        Op::SetFieldInt if i == 1 => Operand::I64,
+        Op::SetFieldFloat | Op::SetSlotFloat if i == 1 => Operand::F64,
+        Op::SetFieldInt | Op::SetSlotInt if i == 1 => Operand::I64,
         _ => Operand::Ref,
     }
 }
@@ -121,6 +121,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
         Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange => matches!(imm, Imm::Int(_)),
+        Op::GuardClassVersion | Op::NewObject | Op::SetSlotFloat | Op::SetSlotInt => matches!(imm, Imm::Int(_)),
         Op::ConstObj | Op::GuardFuncVersion => matches!(imm, Imm::Const(_)),
         Op::EntryLocal
         | Op::EntryStack

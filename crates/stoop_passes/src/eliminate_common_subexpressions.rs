@@ -121,7 +121,7 @@ impl Walk {
         let d = func.inst(i);
         let Some(r) = d.result else { return };
         match d.op {
-            Op::ListItem | Op::ListLoad | Op::LoadField => {
+            Op::ListItem | Op::ListLoad | Op::LoadField | Op::LoadSlot => {
                 let load = if d.op == Op::ListLoad { Op::ListItem } else { d.op };
                 let place = self.place(func, i, load);
                 let version = self.versions.of(reads(func, i));
@@ -178,6 +178,7 @@ impl Walk {
         let (load, region) = match d.op {
             Op::ListSetFloat | Op::ListSetInt | Op::ListSwap => (Op::ListItem, Mem::LIST),
             Op::SetFieldFloat | Op::SetFieldInt | Op::SwapField => (Op::LoadField, Mem::ATTR),
+            Op::SetSlotFloat | Op::SetSlotInt | Op::SwapSlot => (Op::LoadSlot, Mem::ATTR),
             _ => return,
         };
         let place = self.place(func, i, load);

@@ -125,6 +125,7 @@ impl Walk {
                     self.learn(func, cond, want);
                 }
             }
+            Op::NewObject => self.fresh(func, i),
             Op::DecRef => self.drop_as(func, i, 0),
             Op::StoreLocal => self.drop_as(func, i, 1),
             Op::IsNull => {
@@ -202,6 +203,14 @@ impl Walk {
         }
         self.facts.version.insert(r, (self.at, now, result));
         self.facts.not_null.insert(r, self.at);
+    }
+
+    /// A fresh instance has its class's version.
+    fn fresh(&mut self, func: &Function, i: Inst) {
+        if let Some(r) = func.inst(i).result {
+            let now = self.versions.of(IDENTITY);
+            self.facts.version.insert(r, (self.at, now, r));
+        }
     }
 
     fn null_guard(&mut self, func: &mut Function, i: Inst) {

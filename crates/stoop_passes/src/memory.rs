@@ -22,7 +22,7 @@ pub fn reads(func: &Function, inst: Inst) -> Mem {
     let op = func.inst(inst).op;
     match op {
         Op::ListLen | Op::ListData => LENGTHS,
-        Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys => op.info().reads.or(IDENTITY),
+        Op::GuardVersion | Op::GuardClassVersion | Op::GuardFuncVersion | Op::GuardKeys => op.info().reads.or(IDENTITY),
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
         // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
         // pass does that.
@@ -69,7 +69,7 @@ fn writes(func: &Function, insts: &[Inst], k: usize) -> Mem {
         Op::StoreLocal => drops(func.ty(d.args[1])),
         // At the end they drop what they iterate over.
         Op::ListIterNext | Op::TupleIterNext => Mem::ALL,
-        Op::ListSetFloat | Op::ListSetInt | Op::SetFieldFloat | Op::SetFieldInt => {
+        Op::ListSetFloat | Op::ListSetInt | Op::SetFieldFloat | Op::SetFieldInt | Op::SetSlotFloat | Op::SetSlotInt => {
             if former_is_silent(func, insts, k) {
                 table
             } else {
@@ -88,6 +88,7 @@ fn former_is_silent(func: &Function, insts: &[Inst], k: usize) -> bool {
     let store = func.inst(insts[k]);
     let (load, region) = match store.op {
         Op::ListSetFloat | Op::ListSetInt => (Op::ListItem, Mem::LIST),
+        Op::SetSlotFloat | Op::SetSlotInt => (Op::LoadSlot, Mem::ATTR),
         _ => (Op::LoadField, Mem::ATTR),
     };
     let mut silent = Vec::new();

@@ -40,6 +40,7 @@ fn candidate(f: &Function, insts: &[Inst], k: usize, uses: &[u32]) -> Option<(Op
     let (float, int) = match d.op {
         Op::ListSwap => (Op::ListSetFloat, Op::ListSetInt),
         Op::SwapField => (Op::SetFieldFloat, Op::SetFieldInt),
+        Op::SwapSlot => (Op::SetSlotFloat, Op::SetSlotInt),
         _ => return None,
     };
     let stored = *d.args.last()?;
@@ -55,6 +56,6 @@ fn candidate(f: &Function, insts: &[Inst], k: usize, uses: &[u32]) -> Option<(Op
     }
     let near =
         |op: Op, v: Value| (k + 1..insts.len().min(k + 4)).find(|j| f.inst(insts[*j]).op == op && f.inst(insts[*j]).args[0] == v);
-    debug_assert!(matches!(d.imm, Imm::None | Imm::Index(_)));
+    debug_assert!(matches!(d.imm, Imm::None | Imm::Index(_) | Imm::Int(_)));
     Some((op, x, near(Op::IncRef, stored)?, near(Op::DecRef, old)?))
 }

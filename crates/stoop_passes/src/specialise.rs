@@ -477,9 +477,9 @@ impl Specialiser {
             }
             Rule::StoreSlot(version, offset) => {
                 let o = self.val(f, Op::GuardVersion, &[a(0)], Type::Heap(version), st);
-                self.emit(f, Op::IncRef, &[a(1)], Imm::None, Type::Void, None);
                 let old =
                     self.emit(f, Op::SwapSlot, &[o, a(1)], Imm::Int(offset.into()), Type::MaybeNull, None).expect("a value");
+                self.emit(f, Op::IncRef, &[a(1)], Imm::None, Type::Void, None);
                 self.emit(f, Op::DecRef, &[old], Imm::None, Type::Void, None);
                 self.count += 1;
             }

@@ -528,6 +528,7 @@ impl<'a> Lower<'a> {
 
             Op::GuardClass => one(self.guard_class(data, a[0])),
             Op::GuardVersion => one(self.guard_version(data, a[0])),
+            Op::GuardClassVersion => none(self.guard_class_version(a[0])),
             Op::GuardIs => {
                 let same = self.icmp(IntCC::Equal, a[0], a[1]);
                 none(self.guard(same))
@@ -659,6 +660,10 @@ impl<'a> Lower<'a> {
                 let offset = self.imm_offset()?;
                 Ok(Some(self.swap(a[0], offset, a[1])))
             }
+            Op::SetSlotFloat => none(self.set_slot_float(a)),
+            Op::SetSlotInt => none(self.set_slot_int(a)),
+            Op::NewObject => one(self.call_object(Helper::NewObject, a)),
+            Op::InitResult => none(self.init_result(a[0])),
             Op::LoadCell => one(self.load_not_null(a[0], self.req.abi.cell_ref)),
             Op::SwapCell => Ok(Some(self.swap(a[0], self.req.abi.cell_ref, a[1]))),
             Op::ClosureCell => one(self.closure_cell()),

@@ -380,14 +380,14 @@ impl Lower<'_> {
     /// Address and byte offset of an object's first inline value; leaves if its values are elsewhere.
     fn inline_values(&mut self, data: &InstData, object: CV) -> Result<(CV, i32), Error> {
         match self.req.abi.inline_values {
-            InlineValues::TaggedPointer { offset, first } => {
+            InlineValues::TaggedPointer { offset, first, .. } => {
                 let word = self.load(object, offset);
                 let tagged = self.b.ins().band_imm_u(word, 1);
                 self.guard(tagged)?;
                 // The tagged pointer is one less than the pointer.
                 Ok((word, first + 1))
             }
-            InlineValues::AfterObject { basicsize, first, valid } => {
+            InlineValues::AfterObject { basicsize, first, valid, .. } => {
                 let known = match self.f.ty(data.args[0]) {
                     Type::Heap(version) => (self.req.basicsize)(version),
                     Type::Void | Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::MaybeNull | Type::Obj | Type::Exact(_) => {
@@ -431,23 +431,144 @@ impl Lower<'_> {
 
     pub(crate) fn swap_field(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
         let (base, offset) = self.field(data, a[0])?;
-        let former = self.load_not_null(base, offset)?;
+        let former = self.load(base, offset);
+        let (first, done) = (self.next_block(), self.next_block());
+        let null = self.icmp_imm(IntCC::Equal, former, 0);
+        self.branch(null, first, done);
+        self.b.switch_to_block(first);
+        self.count_value(a[0], base, offset)?;
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
         self.store(a[1], base, offset);
         Ok(former)
     }
 
+    /// Notes that an inline value is about to be set for the first time: values keep the order in which they were.
+    /// Leaves if the object has a dict too, which counts them as well.
+    fn count_value(&mut self, object: CV, base: CV, offset: i32) -> Result<(), Error> {
+        let index = i64::from(self.imm_index()?);
+        let first = offset - 8 * index as i32;
+        match self.req.abi.inline_values {
+            InlineValues::TaggedPointer { size, first: values, .. } => {
+                let size = first - values + size;
+                let count = self.load_as(types::I8, base, size);
+                let count = self.add_imm(count, 1);
+                let wide = self.b.ins().uextend(types::I64, count);
+                let place = self.b.ins().isub(base, wide);
+                self.store(count, base, size);
+                let index = self.b.ins().iconst(types::I8, index);
+                self.store(index, place, size);
+            }
+            InlineValues::AfterObject { size, capacity, dict, first: values, .. } => {
+                let head = first - values;
+                let its_dict = self.load(object, dict);
+                let none = self.icmp_imm(IntCC::Equal, its_dict, 0);
+                self.guard(none)?;
+                let count = self.load_as(types::I8, base, head + size);
+                let room = self.load_as(types::I8, base, head + capacity);
+                let room = self.b.ins().uextend(types::I64, room);
+                let room = self.b.ins().ishl_imm_u(room, 3);
+                let wide = self.b.ins().uextend(types::I64, count);
+                let place = self.add(base, room);
+                let place = self.add(place, wide);
+                let index = self.b.ins().iconst(types::I8, index);
+                self.store(index, place, first);
+                let count = self.add_imm(count, 1);
+                self.store(count, base, head + size);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn set_field_float(&mut self, data: &InstData, a: &[CV]) -> Result<(), Error> {
         let (base, offset) = self.field(data, a[0])?;
-        let former = self.load_not_null(base, offset)?;
+        let (former, done) = self.first_value(a, base, offset, Helper::SlotSetFloat)?;
         let slot = self.add_imm(base, i64::from(offset));
-        self.set_float(former, a[1], Helper::SlotSetFloat, &[slot, a[1]])
+        self.set_float(former, a[1], Helper::SlotSetFloat, &[slot, a[1]])?;
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
     }
 
     pub(crate) fn set_field_int(&mut self, data: &InstData, a: &[CV]) -> Result<(), Error> {
         let (base, offset) = self.field(data, a[0])?;
-        let former = self.load_not_null(base, offset)?;
+        let (former, done) = self.first_value(a, base, offset, Helper::SlotSetInt)?;
         let slot = self.add_imm(base, i64::from(offset));
-        self.set_int(slot, former, a[1], Helper::SlotSetInt, &[slot, a[1]])
+        self.set_int(slot, former, a[1], Helper::SlotSetInt, &[slot, a[1]])?;
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
+    /// The value of a field that is about to be set by number; where there is none yet, a box is put there and the code
+    /// goes on in the block that is returned.
+    fn first_value(&mut self, a: &[CV], base: CV, offset: i32, set: Helper) -> Result<(CV, ir::Block), Error> {
+        let former = self.load(base, offset);
+        let (first, again, done) = (self.cold_block(), self.next_block(), self.next_block());
+        let null = self.icmp_imm(IntCC::Equal, former, 0);
+        self.branch(null, first, again);
+        self.b.switch_to_block(first);
+        self.count_value(a[0], base, offset)?;
+        let slot = self.add_imm(base, i64::from(offset));
+        self.helper(set, &[slot, a[1]]);
+        self.jump(done, &[]);
+        self.b.switch_to_block(again);
+        Ok((former, done))
+    }
+
+    pub(crate) fn set_slot_float(&mut self, a: &[CV]) -> Result<(), Error> {
+        let offset = self.imm_offset()?;
+        let (former, slot, done) = self.first_member(a, offset, Helper::SlotSetFloat);
+        self.set_float(former, a[1], Helper::SlotSetFloat, &[slot, a[1]])?;
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
+    pub(crate) fn set_slot_int(&mut self, a: &[CV]) -> Result<(), Error> {
+        let offset = self.imm_offset()?;
+        let (former, slot, done) = self.first_member(a, offset, Helper::SlotSetInt);
+        self.set_int(slot, former, a[1], Helper::SlotSetInt, &[slot, a[1]])?;
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
+    /// As [`Self::first_value`], for a member.
+    fn first_member(&mut self, a: &[CV], offset: i32, set: Helper) -> (CV, CV, ir::Block) {
+        let slot = self.add_imm(a[0], i64::from(offset));
+        let former = self.load(a[0], offset);
+        let (first, again, done) = (self.cold_block(), self.next_block(), self.next_block());
+        let null = self.icmp_imm(IntCC::Equal, former, 0);
+        self.branch(null, first, again);
+        self.b.switch_to_block(first);
+        self.helper(set, &[slot, a[1]]);
+        self.jump(done, &[]);
+        self.b.switch_to_block(again);
+        (former, slot, done)
+    }
+
+    /// The class is unchanged.
+    pub(crate) fn guard_class_version(&mut self, class: CV) -> Result<(), Error> {
+        let version = self.imm_int()?;
+        let tag = self.load_as(types::I32, class, self.req.abi.tp_version_tag);
+        let wanted = self.i32const(version as i32);
+        let same = self.icmp(IntCC::Equal, tag, wanted);
+        self.guard(same)
+    }
+
+    /// Only None passes; anything else is a TypeError.
+    pub(crate) fn init_result(&mut self, result: CV) -> Result<(), Error> {
+        let raise = self.raise_block()?;
+        let none = self.address(self.req.abi.none_object);
+        let (other, done) = (self.cold_block(), self.next_block());
+        let same = self.icmp(IntCC::Equal, result, none);
+        self.branch(same, done, other);
+        self.b.switch_to_block(other);
+        self.helper(Helper::InitResult, &[result]);
+        self.jump(raise, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
     }
 
     pub(crate) fn closure_cell(&mut self) -> Result<CV, Error> {

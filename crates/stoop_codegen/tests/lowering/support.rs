@@ -265,6 +265,7 @@ pub struct World {
     pub sizes_known: bool,
     /// What to compile with.
     pub optimise: bool,
+    none_object: u64,
     true_object: u64,
     false_object: u64,
 }
@@ -396,6 +397,7 @@ impl World {
             after_object: true,
             sizes_known: false,
             optimise: true,
+            none_object: make(vec![IMMORTAL, type_address(BOOL)]),
             true_object: make(vec![IMMORTAL, type_address(BOOL)]),
             false_object: make(vec![IMMORTAL, type_address(BOOL)]),
         }
@@ -507,9 +509,9 @@ impl World {
             func_closure: 16,
             func_code: 24,
             inline_values: if self.after_object {
-                InlineValues::AfterObject { basicsize: 24, first: 8, valid: 3 }
+                InlineValues::AfterObject { basicsize: 24, first: 8, valid: 3, size: 1, capacity: 0, dict: -24 }
             } else {
-                InlineValues::TaggedPointer { offset: -8, first: 16 }
+                InlineValues::TaggedPointer { offset: -8, first: 16, size: 8 }
             },
             frame_locals: LOCALS as i32 * 8,
             frame_instr: INSTR,
@@ -525,6 +527,7 @@ impl World {
                 (Class::Tuple, type_address(TUPLE)),
                 (Class::Bool, type_address(BOOL)),
             ],
+            none_object: self.none_object,
             true_object: self.true_object,
             false_object: self.false_object,
             small_ints: (self.small(0), 40, -5, 256),

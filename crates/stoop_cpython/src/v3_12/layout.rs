@@ -116,7 +116,7 @@ pub static LAYOUT: Layout = Layout {
     values_first: 0,
     values_valid: None,
     values_capacity: None,
-    values_size: None,
+    values_size: -2,
     managed_dict: -24,
     co_consts: 24,
     co_names: 32,

@@ -116,7 +116,7 @@ pub static LAYOUT: Layout = Layout {
     values_first: 8,
     values_valid: Some(3),
     values_capacity: Some(0),
-    values_size: Some(1),
+    values_size: 1,
     managed_dict: -24,
     co_consts: 24,
     co_names: 32,

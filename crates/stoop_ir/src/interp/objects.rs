@@ -6,6 +6,9 @@ use super::{Interp, Step, index};
 use crate::func::{Imm, InstData};
 use crate::ops::Op;
 
+/// How many attributes a fresh instance of the model has room for.
+const FRESH_FIELDS: usize = 8;
+
 fn done(v: Val) -> Result<Step, Fault> {
     Ok(Step::Value(Some(v)))
 }
@@ -27,12 +30,26 @@ fn item(items: &[Obj], at: i64) -> Result<Obj, Fault> {
 impl Interp<'_> {
     pub(super) fn object_step(&mut self, data: &InstData, args: &[Val]) -> Result<Step, Fault> {
         match (data.op, args) {
+            (Op::IncRef | Op::DecRef, [Val::Null]) => Ok(Step::Value(None)),
             (Op::IncRef, [Val::Ref(o)]) => self.heap.incref(*o).map(|()| Step::Value(None)),
             (Op::DecRef, [Val::Ref(o)]) => self.heap.decref(*o).map(|()| Step::Value(None)),
             (Op::GuardClass | Op::GuardVersion, [Val::Ref(o)]) => {
                 let want = data.result.map(|r| self.func.ty(r));
                 let holds = Some(self.heap.get(*o)?.ty()) == want;
                 Ok(if holds { Step::Value(Some(args[0])) } else { Step::Leave })
+            }
+            // A model's class does not change.
+            (Op::GuardClassVersion, [Val::Ref(_)]) => Ok(Step::Value(None)),
+            (Op::NewObject, [Val::Ref(_)]) => {
+                let Imm::Int(version) = data.imm else { return Err("no version".to_owned()) };
+                done(Val::Ref(self.heap.alloc(Kind::Instance(version as u32, vec![None; FRESH_FIELDS]))))
+            }
+            (Op::InitResult, [Val::Ref(o)]) => {
+                if *self.heap.get(*o)? == Kind::None {
+                    return Ok(Step::Value(None));
+                }
+                self.heap.decref(*o)?;
+                Ok(Step::Raise)
             }
             (Op::GuardIs, [a, b]) => Ok(if a == b { Step::Value(None) } else { Step::Leave }),
             (Op::GuardNotNull, [v]) => Ok(if *v == Val::Null { Step::Leave } else { Step::Value(Some(*v)) }),
@@ -249,11 +266,18 @@ impl Interp<'_> {
         let Kind::Instance(_, fields) = self.heap.get(o)? else { return Err("no instance".to_owned()) };
         let old = *fields.get(k).ok_or_else(|| format!("no attribute {k}"))?;
         match (data.op, rest, old) {
-            (_, _, None) => Ok(Step::Leave),
+            (Op::LoadField, _, None) => Ok(Step::Leave),
             (Op::LoadField, _, Some(old)) => done(Val::Ref(old)),
-            (Op::SwapField, [Val::Ref(new)], Some(old)) => {
+            (Op::SwapField, [Val::Ref(new)], old) => {
                 fields[k] = Some(*new);
-                done(Val::Ref(old))
+                done(old.map_or(Val::Null, Val::Ref))
+            }
+            (_, [v], None) => {
+                let new = self.heap.boxed(*v);
+                if let (Val::Ref(new), Kind::Instance(_, fields)) = (new, self.heap.get(o)?) {
+                    fields[k] = Some(new);
+                }
+                Ok(Step::Value(None))
             }
             (_, [v], Some(old)) => {
                 let new = self.overwrite(old, *v)?;

@@ -12,8 +12,15 @@ use super::environment::classes;
 pub fn describe(ts: *mut PyThreadState) -> Abi {
     let l = layout::get();
     let inline_values = match l.values_valid {
-        None => InlineValues::TaggedPointer { offset: l.managed_dict, first: l.values_first },
-        Some(valid) => InlineValues::AfterObject { basicsize: l.tp_basicsize, first: l.values_first, valid },
+        None => InlineValues::TaggedPointer { offset: l.managed_dict, first: l.values_first, size: l.values_size },
+        Some(valid) => InlineValues::AfterObject {
+            basicsize: l.tp_basicsize,
+            first: l.values_first,
+            valid,
+            size: l.values_size,
+            capacity: l.values_capacity.expect("a version with a valid byte has a capacity byte"),
+            dict: l.managed_dict,
+        },
     };
     let (zero, step) = small_ints();
     Abi {
@@ -49,6 +56,7 @@ pub fn describe(ts: *mut PyThreadState) -> Abi {
         frame_object: l.frame_object,
         eval_breaker: breaker(ts),
         class_types: classes::all(),
+        none_object: capi::none() as u64,
         true_object: capi::py_true() as u64,
         false_object: capi::py_false() as u64,
         small_ints: (zero, step, -5, 256),

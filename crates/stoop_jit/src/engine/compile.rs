@@ -209,6 +209,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             globals,
             builtins,
             callers: Vec::new(),
+            function: std::ptr::null_mut(),
             no_inline: state.no_inline.get(&entry.header()).unwrap_or(&nothing),
             keep: Vec::new(),
             assumptions: Vec::new(),

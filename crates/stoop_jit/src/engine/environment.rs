@@ -12,7 +12,7 @@ use stoop_ir::Class;
 
 use super::invariants;
 use super::record::{CodeState, Record};
-use crate::frontend::{Environment, Known};
+use crate::frontend::{Constructor, Environment, Known};
 
 /// The environment of one compilation.
 pub struct Live<'a> {
@@ -30,6 +30,8 @@ pub struct Live<'a> {
     pub builtins: Obj,
     /// The callers of the function being inlined, outermost first.
     pub callers: Vec<Caller>,
+    /// The function being inlined, or NULL.
+    pub function: Obj,
     /// Functions that are not to be inlined.
     pub no_inline: &'a BTreeSet<u64>,
     /// Objects to keep alive.
@@ -46,6 +48,7 @@ pub struct Caller {
     state: *const CodeState,
     globals: Obj,
     builtins: Obj,
+    function: Obj,
 }
 
 /// Above this many instructions a function is not inlined.
@@ -60,7 +63,7 @@ impl Live<'_> {
             return None;
         }
         // SAFETY: an exact function, alive.
-        let code = unsafe { inspect::function_code(function) };
+        let (code, defaults) = unsafe { (inspect::function_code(function), inspect::function_defaults(function).len()) };
         let s = super::registry::state(code);
         if s.never || s.dropped.is_some() {
             return None;
@@ -73,7 +76,7 @@ impl Live<'_> {
             && info.kwonly == 0
             && info.nfree == 0
             && info.ncells == 0
-            && info.argcount == arguments
+            && (arguments..=arguments + defaults as u32).contains(&info.argcount)
             && info.instrs.len() <= INLINE_INSTRUCTIONS;
         // What has never run has shown nothing to build on.
         let ran = info.instrs.iter().any(|i| i.ran && i.op != stoop_cpython::opcodes::Opcode::Resume);
@@ -141,6 +144,7 @@ impl Environment for Live<'_> {
             state: std::mem::replace(&mut self.state, super::registry::state(info.code)),
             globals: std::mem::replace(&mut self.globals, globals),
             builtins: std::mem::replace(&mut self.builtins, builtins),
+            function: std::mem::replace(&mut self.function, f),
         };
         self.callers.push(caller);
         Some(info)
@@ -149,6 +153,45 @@ impl Environment for Live<'_> {
     fn leave(&mut self) {
         if let Some(c) = self.callers.pop() {
             (self.info, self.state, self.globals, self.builtins) = (c.info, c.state, c.globals, c.builtins);
+            self.function = c.function;
+        }
+    }
+
+    fn default(&mut self, slot: u32) -> Known {
+        // SAFETY: an exact function, alive, whose defaults the region's assumptions keep; the slot is among them.
+        let o = unsafe {
+            let defaults = inspect::function_defaults(self.function);
+            defaults[defaults.len() - (self.info.argcount - slot) as usize]
+        };
+        self.known(o)
+    }
+
+    fn constructor(&mut self, class: u64, arguments: u32) -> Option<Constructor> {
+        let class = class as Obj;
+        // SAFETY: a live constant; the look-up goes along the class's bases and runs no Python code.
+        unsafe {
+            if !objects::is_plain_class(class) {
+                return None;
+            }
+            if objects::type_version(class) == 0 {
+                capi::PyUnstable_Type_AssignVersionTag(class);
+            }
+            let version = objects::type_version(class);
+            if version == 0 {
+                return None;
+            }
+            if objects::has_no_init(class) {
+                return (arguments == 0).then_some(Constructor { version, init: None });
+            }
+            let name = capi::PyUnicode_InternFromString(c"__init__".as_ptr());
+            if name.is_null() {
+                capi::PyErr_Clear();
+                return None;
+            }
+            let init = capi::_PyType_Lookup(class, name);
+            capi::decref(name);
+            let is_function = !init.is_null() && classes::class_of(init) == Some(Class::Function);
+            is_function.then(|| Constructor { version, init: Some(self.known(init)) })
         }
     }
 

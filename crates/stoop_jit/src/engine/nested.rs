@@ -15,15 +15,31 @@ struct Calling<'a> {
     info: &'a CodeInfo,
     /// Index of the calling instruction.
     at: usize,
+    /// Whether what is called is the `__init__` of a new instance, which lies on top of the stack.
+    constructs: bool,
 }
 
 impl Calling<'_> {
-    /// Takes the call's result, and stands where the interpreter goes on.
-    unsafe fn receive(&self, result: Obj) -> u32 {
+    /// Takes what was called back, and tells where the interpreter goes on; `None` when an exception is set.
+    unsafe fn receive(&self, result: Obj) -> Option<u32> {
         let i = &self.info.instrs[self.at];
         // SAFETY: the stack has room for the result, where the instruction leaves one.
-        unsafe { if i.op == Opcode::StoreSubscr { capi::decref(result) } else { frame::push(self.frame, result) } }
-        i.next
+        unsafe {
+            if result.is_null() {
+                return None;
+            }
+            if self.constructs {
+                if result != capi::none() {
+                    crate::helpers::instances::init_result(result);
+                    return None;
+                }
+            } else if i.op == Opcode::StoreSubscr {
+                capi::decref(result);
+            } else {
+                frame::push(self.frame, result);
+            }
+        }
+        Some(i.next)
     }
 }
 
@@ -42,7 +58,8 @@ pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64
 
         // Everything is taken out of the buffer before anything runs: what is borrowed there is held by this frame.
         let mut calling: Vec<Calling<'_>> = Vec::new();
-        for p in e.parents.iter().rev() {
+        let callees = e.parents.iter().map(|p| p.code).rev().skip(1).chain([e.code]);
+        for (p, callee) in e.parents.iter().rev().zip(callees) {
             let info = info_of(p.code);
             let f = if p.code == 0 {
                 real
@@ -54,7 +71,7 @@ pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64
             exits::rebuild(f, values, &p.locals, &p.stack, &e.parts, info.nlocalsplus);
             let k = at(info, p.unit);
             frame::set_running(f, info.instrs[k].op_unit);
-            calling.push(Calling { frame: f, info, at: k });
+            calling.push(Calling { frame: f, info, at: k, constructs: inlined[callee as usize - 1].is_init });
         }
         let inner = frame::push_frame(ts, inlined[e.code as usize - 1].function as Obj);
         exits::rebuild(inner, values, &e.locals, &e.stack, &e.parts, info_of(e.code).nlocalsplus);
@@ -63,25 +80,25 @@ pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64
         while calling.len() > 1 {
             let Some(c) = calling.pop() else { break };
             let op_unit = c.info.instrs[c.at].op_unit;
-            if result.is_null() {
-                if !frame::unwind(ts, c.frame, op_unit, false) {
-                    frame::leave_call(ts);
-                    frame::pop_frame(ts, c.frame);
-                    continue;
+            match c.receive(result) {
+                Some(next) => frame::set_next(c.frame, next),
+                None => {
+                    if !frame::unwind(ts, c.frame, op_unit, false) {
+                        frame::leave_call(ts);
+                        frame::pop_frame(ts, c.frame);
+                        result = std::ptr::null_mut();
+                        continue;
+                    }
                 }
-            } else {
-                let next = c.receive(result);
-                frame::set_next(c.frame, next);
             }
             frame::leave_call(ts);
             result = frame::resume(ts, c.frame);
         }
         let c = &calling[0];
         let i = &c.info.instrs[c.at];
-        if result.is_null() {
-            return exits::raise(ts, c.frame, record, i.unit, i.op_unit);
+        match c.receive(result) {
+            Some(next) => exits::go_on(ts, c.frame, record, next),
+            None => exits::raise(ts, c.frame, record, i.unit, i.op_unit),
         }
-        let next = c.receive(result);
-        exits::go_on(ts, c.frame, record, next)
     }
 }

@@ -119,8 +119,8 @@ pub(super) struct Level {
     owns: Vec<bool>,
     /// Instructions before this one are done already, as part of an earlier one.
     pub(super) done_before: usize,
-    /// Where an inlined function's results go.
-    returns: Option<(Block, Value)>,
+    /// Where an inlined function goes on, and what its result is there. An `__init__` has none.
+    returns: Option<(Block, Option<Value>)>,
     peel: Vec<u32>,
     loops: HashMap<u32, u32>,
     steady: u32,
@@ -208,6 +208,9 @@ pub struct Inlined {
     pub function: u64,
     /// Its decoded code.
     pub code: Arc<CodeInfo>,
+    /// Whether it is the `__init__` of a class that is called: the new instance lies on top of the caller's stack, and
+    /// is the call's result.
+    pub is_init: bool,
 }
 
 const MAX_INSTRUCTIONS: usize = 60_000;
@@ -534,6 +537,27 @@ impl Builder<'_> {
     /// The caller has popped callable and arguments off its stack; references that come with `args` are taken over.
     /// `None` if it is not inlined: nothing has been emitted then.
     pub(super) fn inline(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<Option<Value>, BuildError> {
+        let Some(after) = self.inlined(i, function, args, false)? else { return Ok(None) };
+        let result = self.f.blocks[after.index()].params[0];
+        // Exits on the way in resume the caller after its call.
+        self.push_owned(result);
+        let resumed = self.state(i.next);
+        self.f.blocks[after.index()].entry_state = Some(resumed);
+        self.pop();
+        Ok(Some(result))
+    }
+
+    /// Translates the `__init__` of a class in place of the class's call. The new instance lies on top of the stack,
+    /// owned, and stays there; `args` begin with it. Whether it was done.
+    pub(super) fn inline_init(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<bool, BuildError> {
+        let Some(after) = self.inlined(i, function, args, true)? else { return Ok(false) };
+        let resumed = self.state(i.next);
+        self.f.blocks[after.index()].entry_state = Some(resumed);
+        Ok(true)
+    }
+
+    /// The block that an inlined function returns to, which is then the current one.
+    fn inlined(&mut self, i: &Instr, function: u64, args: &[Item], is_init: bool) -> Result<Option<Block>, BuildError> {
         let unit = i.unit;
         let reach = if self.depth == 0 { 1 } else { NESTED };
         if self.depth >= MAX_DEPTH || self.f.insts.len() > reach * INLINE_LIMIT || self.env.is_generic(unit) {
@@ -552,11 +576,17 @@ impl Builder<'_> {
                 return Ok(None);
             }
         };
+        let mut args = args.to_vec();
+        for slot in args.len() as u32..code.argcount {
+            let k = self.env.default(slot);
+            let value = self.known(k);
+            args.push(Item { value, owned: false, slot: None });
+        }
         let parent = self.state(unit);
-        self.functions.push(Inlined { function, code: code.clone() });
+        self.functions.push(Inlined { function, code: code.clone(), is_init });
         let number = self.functions.len() as u32;
         let after = self.f.add_block();
-        let result = self.f.add_param(after, Type::Obj);
+        let result = (!is_init).then(|| self.f.add_param(after, Type::Obj));
         let mut level = Level::new(code, number, Entry::Function, blocks, &BTreeSet::new());
         level.parent = Some(parent);
         level.returns = Some((after, result));
@@ -580,20 +610,16 @@ impl Builder<'_> {
         self.env.leave();
         done?;
         self.cur = after;
-        // Exits on the way in resume the caller after its call.
-        self.push_owned(result);
-        let resumed = self.state(i.next);
-        self.f.blocks[after.index()].entry_state = Some(resumed);
-        self.pop();
         (self.ran_python, self.dropped) = (ran, dropped);
-        Ok(Some(result))
+        Ok(Some(after))
     }
 
-    /// Ends the block with an inlined function's return; `value` is owned.
+    /// Ends the block with an inlined function's return; `value` is owned. In an `__init__` it is known to be None.
     pub(super) fn return_inlined(&mut self, value: Value) {
         let (block, result) = self.lv.returns.expect("an inlined function has a place to return to");
-        let example = self.examples.get(&value).copied();
-        self.examples.extend(example.map(|o| (result, o)));
+        if let Some(result) = result {
+            self.same_example(value, result);
+        }
         for k in 0..self.lv.locals.len() {
             let v = self.lv.locals[k];
             if self.lv.owns[k] && v != self.null {
@@ -601,8 +627,13 @@ impl Builder<'_> {
             }
         }
         let (i, _) = self.f.make_inst(Op::Jump, &[], Imm::None, Type::Void, None);
-        self.f.inst_mut(i).targets = vec![Target { block, args: vec![value] }];
+        self.f.inst_mut(i).targets = vec![Target { block, args: result.map(|_| value).into_iter().collect() }];
         self.f.blocks[self.cur.index()].insts.push(i);
+    }
+
+    /// Whether the function being translated is an inlined `__init__`.
+    pub(super) fn in_init(&self) -> bool {
+        matches!(self.lv.returns, Some((_, None)))
     }
 
     fn block(&mut self, key: Key) -> Result<(), BuildError> {

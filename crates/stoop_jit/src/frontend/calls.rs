@@ -72,6 +72,9 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
                     return Ok(());
                 }
             }
+            if plain && super::construct::call(b, i, p.callable, &p.args, st)? {
+                return Ok(());
+            }
             let names = i.kwnames.map(|c| b.env.constant(c));
             generic_call(b, p, names, st);
         }

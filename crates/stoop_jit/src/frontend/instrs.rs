@@ -383,6 +383,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             return Ok(true);
         }
         O::ReturnValue => {
+            super::construct::check_result(b, i);
             let x = b.pop();
             ret(b, x);
             return Ok(true);
@@ -390,6 +391,10 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::ReturnConst => {
             let c = b.env.constant(i.arg);
             let v = b.known(c);
+            if b.in_init() && b.f.ty(v) != Type::Exact(Class::NoneType) {
+                b.exit(i.unit, i.op.name());
+                return Ok(true);
+            }
             ret(b, Item { value: v, owned: false, slot: None });
             return Ok(true);
         }

@@ -11,6 +11,7 @@ mod attributes;
 pub mod blocks;
 mod builder;
 mod calls;
+mod construct;
 mod containers;
 mod flow;
 mod functions;
@@ -35,6 +36,15 @@ pub struct Known {
     pub text: String,
 }
 
+/// What calling a plain class does.
+#[derive(Clone, Debug)]
+pub struct Constructor {
+    /// The class's version.
+    pub version: u32,
+    /// Its `__init__`, if it has one.
+    pub init: Option<Known>,
+}
+
 /// What the front end may ask of the running program. No answer may run Python code.
 pub trait Environment {
     /// The value of a global or builtin that compiled code may rely on (the engine watches it).
@@ -53,6 +63,11 @@ pub trait Environment {
     /// Goes into a function that is to be inlined: later questions are about its code, until [`Environment::leave`].
     /// `None` if it can't be: not a plain function, wrong number of arguments, too large, refused before.
     fn enter(&mut self, function: u64, arguments: u32) -> Option<std::sync::Arc<stoop_cpython::decode::CodeInfo>>;
+    /// What an argument slot of the function last entered gets when the call does not give it.
+    fn default(&mut self, slot: u32) -> Known;
+    /// What calling a class with so many arguments does, if that is plain: an instance is made as `object` does it, and
+    /// `__init__` is a Python function, or there is none and no argument.
+    fn constructor(&mut self, class: u64, arguments: u32) -> Option<Constructor>;
     /// Comes back from the function last entered.
     fn leave(&mut self);
     /// An object that a local slot holds now. Examples tell what to expect, never what is.

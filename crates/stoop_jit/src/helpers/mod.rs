@@ -10,6 +10,7 @@
 //! - [`names`]: globals, imports, and the rest about attributes;
 //! - [`calls`]: calls and functions;
 //! - [`containers`]: iteration, displays, updates;
+//! - [`instances`]: making instances of classes;
 //! - [`exceptions`]: raising, handlers, context managers.
 //!
 //! A Rust panic in a helper aborts the process (`extern "C"` sees to that); helpers with code that could
@@ -26,6 +27,7 @@ pub mod calls;
 pub mod containers;
 pub mod exceptions;
 mod ffi;
+pub mod instances;
 pub mod names;
 pub mod numbers;
 pub mod operators;
@@ -53,6 +55,8 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::ListSlice => containers::list_slice as *const () as usize,
         Helper::SlotSetFloat => boxes::slot_set_float as *const () as usize,
         Helper::SlotSetInt => boxes::slot_set_int as *const () as usize,
+        Helper::NewObject => instances::new_object as *const () as usize,
+        Helper::InitResult => instances::init_result as *const () as usize,
         Helper::NewRangeIter => boxes::new_range_iter as *const () as usize,
         Helper::RangeLen => boxes::range_len as *const () as usize,
         Helper::PyBinary => operators::binary as *const () as usize,
