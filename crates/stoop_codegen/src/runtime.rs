@@ -75,6 +75,32 @@ helpers! {
     FloatMod(D D) -> D;
     /// (base, exponent, out) 1 and *out, or 0 where Python raises or yields a complex.
     FloatPow(D D P) -> I;
+    /// `math.sin`, as libm has it; the others likewise.
+    MathSin(D) -> D;
+    /// See above.
+    MathCos(D) -> D;
+    /// See above.
+    MathTan(D) -> D;
+    /// See above.
+    MathAsin(D) -> D;
+    /// See above.
+    MathAcos(D) -> D;
+    /// See above.
+    MathAtan(D) -> D;
+    /// See above.
+    MathSinh(D) -> D;
+    /// See above.
+    MathCosh(D) -> D;
+    /// See above.
+    MathTanh(D) -> D;
+    /// See above.
+    MathExp(D) -> D;
+    /// See above.
+    MathLog(D) -> D;
+    /// See above.
+    MathLog2(D) -> D;
+    /// See above.
+    MathLog10(D) -> D;
     /// (list, position, value) In-place reuse failed: box, swap, drop the former item.
     ListSetFloat(R L D) -> V;
     /// (list, position, value) The same for ints.

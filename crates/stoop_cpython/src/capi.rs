@@ -683,6 +683,11 @@ pub fn none() -> Obj {
     &raw mut _Py_NoneStruct
 }
 
+/// `NotImplemented`.
+pub fn not_implemented() -> Obj {
+    &raw mut _Py_NotImplementedStruct
+}
+
 /// `True` (borrowed; immortal).
 #[inline(always)]
 pub fn py_true() -> Obj {

@@ -210,6 +210,20 @@ pub unsafe fn push(frame: *mut Frame, value: Obj) {
     }
 }
 
+/// Pops an operand, whose reference is the caller's from then on.
+///
+/// # Safety
+/// See the module; there is one.
+#[inline]
+pub unsafe fn pop(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's duty.
+    unsafe {
+        let top = stacktop(frame) - 1;
+        set_stacktop(frame, top);
+        slot(frame, top as usize).read()
+    }
+}
+
 /// Address of a code unit.
 ///
 /// # Safety

@@ -23,6 +23,20 @@ pub unsafe fn is_plain_class(class: Obj) -> bool {
     }
 }
 
+/// Whether a class and all that it derives from are Python classes, but for `object`: operators are Python methods then,
+/// or there are none.
+///
+/// # Safety
+/// A live type.
+pub unsafe fn derives_from_object_only(class: Obj) -> bool {
+    let l = layout::get();
+    // SAFETY: a type's MRO is a tuple of types.
+    unsafe {
+        let mro: Obj = read(class, l.tp_mro);
+        !mro.is_null() && tuple_slice(mro).iter().all(|t| *t == type_ptr!(PyBaseObject_Type) || type_flags(*t) & flags::HEAP != 0)
+    }
+}
+
 /// Whether instances of a plain class are initialised by nothing: `object.__init__` without arguments.
 ///
 /// # Safety

@@ -19,5 +19,5 @@ pub use func::{
     Block, BlockData, Const, ConstData, Def, FrameState, Function, Hint, Imm, Inst, InstData, Name, StackEntry, State, Target,
     Value, ValueData,
 };
-pub use ops::{Arity, BinOp, CmpOp, Flags, Mem, Op, OpInfo, Ret, UnOp};
+pub use ops::{Arity, BinOp, CmpOp, Flags, MathFn, Mem, Op, OpInfo, Ret, UnOp};
 pub use types::{Class, Element, Type};

@@ -206,6 +206,7 @@ ops! {
     IntAbs "int.abs" n(1) => I64, NO, NO, G, 0, "Magnitude; leaves on overflow.";
     IntAdvance "int.advance" n(2) => I64, NO, NO, N, 0, "Sum modulo 2**64: a range's next value, of which nobody asks whether it is in the range.";
     IntCmp "int.cmp" n(2) => I1, NO, NO, N, 0, "Signed comparison (imm: cmp).";
+    IntSelect "int.select" n(3) => I64, NO, NO, N, 0, "(cond, x, y) x if the truth value is true, else y.";
     IntToFloat "int.tofloat" n(1) => F64, NO, NO, N, 0, "Nearest double, ties to even.";
     IntToFloatExact "int.tofloat.exact" n(1) => F64, NO, NO, G, 0, "The same value as a double; leaves beyond 2**53.";
     IntToBool "int.tobool" n(1) => I1, NO, NO, N, 0, "Not zero.";
@@ -221,6 +222,9 @@ ops! {
     FloatNeg "float.neg" n(1) => F64, NO, NO, N, 0, "Negation.";
     FloatAbs "float.abs" n(1) => F64, NO, NO, N, 0, "Magnitude.";
     FloatSqrt "float.sqrt" n(1) => F64, NO, NO, G, 0, "Square root; leaves below zero.";
+    FloatFn "float.fn" n(1) => F64, NO, NO, G, 0, "A function of `math` (imm: int, its place in the table): leaves where the result is not finite.";
+    FloatRound "float.round" n(1) => F64, NO, NO, N, 0, "The nearest integral value, ties to even.";
+    FloatSelect "float.select" n(3) => F64, NO, NO, N, 0, "(cond, x, y) x if the truth value is true, else y.";
     FloatCmp "float.cmp" n(2) => I1, NO, NO, N, 0, "Ordered comparison, IEEE rules (imm: cmp).";
     FloatToInt "float.toint" n(1) => I64, NO, NO, G, 0, "Truncation; leaves when not finite or beyond 64 bits.";
     FloatToBool "float.tobool" n(1) => I1, NO, NO, N, 0, "Not zero.";
@@ -413,6 +417,38 @@ text_enum! {
         Invert = "invert",
         /// `not`
         Not = "not",
+    }
+}
+
+text_enum! {
+    /// A function of one double, with the bits that libm gives.
+    pub enum MathFn {
+        /// `math.sin`
+        Sin = "sin",
+        /// `math.cos`
+        Cos = "cos",
+        /// `math.tan`
+        Tan = "tan",
+        /// `math.asin`
+        Asin = "asin",
+        /// `math.acos`
+        Acos = "acos",
+        /// `math.atan`
+        Atan = "atan",
+        /// `math.sinh`
+        Sinh = "sinh",
+        /// `math.cosh`
+        Cosh = "cosh",
+        /// `math.tanh`
+        Tanh = "tanh",
+        /// `math.exp`
+        Exp = "exp",
+        /// `math.log` of one argument
+        Log = "log",
+        /// `math.log2`
+        Log2 = "log2",
+        /// `math.log10`
+        Log10 = "log10",
     }
 }
 

@@ -17,7 +17,7 @@
 
 use crate::cfg::Cfg;
 use crate::func::{Block, Def, Function, Imm, Inst, InstData, State, Value};
-use crate::ops::{Arity, Flags, Op, Ret};
+use crate::ops::{Arity, Flags, MathFn, Op, Ret};
 use crate::types::{Element, Type};
 
 /// What an operand may be.
@@ -76,10 +76,15 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::FloatNeg
         | Op::FloatAbs
         | Op::FloatSqrt
+        | Op::FloatFn
+        | Op::FloatRound
         | Op::FloatCmp
         | Op::FloatToInt
         | Op::FloatToBool => Operand::F64,
         Op::BoxBool | Op::BoolNot | Op::BoolToInt | Op::Branch | Op::GuardTrue | Op::GuardFalse => Operand::I1,
+        Op::IntSelect | Op::FloatSelect if i == 0 => Operand::I1,
+        Op::IntSelect => Operand::I64,
+        Op::FloatSelect => Operand::F64,
         // What a slot held may have been known unboxed only.
         Op::StoreLocal if i == 1 => Operand::Any,
         // Its items may be known unboxed.
@@ -122,6 +127,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
         Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange => matches!(imm, Imm::Int(_)),
         Op::GuardClassVersion | Op::NewObject | Op::SetSlotFloat | Op::SetSlotInt => matches!(imm, Imm::Int(_)),
+        Op::FloatFn => matches!(imm, Imm::Int(k) if usize::try_from(k).is_ok_and(|k| k < MathFn::ALL.len())),
         Op::ConstObj | Op::GuardFuncVersion => matches!(imm, Imm::Const(_)),
         Op::EntryLocal
         | Op::EntryStack

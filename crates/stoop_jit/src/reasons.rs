@@ -101,7 +101,7 @@ impl ExitReason {
             Op::IntToFloatExact => ExitReason::IntToFloat,
             Op::FloatDiv | Op::FloatFloorDiv | Op::FloatMod => ExitReason::FloatDivision,
             Op::FloatPow => ExitReason::FloatPower,
-            Op::FloatSqrt => ExitReason::FloatSqrt,
+            Op::FloatSqrt | Op::FloatFn => ExitReason::FloatSqrt,
             Op::FloatToInt => ExitReason::FloatToInt,
             Op::Index | Op::ListReversePrefix => ExitReason::Index,
             Op::NewRangeIter | Op::RangeLen => ExitReason::Range,

@@ -134,6 +134,8 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
     }
     Some(match rule(f, types, d) {
         Rule::IntBin(_) | Rule::IntNeg | Rule::IntAbs | Rule::FloatToInt | Rule::BoolToInt => Type::Exact(Class::Int),
+        Rule::IntExtreme(_) | Rule::FloatRound => Type::Exact(Class::Int),
+        Rule::Math(_) | Rule::FloatExtreme(_) => Type::Exact(Class::Float),
         Rule::FloatBin(_) | Rule::IntTrueDiv | Rule::FloatNeg | Rule::FloatAbs | Rule::FloatSqrt | Rule::ToFloat => {
             Type::Exact(Class::Float)
         }
@@ -229,14 +231,26 @@ impl Specialiser {
         }
     }
 
-    /// Operand `k` as a double. Where nothing is known of it but that the interpreter did not see floats only, and the
-    /// other operand is a float, floats and small ints are taken alike.
+    /// Operand `k` as a double. Where nothing is known of it but that the interpreter did not see floats only, floats and
+    /// small ints are taken alike.
     fn float_operand(&mut self, f: &mut Function, d: &InstData, k: usize, exact: bool) -> Value {
-        let (v, other) = (d.args[k], d.args[1 - k]);
-        if d.hint == Hint::None && self.ty(f, v).class().is_none() && self.ty(f, other).class() == Some(Class::Float) {
+        let v = d.args[k];
+        let floats = match (d.hint, k) {
+            (Hint::Class(c), _) | (Hint::Classes(c, _), 0) | (Hint::Classes(_, c), 1) => c == Class::Float,
+            _ => false,
+        };
+        if !floats && self.ty(f, v).class().is_none() {
             return self.val(f, Op::NumToFloat, &[v], Type::F64, d.state);
         }
         self.float(f, v, exact, d.state)
+    }
+
+    /// A float or an int, as a double; either, where nothing is known.
+    fn number(&mut self, f: &mut Function, v: Value, st: Option<State>) -> Value {
+        if self.ty(f, v).class().is_none() {
+            return self.val(f, Op::NumToFloat, &[v], Type::F64, st);
+        }
+        self.float(f, v, false, st)
     }
 
     /// Gives the old result's uses to `v`, boxing it if the old result was a reference.
@@ -364,8 +378,38 @@ impl Specialiser {
                 let v = self.val(f, if rule == Rule::IntNeg { Op::IntNeg } else { Op::IntAbs }, &[x], Type::I64, st);
                 self.yields(f, d, v);
             }
+            Rule::Math(m) => {
+                let x = self.number(f, a(2), st);
+                let v = self.emit(f, Op::FloatFn, &[x], Imm::Int(m as i64), Type::F64, st).expect("a number");
+                self.yields(f, d, v);
+            }
+            Rule::FloatRound => {
+                let x = self.float(f, a(2), false, st);
+                let x = self.val(f, Op::FloatRound, &[x], Type::F64, None);
+                let v = self.val(f, Op::FloatToInt, &[x], Type::I64, st);
+                self.yields(f, d, v);
+            }
+            // The second takes the first's place only if it is really less, or greater.
+            Rule::IntExtreme(max) => {
+                let (x, y) = (self.int(f, a(2), st), self.int(f, a(3), st));
+                let cmp = if max { CmpOp::Gt } else { CmpOp::Lt };
+                let c = self.emit(f, Op::IntCmp, &[y, x], Imm::Cmp(cmp), Type::I1, None).expect("a truth value");
+                let v = self.val(f, Op::IntSelect, &[c, y, x], Type::I64, None);
+                self.yields(f, d, v);
+            }
+            Rule::FloatExtreme(max) => {
+                let (x, y) = (self.float(f, a(2), false, st), self.float(f, a(3), false, st));
+                let cmp = if max { CmpOp::Gt } else { CmpOp::Lt };
+                let c = self.emit(f, Op::FloatCmp, &[y, x], Imm::Cmp(cmp), Type::I1, None).expect("a truth value");
+                let v = self.val(f, Op::FloatSelect, &[c, y, x], Type::F64, None);
+                self.yields(f, d, v);
+            }
             Rule::FloatNeg | Rule::FloatAbs | Rule::FloatSqrt => {
-                let x = self.float(f, a(d.args.len() - 1), false, st);
+                let x = if rule == Rule::FloatSqrt {
+                    self.number(f, a(2), st)
+                } else {
+                    self.float(f, a(d.args.len() - 1), false, st)
+                };
                 let op = match rule {
                     Rule::FloatNeg => Op::FloatNeg,
                     Rule::FloatAbs => Op::FloatAbs,

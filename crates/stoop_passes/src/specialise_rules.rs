@@ -2,7 +2,7 @@
 //!
 //! One function, used by inference and by rewriting alike, so that both always agree.
 
-use stoop_ir::{BinOp, Class, CmpOp, Flags, Function, Hint, Imm, InstData, Op, Type, Value};
+use stoop_ir::{BinOp, Class, CmpOp, Flags, Function, Hint, Imm, InstData, MathFn, Op, Type, Value};
 
 /// The typed form of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +33,14 @@ pub enum Rule {
     FloatAbs,
     /// `math.sqrt`
     FloatSqrt,
+    /// Another function of `math`.
+    Math(MathFn),
+    /// `min` or `max` (true) of two ints.
+    IntExtreme(bool),
+    /// The same of two floats.
+    FloatExtreme(bool),
+    /// `round(float)`
+    FloatRound,
     /// `float(int or float)`
     ToFloat,
     /// `int(float)`
@@ -254,13 +262,23 @@ fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
     if let [_, _, _, class] = d.args[..] {
         return match (name, arg, constant(class)) {
             ("builtins.isinstance", Some(c), Some(class)) => is_instance(c, class).map_or(Rule::Generic, Rule::IsInstance),
+            ("builtins.min" | "builtins.max", Some(a), _) if Some(a) == known_class(types, class) => match a {
+                Class::Int => Rule::IntExtreme(name == "builtins.max"),
+                Class::Float => Rule::FloatExtreme(name == "builtins.max"),
+                _ => Rule::Generic,
+            },
             _ => Rule::Generic,
         };
     }
     match (name, arg) {
         ("builtins.abs", Some(Class::Int)) => Rule::IntAbs,
         ("builtins.abs", Some(Class::Float)) => Rule::FloatAbs,
-        ("math.sqrt", Some(Class::Float | Class::Int)) => Rule::FloatSqrt,
+        // Only numbers have one; which, is a guess where nothing is known.
+        ("math.sqrt", Some(Class::Float | Class::Int) | None) => Rule::FloatSqrt,
+        ("builtins.round", Some(Class::Float)) => Rule::FloatRound,
+        (name, Some(Class::Float | Class::Int) | None) if name.starts_with("math.") => {
+            MathFn::ALL.iter().find(|m| m.text() == &name[5..]).map_or(Rule::Generic, |m| Rule::Math(*m))
+        }
         ("builtins.float", Some(Class::Float | Class::Int | Class::Bool)) => Rule::ToFloat,
         ("builtins.int", Some(Class::Float)) => Rule::FloatToInt,
         ("builtins.int", Some(Class::Int | Class::Bool)) => Rule::BoolToInt,

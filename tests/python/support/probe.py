@@ -63,6 +63,7 @@ def _functions():
                 "state": r.state,
                 "reason": r.reason,
                 "entries": r.entries,
+                "assumptions": list(r.assumptions),
                 "exits": [[x.reason, x.line, x.count] for x in r.exits],
             }
             for r in f.regions

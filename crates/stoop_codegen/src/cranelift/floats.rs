@@ -5,7 +5,7 @@ use crate::runtime::Helper;
 use crate::unit::Error;
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{InstBuilder, Value as CV, types};
-use stoop_ir::CmpOp;
+use stoop_ir::{CmpOp, MathFn};
 
 impl Lower<'_> {
     fn float(&mut self, x: f64) -> CV {
@@ -33,6 +33,32 @@ impl Lower<'_> {
         let negative = self.b.ins().fcmp(FloatCC::LessThan, x, zero);
         self.guard_not(negative)?;
         Ok(self.b.ins().sqrt(x))
+    }
+
+    pub(crate) fn float_fn(&mut self, x: CV) -> Result<CV, Error> {
+        let row = usize::try_from(self.imm_int()?).ok().and_then(|k| MathFn::ALL.get(k));
+        let helper = match row.ok_or_else(|| self.malformed("names no function"))? {
+            MathFn::Sin => Helper::MathSin,
+            MathFn::Cos => Helper::MathCos,
+            MathFn::Tan => Helper::MathTan,
+            MathFn::Asin => Helper::MathAsin,
+            MathFn::Acos => Helper::MathAcos,
+            MathFn::Atan => Helper::MathAtan,
+            MathFn::Sinh => Helper::MathSinh,
+            MathFn::Cosh => Helper::MathCosh,
+            MathFn::Tanh => Helper::MathTanh,
+            MathFn::Exp => Helper::MathExp,
+            MathFn::Log => Helper::MathLog,
+            MathFn::Log2 => Helper::MathLog2,
+            MathFn::Log10 => Helper::MathLog10,
+        };
+        let y = self.helper1(helper, &[x])?;
+        // Neither NaN nor infinite.
+        let magnitude = self.b.ins().fabs(y);
+        let greatest = self.float(f64::MAX);
+        let finite = self.b.ins().fcmp(FloatCC::LessThanOrEqual, magnitude, greatest);
+        self.guard(finite)?;
+        Ok(y)
     }
 
     /// Every comparison with a NaN is false, but for "not equal".

@@ -140,6 +140,9 @@ extern "C" fn float_floor_div(x: f64, y: f64) -> f64 {
 extern "C" fn float_mod(x: f64, y: f64) -> f64 {
     x - y * (x / y).floor()
 }
+extern "C" fn float_fn(x: f64) -> f64 {
+    x.sin()
+}
 extern "C" fn list_set_float(_: u64, _: i64, value: f64) {
     see(|s| s.log.push(Event::SetFloat(Helper::ListSetFloat, value)));
 }
@@ -194,11 +197,11 @@ mod fakes {
         special {
             SideExit side_exit, RaiseExit raise_exit, SyncInt sync_int, SyncFloat sync_float, SyncRef sync_ref,
             Dealloc dealloc, BoxInt box_int, BoxFloat box_float, UnboxInt unbox_int, IntPow binary_out, FloatPow float_pow,
-            FloatFloorDiv float_floor_div, FloatMod float_mod, ListSetFloat list_set_float,
+            FloatFloorDiv float_floor_div, FloatMod float_mod, MathSin float_fn, MathCos float_fn, MathTan float_fn, MathAsin float_fn, MathAcos float_fn, MathAtan float_fn, MathSinh float_fn, MathCosh float_fn, MathTanh float_fn, MathExp float_fn, MathLog float_fn, MathLog2 float_fn, MathLog10 float_fn, ListSetFloat list_set_float,
             SlotSetFloat slot_set_float, PyLoadMethod load_method, PyCall py_call,
         }
         plain {
-            Poll ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
+            Poll ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise

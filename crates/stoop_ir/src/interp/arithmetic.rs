@@ -3,7 +3,7 @@
 use super::Step;
 use super::heap::{Fault, Val};
 use crate::func::{Imm, InstData};
-use crate::ops::{CmpOp, Op};
+use crate::ops::{CmpOp, MathFn, Op};
 
 /// Does an operation on unboxed values; `None` if it is not one.
 pub(super) fn step(data: &InstData, args: &[Val]) -> Result<Option<Step>, Fault> {
@@ -13,6 +13,11 @@ pub(super) fn step(data: &InstData, args: &[Val]) -> Result<Option<Step>, Fault>
         (Op::ConstFloat, [], Imm::Float(bits)) => Some(Val::F64(f64::from_bits(bits))),
         (Op::IntCmp, [Val::I64(a), Val::I64(b)], Imm::Cmp(c)) => Some(Val::I1(compare(c, a, b))),
         (Op::FloatCmp, [Val::F64(a), Val::F64(b)], Imm::Cmp(c)) => Some(Val::I1(compare(c, a, b))),
+        (Op::IntSelect | Op::FloatSelect, [Val::I1(c), x, y], _) => Some(if *c { *x } else { *y }),
+        (Op::FloatFn, [Val::F64(a)], Imm::Int(k)) => {
+            let row = usize::try_from(k).ok().and_then(|k| MathFn::ALL.get(k)).ok_or("no such function")?;
+            Some(math(*row, *a)).filter(|y| y.is_finite()).map(Val::F64)
+        }
         (Op::GuardTrue, [Val::I1(b)], _) => return Ok(Some(if *b { Step::Value(None) } else { Step::Leave })),
         (Op::GuardFalse, [Val::I1(b)], _) => return Ok(Some(if *b { Step::Leave } else { Step::Value(None) })),
         (Op::BoolNot, [Val::I1(b)], _) => Some(Val::I1(!b)),
@@ -85,10 +90,29 @@ fn int_binary(op: Op, a: i128, b: i128) -> Option<Option<i128>> {
     })
 }
 
+fn math(f: MathFn, x: f64) -> f64 {
+    match f {
+        MathFn::Sin => x.sin(),
+        MathFn::Cos => x.cos(),
+        MathFn::Tan => x.tan(),
+        MathFn::Asin => x.asin(),
+        MathFn::Acos => x.acos(),
+        MathFn::Atan => x.atan(),
+        MathFn::Sinh => x.sinh(),
+        MathFn::Cosh => x.cosh(),
+        MathFn::Tanh => x.tanh(),
+        MathFn::Exp => x.exp(),
+        MathFn::Log => x.ln(),
+        MathFn::Log2 => x.log2(),
+        MathFn::Log10 => x.log10(),
+    }
+}
+
 fn float_unary(op: Op, a: f64) -> Option<Option<Val>> {
     Some(match op {
         Op::FloatNeg => Some(Val::F64(-a)),
         Op::FloatAbs => Some(Val::F64(a.abs())),
+        Op::FloatRound => Some(Val::F64(a.round_ties_even())),
         Op::FloatSqrt => (a >= 0.0 || a.is_nan()).then(|| Val::F64(a.sqrt())),
         Op::FloatToInt => {
             let fits = a.trunc() >= i64::MIN as f64 && a.trunc() < -(i64::MIN as f64);

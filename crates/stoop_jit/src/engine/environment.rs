@@ -42,6 +42,25 @@ pub struct Live<'a> {
     pub at_loop: bool,
 }
 
+/// What a class has of that name, itself or by a base; NULL if nothing.
+///
+/// # Safety
+/// A live class, the GIL held.
+unsafe fn look_up(class: Obj, name: &str) -> Obj {
+    let Ok(name) = std::ffi::CString::new(name) else { return std::ptr::null_mut() };
+    // SAFETY: as documented; the look-up runs no Python code.
+    unsafe {
+        let name = capi::PyUnicode_InternFromString(name.as_ptr());
+        if name.is_null() {
+            capi::PyErr_Clear();
+            return name;
+        }
+        let found = capi::_PyType_Lookup(class, name);
+        capi::decref(name);
+        found
+    }
+}
+
 /// What the environment comes back to after an inlined function.
 pub struct Caller {
     info: Arc<CodeInfo>,
@@ -173,25 +192,14 @@ impl Environment for Live<'_> {
             if !objects::is_plain_class(class) {
                 return None;
             }
-            if objects::type_version(class) == 0 {
-                capi::PyUnstable_Type_AssignVersionTag(class);
-            }
-            let version = objects::type_version(class);
-            if version == 0 {
-                return None;
-            }
+            let version = self.class_version(class as u64)?;
+            let finalises = !look_up(class, "__del__").is_null();
             if objects::has_no_init(class) {
-                return (arguments == 0).then_some(Constructor { version, init: None });
+                return (arguments == 0).then_some(Constructor { version, init: None, finalises });
             }
-            let name = capi::PyUnicode_InternFromString(c"__init__".as_ptr());
-            if name.is_null() {
-                capi::PyErr_Clear();
-                return None;
-            }
-            let init = capi::_PyType_Lookup(class, name);
-            capi::decref(name);
+            let init = look_up(class, "__init__");
             let is_function = !init.is_null() && classes::class_of(init) == Some(Class::Function);
-            is_function.then(|| Constructor { version, init: Some(self.known(init)) })
+            is_function.then(|| Constructor { version, init: Some(self.known(init)), finalises })
         }
     }
 
@@ -272,22 +280,54 @@ impl Environment for Live<'_> {
         classes::class_of(object as Obj)
     }
 
-    fn special_method(&mut self, object: u64, name: &str) -> Option<(u32, Known)> {
+    fn goes_first(&self, a: u64, b: u64) -> bool {
+        // SAFETY: live classes.
+        unsafe { objects::derives_from_object_only(a as Obj) && (a == b || capi::PyType_IsSubtype(b as Obj, a as Obj) == 0) }
+    }
+
+    fn class_version(&self, class: u64) -> Option<u32> {
+        let ty = class as Obj;
+        // SAFETY: a live class.
+        unsafe {
+            if objects::type_version(ty) == 0 {
+                capi::PyUnstable_Type_AssignVersionTag(ty);
+            }
+            Some(objects::type_version(ty)).filter(|v| *v != 0)
+        }
+    }
+
+    fn compares_by_identity(&self, class: u64) -> bool {
+        let (ty, l) = (class as Obj, layout::get());
+        // SAFETY: live classes.
+        unsafe {
+            let of_object: usize = read((&raw mut capi::PyBaseObject_Type).cast::<u8>(), l.tp_richcompare);
+            objects::derives_from_object_only(ty) && read::<usize, _>(ty, l.tp_richcompare) == of_object
+        }
+    }
+
+    fn class_has(&self, class: u64, name: &str) -> bool {
+        // SAFETY: a live class.
+        unsafe { !objects::derives_from_object_only(class as Obj) || !look_up(class as Obj, name).is_null() }
+    }
+
+    fn type_of(&self, object: u64) -> u64 {
+        // SAFETY: examples are alive while the GIL is held.
+        unsafe { capi::type_of(object as Obj) as u64 }
+    }
+
+    fn not_implemented(&mut self) -> Known {
+        self.known(capi::not_implemented())
+    }
+
+    fn special_method(&mut self, class: u64, name: &str) -> Option<(u32, Known)> {
         const HEAP: u64 = layout::flags::HEAP;
-        let name = std::ffi::CString::new(name).ok()?;
+        let ty = class as Obj;
         // SAFETY: a look-up along the type's bases, which runs no Python code.
         unsafe {
-            let ty = capi::type_of(object as Obj);
             if objects::type_flags(ty) & HEAP == 0 {
                 return None;
             }
-            let interned = capi::PyUnicode_InternFromString(name.as_ptr());
-            if interned.is_null() {
-                capi::PyErr_Clear();
-                return None;
-            }
-            let found = capi::_PyType_Lookup(ty, interned);
-            capi::decref(interned);
+            let found = look_up(ty, name);
             if found.is_null() || classes::class_of(found) != Some(Class::Function) {
                 return None;
             }
@@ -328,11 +368,11 @@ impl Environment for Live<'_> {
         self.known(class)
     }
 
-    fn type_attribute(&mut self, example: Option<u64>, version: u32, name_index: u32) -> Option<Known> {
+    fn type_attribute(&mut self, class: Option<u64>, version: u32, name_index: u32) -> Option<Known> {
         let name = self.info.names[name_index as usize];
         // SAFETY: examples and built-in types are alive; the look-up goes along the type's bases and runs no code.
         unsafe {
-            let of_example = example.map(|o| capi::type_of(o as Obj));
+            let of_example = class.map(|c| c as Obj);
             let built_in = inspect::builtin_types().into_iter().map(|(_, t)| t);
             let ty = of_example.into_iter().chain(built_in).find(|t| objects::type_version(*t) == version)?;
             let found = capi::_PyType_Lookup(ty, name);

@@ -2,12 +2,14 @@
 
 use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
-use stoop_cpython::decode::CodeInfo;
+use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::frame;
 use stoop_cpython::opcodes::Opcode;
 
 use super::exits;
 use super::record::Record;
+use crate::frontend::Role;
+use crate::helpers::operators;
 
 /// A frame that is in the middle of a call.
 struct Calling<'a> {
@@ -15,8 +17,8 @@ struct Calling<'a> {
     info: &'a CodeInfo,
     /// Index of the calling instruction.
     at: usize,
-    /// Whether what is called is the `__init__` of a new instance, which lies on top of the stack.
-    constructs: bool,
+    /// What the function called stands in place of.
+    role: Role,
 }
 
 impl Calling<'_> {
@@ -28,18 +30,60 @@ impl Calling<'_> {
             if result.is_null() {
                 return None;
             }
-            if self.constructs {
-                if result != capi::none() {
-                    crate::helpers::instances::init_result(result);
-                    return None;
+            match self.role {
+                Role::Init => {
+                    if result != capi::none() {
+                        crate::helpers::instances::init_result(result);
+                        return None;
+                    }
                 }
-            } else if i.op == Opcode::StoreSubscr {
-                capi::decref(result);
-            } else {
-                frame::push(self.frame, result);
+                Role::Operator => {
+                    let y = frame::pop(self.frame);
+                    let x = frame::pop(self.frame);
+                    let result = operator_result(i, x, y, result);
+                    capi::decref(x);
+                    capi::decref(y);
+                    if result.is_null() {
+                        return None;
+                    }
+                    frame::push(self.frame, result);
+                }
+                Role::Call if i.op == Opcode::StoreSubscr => capi::decref(result),
+                Role::Call => frame::push(self.frame, result),
             }
         }
         Some(i.next)
+    }
+}
+
+/// What an operator yields once the method that was asked first has returned.
+///
+/// # Safety
+/// Live operands; the method's result is handed over.
+unsafe fn operator_result(i: &Instr, x: Obj, y: Obj, result: Obj) -> Obj {
+    // SAFETY: as documented.
+    unsafe {
+        let mut result = result;
+        if result == capi::not_implemented() {
+            capi::decref(result);
+            result = match i.op {
+                Opcode::CompareOp => operators::compare_further(crate::frontend::comparison(i), x, y),
+                _ => {
+                    let (op, inplace) = crate::frontend::binary_op(i);
+                    operators::binary_further(op, inplace, x, y)
+                }
+            };
+        }
+        if result.is_null() || i.op != Opcode::CompareOp || !i.flag {
+            return result;
+        }
+        let truth = capi::PyObject_IsTrue(result);
+        capi::decref(result);
+        match truth {
+            0 => capi::py_false(),
+            1.. => capi::py_true(),
+            _ => std::ptr::null_mut(),
+        }
     }
 }
 
@@ -71,7 +115,7 @@ pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64
             exits::rebuild(f, values, &p.locals, &p.stack, &e.parts, info.nlocalsplus);
             let k = at(info, p.unit);
             frame::set_running(f, info.instrs[k].op_unit);
-            calling.push(Calling { frame: f, info, at: k, constructs: inlined[callee as usize - 1].is_init });
+            calling.push(Calling { frame: f, info, at: k, role: inlined[callee as usize - 1].role });
         }
         let inner = frame::push_frame(ts, inlined[e.code as usize - 1].function as Obj);
         exits::rebuild(inner, values, &e.locals, &e.stack, &e.parts, info_of(e.code).nlocalsplus);

@@ -67,6 +67,11 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame) {
     }
 }
 
+/// Whether an exit is that of a guess about values.
+pub fn is_guess(e: &ExitDesc) -> bool {
+    !matches!(e.op, Op::Check | Op::CheckValid | Op::Poll | Op::Exit)
+}
+
 fn is_never_ran(r: &Record, e: &ExitDesc) -> bool {
     match e.imm {
         Imm::Name(n) => r.names.get(n.index()).is_some_and(|t| t == NEVER_RAN || t == EMPTY_LOOP),

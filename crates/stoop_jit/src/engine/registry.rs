@@ -354,6 +354,9 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
     }
 }
 
+/// Exits at another guard after which it is not relied on either, when a region is compiled anew.
+const OTHERS: u64 = 8;
+
 /// A guard kept failing: void the region and do not assume that again.
 ///
 /// # Safety
@@ -365,9 +368,16 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
         let slot = (*record).entry_slots.get(&e.inst).copied();
         (*record).invalidate();
         (*record).counted = true;
+        let owner = |e: &ExitDesc| if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
         if slot.is_none() {
-            let owner = if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
-            state(owner).generic.insert(e.unit);
+            state(owner(e)).generic.insert(e.unit);
+        }
+        // Others that are on their way there need no compilation of their own.
+        let others = (&(*record).exits).iter().zip(&(*record).exit_counts);
+        for (other, _) in others.filter(|(o, n)| **n >= OTHERS && super::policy::is_guess(o)) {
+            if !(&(*record).entry_slots).contains_key(&other.inst) {
+                state(owner(other)).generic.insert(other.unit);
+            }
         }
         let Some(s) = find(code) else { return };
         s.generic_locals.extend(slot);

@@ -12,8 +12,24 @@ struct Row {
 }
 
 static TABLE: OnceLock<Vec<Row>> = OnceLock::new();
-/// `math.sqrt`, once the program has imported `math`.
-static SQRT: OnceLock<usize> = OnceLock::new();
+/// Functions of `math`, once the program has imported it.
+static MATH: OnceLock<Vec<Row>> = OnceLock::new();
+const MATH_NAMES: &[(&str, &str)] = &[
+    ("sqrt", "math.sqrt"),
+    ("sin", "math.sin"),
+    ("cos", "math.cos"),
+    ("tan", "math.tan"),
+    ("asin", "math.asin"),
+    ("acos", "math.acos"),
+    ("atan", "math.atan"),
+    ("sinh", "math.sinh"),
+    ("cosh", "math.cosh"),
+    ("tanh", "math.tanh"),
+    ("exp", "math.exp"),
+    ("log", "math.log"),
+    ("log2", "math.log2"),
+    ("log10", "math.log10"),
+];
 
 /// Attributes to look up: module, attribute (a dot goes through a class).
 const NAMES: &[(&str, &str, &str)] = &[
@@ -29,6 +45,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "isinstance", "builtins.isinstance"),
     ("builtins", "min", "builtins.min"),
     ("builtins", "max", "builtins.max"),
+    ("builtins", "round", "builtins.round"),
     ("builtins", "list.append", "list.append"),
     ("builtins", "list.pop", "list.pop"),
     ("builtins", "list.insert", "list.insert"),
@@ -66,21 +83,21 @@ fn find(module: &str, attr: &str) -> Option<usize> {
 /// The name of a well-known object.
 pub fn name_of(o: Obj) -> Option<&'static str> {
     let found = TABLE.get()?.iter().find(|r| r.address == o as usize).map(|r| r.name);
-    found.or_else(|| (sqrt()? == o as usize).then_some("math.sqrt"))
+    found.or_else(|| math()?.iter().find(|r| r.address == o as usize).map(|r| r.name))
 }
 
-/// The address of `math.sqrt`, if the program has imported `math`: the engine imports nothing of its own.
-fn sqrt() -> Option<usize> {
-    if let Some(a) = SQRT.get() {
-        return Some(*a);
+/// What `math` has, if the program has imported it: the engine imports nothing of its own.
+fn math() -> Option<&'static [Row]> {
+    if let Some(rows) = MATH.get() {
+        return Some(rows);
     }
     // SAFETY: the GIL is held; `sys.modules` is an exact dict.
     let loaded = unsafe { capi::PyDict_GetItemString(capi::PyImport_GetModuleDict(), c"math".as_ptr()) };
     if loaded.is_null() {
         return None;
     }
-    let address = find("math", "sqrt")?;
-    Some(*SQRT.get_or_init(|| address))
+    let rows = MATH_NAMES.iter().filter_map(|(attr, name)| Some(Row { name, address: find("math", attr)? })).collect();
+    Some(MATH.get_or_init(|| rows))
 }
 
 /// The name of the well-known method with this `PyMethodDef`, for built-in methods that are bound already.

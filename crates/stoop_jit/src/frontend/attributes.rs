@@ -98,8 +98,8 @@ pub(super) fn class_value(b: &mut Builder<'_>, i: &Instr) -> bool {
     if b.env.is_generic(i.unit) {
         return false;
     }
-    let example = b.examples.get(&b.peek(0).value).copied();
-    let Some(k) = b.env.type_attribute(example, version, i.arg) else { return false };
+    let class = b.class_of(b.peek(0).value);
+    let Some(k) = b.env.type_attribute(class, version, i.arg) else { return false };
     let st = b.state(i.unit);
     let x = b.pop();
     let o = b.op(Op::GuardVersion, &[x.value], Imm::None, Type::Heap(version), Some(st));

@@ -121,6 +121,8 @@ pub(super) struct Level {
     pub(super) done_before: usize,
     /// Where an inlined function goes on, and what its result is there. An `__init__` has none.
     returns: Option<(Block, Option<Value>)>,
+    /// What an inlined function stands in place of.
+    pub(super) role: Role,
     peel: Vec<u32>,
     loops: HashMap<u32, u32>,
     steady: u32,
@@ -162,6 +164,7 @@ impl Level {
             written,
             done_before: 0,
             returns: None,
+            role: Role::Call,
             peel,
             loops,
             steady: 0,
@@ -192,6 +195,8 @@ pub(super) struct Builder<'a> {
     pub(super) examples: HashMap<Value, u64>,
     /// The same for what iterators yield.
     pub(super) elements: HashMap<Value, u64>,
+    /// Classes of instances made here.
+    pub(super) made: HashMap<Value, u64>,
     null: Value,
     headers: Vec<(Block, u32)>,
     back_edges: BTreeSet<(Block, Block)>,
@@ -201,6 +206,26 @@ pub(super) struct Builder<'a> {
     chain: Vec<u64>,
 }
 
+/// What a value is an instance of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Of a built-in class.
+    Exact(Class),
+    /// Of the class at this address.
+    Class(u64),
+}
+
+/// What an inlined function stands in place of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A call, or a subscript.
+    Call,
+    /// The call of a class. The new instance lies on top of the caller's stack, and is the result.
+    Init,
+    /// An operator, whose two operands lie on top of the caller's stack.
+    Operator,
+}
+
 /// A function inlined into another.
 #[derive(Clone, Debug)]
 pub struct Inlined {
@@ -208,9 +233,8 @@ pub struct Inlined {
     pub function: u64,
     /// Its decoded code.
     pub code: Arc<CodeInfo>,
-    /// Whether it is the `__init__` of a class that is called: the new instance lies on top of the caller's stack, and
-    /// is the call's result.
-    pub is_init: bool,
+    /// What it stands in place of.
+    pub role: Role,
 }
 
 const MAX_INSTRUCTIONS: usize = 60_000;
@@ -247,6 +271,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         dropped: false,
         examples: HashMap::new(),
         elements: HashMap::new(),
+        made: HashMap::new(),
         null,
         headers: Vec::new(),
         back_edges: BTreeSet::new(),
@@ -361,6 +386,28 @@ impl Builder<'_> {
     pub(super) fn same_example(&mut self, from: Value, to: Value) {
         let example = self.examples.get(&from).copied();
         self.examples.extend(example.map(|o| (to, o)));
+        let made = self.made.get(&from).copied();
+        self.made.extend(made.map(|c| (to, c)));
+    }
+
+    /// What a value most likely is an instance of: a guess, unless the value's type says it.
+    pub(super) fn kind_of(&self, v: Value) -> Option<Kind> {
+        if let Type::Exact(c) = self.f.ty(v) {
+            return Some(Kind::Exact(c));
+        }
+        if let Some(c) = self.made.get(&v) {
+            return Some(Kind::Class(*c));
+        }
+        let o = *self.examples.get(&v)?;
+        Some(self.env.example_class(o).map_or_else(|| Kind::Class(self.env.type_of(o)), Kind::Exact))
+    }
+
+    /// The class of [`Builder::kind_of`], if that is no well-known built-in one.
+    pub(super) fn class_of(&self, v: Value) -> Option<u64> {
+        match self.kind_of(v) {
+            Some(Kind::Class(c)) => Some(c),
+            _ => None,
+        }
     }
 
     // --- emitting --------------------------------------------------------------------------------
@@ -464,7 +511,7 @@ impl Builder<'_> {
         } else {
             self.void(Op::StoreLocal, &[new, old], Imm::Index(slot), None);
         }
-        if !self.examples.contains_key(&new) {
+        if !self.examples.contains_key(&new) && !self.made.contains_key(&new) {
             // Nothing is known of the value: most often a variable holds what it held when the code was looked at.
             let example = self.env.example_local(slot);
             self.examples.extend(example.map(|o| (new, o)));
@@ -537,7 +584,7 @@ impl Builder<'_> {
     /// The caller has popped callable and arguments off its stack; references that come with `args` are taken over.
     /// `None` if it is not inlined: nothing has been emitted then.
     pub(super) fn inline(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<Option<Value>, BuildError> {
-        let Some(after) = self.inlined(i, function, args, false)? else { return Ok(None) };
+        let Some(after) = self.inlined(i, function, args, Role::Call)? else { return Ok(None) };
         let result = self.f.blocks[after.index()].params[0];
         // Exits on the way in resume the caller after its call.
         self.push_owned(result);
@@ -550,14 +597,27 @@ impl Builder<'_> {
     /// Translates the `__init__` of a class in place of the class's call. The new instance lies on top of the stack,
     /// owned, and stays there; `args` begin with it. Whether it was done.
     pub(super) fn inline_init(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<bool, BuildError> {
-        let Some(after) = self.inlined(i, function, args, true)? else { return Ok(false) };
+        let Some(after) = self.inlined(i, function, args, Role::Init)? else { return Ok(false) };
         let resumed = self.state(i.next);
         self.f.blocks[after.index()].entry_state = Some(resumed);
         Ok(true)
     }
 
+    /// Translates an operator's method in place of the operator. The two operands stay on the stack meanwhile, and are
+    /// dropped after; `args` name them. Whether it was done.
+    pub(super) fn inline_operator(&mut self, i: &Instr, function: u64, args: [Value; 2]) -> Result<Option<Value>, BuildError> {
+        let args = args.map(|value| Item { value, owned: false, slot: None });
+        let Some(after) = self.inlined(i, function, &args, Role::Operator)? else { return Ok(None) };
+        let result = self.f.blocks[after.index()].params[0];
+        for x in self.pop_n(2) {
+            self.drop_item(x);
+        }
+        self.dropped = true;
+        Ok(Some(result))
+    }
+
     /// The block that an inlined function returns to, which is then the current one.
-    fn inlined(&mut self, i: &Instr, function: u64, args: &[Item], is_init: bool) -> Result<Option<Block>, BuildError> {
+    fn inlined(&mut self, i: &Instr, function: u64, args: &[Item], role: Role) -> Result<Option<Block>, BuildError> {
         let unit = i.unit;
         let reach = if self.depth == 0 { 1 } else { NESTED };
         if self.depth >= MAX_DEPTH || self.f.insts.len() > reach * INLINE_LIMIT || self.env.is_generic(unit) {
@@ -583,13 +643,14 @@ impl Builder<'_> {
             args.push(Item { value, owned: false, slot: None });
         }
         let parent = self.state(unit);
-        self.functions.push(Inlined { function, code: code.clone(), is_init });
+        self.functions.push(Inlined { function, code: code.clone(), role });
         let number = self.functions.len() as u32;
         let after = self.f.add_block();
-        let result = (!is_init).then(|| self.f.add_param(after, Type::Obj));
+        let result = (role != Role::Init).then(|| self.f.add_param(after, Type::Obj));
         let mut level = Level::new(code, number, Entry::Function, blocks, &BTreeSet::new());
         level.parent = Some(parent);
         level.returns = Some((after, result));
+        level.role = role;
         let null = self.null;
         level.locals = (0..level.written.len()).map(|k| args.get(k).map_or(null, |a| a.value)).collect();
         for (k, a) in args.iter().enumerate() {
@@ -633,7 +694,7 @@ impl Builder<'_> {
 
     /// Whether the function being translated is an inlined `__init__`.
     pub(super) fn in_init(&self) -> bool {
-        matches!(self.lv.returns, Some((_, None)))
+        self.lv.role == Role::Init
     }
 
     fn block(&mut self, key: Key) -> Result<(), BuildError> {
@@ -778,19 +839,17 @@ impl Builder<'_> {
         if merges {
             for (k, v) in locals.iter_mut().enumerate() {
                 if self.varies(k) {
-                    let example = self.examples.get(v).copied();
-                    *v = self.f.add_param(block, Type::MaybeNull);
-                    self.examples.extend(example.map(|o| (*v, o)));
+                    let from = std::mem::replace(v, self.f.add_param(block, Type::MaybeNull));
+                    self.same_example(from, *v);
                 }
             }
             for i in &mut stack {
                 if i.value != self.null {
                     // Only what a comprehension has put aside may be NULL without being the constant.
                     let ty = if self.f.ty(i.value) == Type::MaybeNull { Type::MaybeNull } else { Type::Obj };
-                    let example = self.examples.get(&i.value).copied();
                     let element = self.elements.get(&i.value).copied();
-                    *i = Item { value: self.f.add_param(block, ty), owned: true, slot: None };
-                    self.examples.extend(example.map(|o| (i.value, o)));
+                    let from = std::mem::replace(i, Item { value: self.f.add_param(block, ty), owned: true, slot: None });
+                    self.same_example(from.value, i.value);
                     self.elements.extend(element.map(|o| (i.value, o)));
                 }
             }

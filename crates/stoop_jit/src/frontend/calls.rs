@@ -75,10 +75,40 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             if plain && super::construct::call(b, i, p.callable, &p.args, st)? {
                 return Ok(());
             }
+            if plain && let Some((version, method)) = special(b, i, p.callable, "__call__") {
+                return call_instance(b, i, p, version, method, st);
+            }
             let names = i.kwnames.map(|c| b.env.constant(c));
-            generic_call(b, p, names, st);
+            let generic = b.env.is_generic(i.unit);
+            generic_call(b, p, names, st, generic);
         }
     }
+    Ok(())
+}
+
+/// A call of an instance whose class has a Python `__call__`.
+fn call_instance(
+    b: &mut Builder<'_>,
+    i: &Instr,
+    p: Popped,
+    version: u32,
+    method: super::Known,
+    st: stoop_ir::State,
+) -> Result<(), BuildError> {
+    let o = b.op(Op::GuardVersion, &[p.callable.value], Imm::None, Type::Heap(version), Some(st));
+    b.same_example(p.callable.value, o);
+    let this = Item { value: o, ..p.callable };
+    let args: Vec<Item> = std::iter::once(this).chain(p.args.iter().copied()).collect();
+    if let Some(v) = b.inline(i, method.address, &args)? {
+        b.dropped = true;
+        b.push_owned(v);
+        return Ok(());
+    }
+    let function = b.known(method);
+    let values: Vec<Value> = std::iter::once(function).chain(args.iter().map(|x| x.value)).collect();
+    let v = b.op(Op::PyCall, &values, Imm::None, Type::Obj, Some(st));
+    b.ran_python = true;
+    finish(b, p, v);
     Ok(())
 }
 
@@ -136,8 +166,8 @@ fn special(b: &mut Builder<'_>, i: &Instr, container: Item, name: &str) -> Optio
     if b.env.is_generic(i.unit) {
         return None;
     }
-    let example = *b.examples.get(&container.value)?;
-    b.env.special_method(example, name)
+    let class = b.class_of(container.value)?;
+    b.env.special_method(class, name)
 }
 
 /// `range(…)` that is iterated at once: the iterator, without the range. GET_ITER then finds an iterator.
@@ -171,7 +201,7 @@ fn finish(b: &mut Builder<'_>, p: Popped, result: Value) {
     b.push_owned(result);
 }
 
-fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st: stoop_ir::State) {
+fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st: stoop_ir::State, generic: bool) {
     let mut args = vec![p.callable.value, p.receiver.value];
     args.extend(p.args.iter().map(|x| x.value));
     let imm = match names {
@@ -179,6 +209,9 @@ fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st:
         None => Imm::None,
     };
     let v = b.op(Op::PyCall, &args, imm, Type::Obj, Some(st));
+    if generic {
+        b.set_hint(stoop_ir::Hint::Generic);
+    }
     b.ran_python = true;
     finish(b, p, v);
 }
@@ -227,8 +260,8 @@ pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
         Feedback::MethodWithValues { type_version, keys_version, .. } => (type_version, Some(keys_version)),
         _ => return false,
     };
-    let example = b.examples.get(&obj.value).copied();
-    let Some(k) = b.env.type_attribute(example, version, i.arg) else { return false };
+    let class = b.class_of(obj.value);
+    let Some(k) = b.env.type_attribute(class, version, i.arg) else { return false };
     let st = b.state(i.unit);
     let g = if k.text.starts_with("list.") {
         b.op(Op::GuardClass, &[obj.value], Imm::None, Type::Exact(Class::List), Some(st))

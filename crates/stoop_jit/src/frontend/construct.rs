@@ -36,11 +36,12 @@ pub(super) fn call(
     let version = Imm::Int(plain.version.into());
     b.void(Op::GuardClassVersion, &[callable.value], version, Some(st));
     let object = b.op(Op::NewObject, &[callable.value], version, Type::Heap(plain.version), Some(st));
+    b.made.insert(object, class);
     b.push_owned(object);
     let Some(init) = plain.init else { return Ok(true) };
     let this = Item { value: object, owned: false, slot: None };
     let all: Vec<Item> = std::iter::once(this).chain(args.iter().copied()).collect();
-    if b.inline_init(i, init.address, &all)? {
+    if !plain.finalises && b.inline_init(i, init.address, &all)? {
         b.dropped = true;
         return Ok(true);
     }

@@ -205,6 +205,9 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::BinaryOp if append_to_local(b, k, i) => {}
         O::BinaryOp => {
             let (op, inplace) = binary_op(i);
+            if super::special::binary(b, i, op, inplace)? {
+                return Ok(false);
+            }
             let code = if inplace { Op::PyInplace } else { Op::PyBinary };
             let hint = operands_hint(b, i, &[b.peek(1), b.peek(0)]);
             generic(b, i, code, 2, Imm::Bin(op), Type::Obj, hint);
@@ -238,6 +241,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         }
         O::StoreSlice => store_slice(b, i),
         O::DeleteSubscr => generic_void(b, i, Op::PyDelItem, 2, Imm::None),
+        O::CompareOp if super::special::compare(b, i, super::operators::comparison(i))? => {}
         O::CompareOp => compare(b, k, i),
         O::IsOp => {
             let (y, x) = (b.pop(), b.pop());
@@ -384,6 +388,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         }
         O::ReturnValue => {
             super::construct::check_result(b, i);
+            super::special::check_result(b, i);
             let x = b.pop();
             ret(b, x);
             return Ok(true);

@@ -19,9 +19,12 @@ mod handlers;
 mod instrs;
 mod lists;
 mod operators;
+mod special;
 
-pub use builder::{BuildError, Built, Entry, Inlined, Request, build};
+pub use builder::{BuildError, Built, Entry, Inlined, Request, Role, build};
 pub use instrs::{EMPTY_LOOP, NEVER_RAN};
+pub use operators::{binary_op, comparison};
+pub use special::method_names;
 
 use stoop_ir::Class;
 
@@ -43,6 +46,8 @@ pub struct Constructor {
     pub version: u32,
     /// Its `__init__`, if it has one.
     pub init: Option<Known>,
+    /// Whether instances have a finaliser, which may look at the frame when one is dropped.
+    pub finalises: bool,
 }
 
 /// What the front end may ask of the running program. No answer may run Python code.
@@ -57,9 +62,9 @@ pub trait Environment {
     fn none(&mut self) -> Known;
     /// `AssertionError`, the builtin.
     fn assertion_error(&mut self) -> Known;
-    /// What an attribute of that name is on the type with that version, if such a type is known to live: the
+    /// What an attribute of that name is on the type with that version, if that is the given class or a built-in one: the
     /// interpreter's own caches may name objects that are gone.
-    fn type_attribute(&mut self, example: Option<u64>, version: u32, name_index: u32) -> Option<Known>;
+    fn type_attribute(&mut self, class: Option<u64>, version: u32, name_index: u32) -> Option<Known>;
     /// Goes into a function that is to be inlined: later questions are about its code, until [`Environment::leave`].
     /// `None` if it can't be: not a plain function, wrong number of arguments, too large, refused before.
     fn enter(&mut self, function: u64, arguments: u32) -> Option<std::sync::Arc<stoop_cpython::decode::CodeInfo>>;
@@ -80,8 +85,20 @@ pub trait Environment {
     fn example_field(&self, object: u64, version: u32, index: u32) -> Option<u64>;
     /// The exact class of an example.
     fn example_class(&self, object: u64) -> Option<Class>;
-    /// The version of an example's type, and the Python function that is its special method of that name.
-    fn special_method(&mut self, object: u64, name: &str) -> Option<(u32, Known)>;
+    /// The version of a class, and the Python function that is its special method of that name.
+    fn special_method(&mut self, class: u64, name: &str) -> Option<(u32, Known)>;
+    /// Whether `a OP b` asks a method of `a` first, whatever the class of `b` has: that is no subclass.
+    fn goes_first(&self, a: u64, b: u64) -> bool;
+    /// The version of a class.
+    fn class_version(&self, class: u64) -> Option<u32>;
+    /// Whether instances of a class are compared by identity, as `object` does it.
+    fn compares_by_identity(&self, class: u64) -> bool;
+    /// Whether a class, which is no built-in one, has an attribute of that name.
+    fn class_has(&self, class: u64, name: &str) -> bool;
+    /// The class of an example.
+    fn type_of(&self, object: u64) -> u64;
+    /// `NotImplemented`.
+    fn not_implemented(&mut self) -> Known;
     /// Whether speculation at this code unit has failed too often.
     fn is_generic(&self, unit: u32) -> bool;
     /// The class of what a local slot holds at the entry, if worth assuming; `Some(None)` when it is unbound.

@@ -7,7 +7,8 @@ use stoop_ir::{BinOp, Class, CmpOp, Hint, Imm, Op, Type, Value};
 
 use super::builder::{Builder, Item};
 
-pub(super) fn binary_op(i: &Instr) -> (BinOp, bool) {
+/// A binary operator, and whether it is the in-place form.
+pub fn binary_op(i: &Instr) -> (BinOp, bool) {
     // The order of CPython's NB_* numbers.
     const OPS: [BinOp; 13] = [
         BinOp::Add,
@@ -124,9 +125,14 @@ pub(super) fn truth(b: &mut Builder<'_>, i: &Instr) -> Value {
     c
 }
 
-pub(super) fn compare(b: &mut Builder<'_>, k: usize, i: &Instr) {
+/// A comparison's operator.
+pub fn comparison(i: &Instr) -> CmpOp {
     const OPS: [CmpOp; 6] = [CmpOp::Lt, CmpOp::Le, CmpOp::Eq, CmpOp::Ne, CmpOp::Gt, CmpOp::Ge];
-    let op = OPS[i.arg as usize % 6];
+    OPS[i.arg as usize % 6]
+}
+
+pub(super) fn compare(b: &mut Builder<'_>, k: usize, i: &Instr) {
+    let op = comparison(i);
     let hint = operands_hint(b, i, &[b.peek(1), b.peek(0)]);
     let next = b.lv.code.instrs.get(k + 1).map(|n| n.op);
     let tested =

@@ -140,6 +140,16 @@ pub unsafe extern "C" fn float_pow(base: f64, exponent: f64, out: *mut f64) -> i
     }
 }
 
+macro_rules! libm {
+    ($($name:ident)*) => {
+        unsafe extern "C" {
+            $(#[doc = "libm's, which `math` calls too."] pub safe fn $name(x: f64) -> f64;)*
+        }
+    };
+}
+
+libm! { sin cos tan asin acos atan sinh cosh tanh exp log log2 log10 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

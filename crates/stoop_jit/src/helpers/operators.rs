@@ -6,9 +6,11 @@
 
 use std::ptr::null_mut;
 
-use stoop_cpython::capi::{self, Obj, decref, new_ref};
+use stoop_cpython::capi::{self, Obj, decref, new_ref, type_of};
+use stoop_cpython::layout::{self, flags, read};
+use stoop_cpython::objects::type_flags;
 use stoop_cpython::type_ptr;
-use stoop_ir::ops::{BinOp, UnOp};
+use stoop_ir::ops::{BinOp, CmpOp, UnOp};
 
 /// `a OP b`; `op` is [`BinOp`]'s position.
 pub unsafe extern "C" fn binary(op: i32, a: Obj, b: Obj) -> Obj {
@@ -85,6 +87,107 @@ fn unknown() -> Obj {
     // SAFETY: the GIL is held by every helper's caller.
     unsafe { capi::PyErr_SetString(capi::PyExc_SystemError, c"Stoop: unknown operator number".as_ptr()) };
     null_mut()
+}
+
+/// What `a OP b` does after the method of `a` has returned `NotImplemented`: `a` is an instance of a class that derives from
+/// Python classes only, or a number; `b` is of the same class, a number, or an instance of another class.
+///
+/// # Safety
+/// Live objects, the GIL held.
+pub unsafe fn binary_further(op: BinOp, inplace: bool, a: Obj, b: Obj) -> Obj {
+    let l = layout::get();
+    let [_, reflected, _] = crate::frontend::method_names(op);
+    // SAFETY: live objects and types; names are C strings.
+    unsafe {
+        let (of_a, of_b) = (type_of(a), type_of(b));
+        let both_python = type_flags(of_a) & flags::HEAP != 0 && type_flags(of_b) & flags::HEAP != 0;
+        if of_a != of_b && both_python {
+            let name = std::ffi::CString::new(reflected).unwrap_or_default();
+            let name = capi::PyUnicode_InternFromString(name.as_ptr());
+            let method = if name.is_null() { name } else { capi::_PyType_Lookup(of_b, name) };
+            capi::xdecref(name);
+            if !method.is_null() {
+                let args = [b, a];
+                capi::incref(method);
+                let result = capi::PyObject_Vectorcall(method, args.as_ptr(), 2, null_mut());
+                decref(method);
+                if result != capi::not_implemented() {
+                    return result;
+                }
+                decref(result);
+            }
+        }
+        let sign = match op {
+            BinOp::Add => c"+",
+            BinOp::Sub => c"-",
+            BinOp::Mul => c"*",
+            BinOp::TrueDiv => c"/",
+            BinOp::FloorDiv => c"//",
+            BinOp::Mod => c"%",
+            BinOp::Pow if inplace => c"**",
+            BinOp::Pow => c"** or pow()",
+            BinOp::And => c"&",
+            BinOp::Or => c"|",
+            BinOp::Xor => c"^",
+            BinOp::Shl => c"<<",
+            BinOp::Shr => c">>",
+            BinOp::MatMul => c"@",
+        };
+        let equals = if inplace { c"=" } else { c"" };
+        let (x, y): (*const std::ffi::c_char, *const std::ffi::c_char) = (read(of_a, l.tp_name), read(of_b, l.tp_name));
+        capi::PyErr_Format(
+            capi::PyExc_TypeError,
+            c"unsupported operand type(s) for %.100s%s: '%.100s' and '%.100s'".as_ptr(),
+            sign.as_ptr(),
+            equals.as_ptr(),
+            x,
+            y,
+        );
+        null_mut()
+    }
+}
+
+/// The same for a comparison.
+///
+/// # Safety
+/// Live objects, the GIL held.
+pub unsafe fn compare_further(op: CmpOp, a: Obj, b: Obj) -> Obj {
+    type Compare = unsafe extern "C" fn(Obj, Obj, i32) -> Obj;
+    let l = layout::get();
+    let (swapped, sign) = match op {
+        CmpOp::Lt => (CmpOp::Gt, c"<"),
+        CmpOp::Le => (CmpOp::Ge, c"<="),
+        CmpOp::Eq => (CmpOp::Eq, c"=="),
+        CmpOp::Ne => (CmpOp::Ne, c"!="),
+        CmpOp::Gt => (CmpOp::Lt, c">"),
+        CmpOp::Ge => (CmpOp::Le, c">="),
+    };
+    // SAFETY: live objects; the slot is NULL or a comparison.
+    unsafe {
+        let compare: Option<Compare> = read(type_of(b), l.tp_richcompare);
+        if let Some(compare) = compare {
+            let result = compare(b, a, swapped as i32);
+            if result != capi::not_implemented() {
+                return result;
+            }
+            decref(result);
+        }
+        match op {
+            CmpOp::Eq => return new_ref(if a == b { capi::py_true() } else { capi::py_false() }),
+            CmpOp::Ne => return new_ref(if a != b { capi::py_true() } else { capi::py_false() }),
+            _ => {}
+        }
+        let (x, y): (*const std::ffi::c_char, *const std::ffi::c_char) =
+            (read(type_of(a), l.tp_name), read(type_of(b), l.tp_name));
+        capi::PyErr_Format(
+            capi::PyExc_TypeError,
+            c"'%s' not supported between instances of '%.100s' and '%.100s'".as_ptr(),
+            sign.as_ptr(),
+            x,
+            y,
+        );
+        null_mut()
+    }
 }
 
 /// `a OP b`; `op` is `Py_LT` … `Py_GE`.
