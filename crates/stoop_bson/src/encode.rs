@@ -271,8 +271,13 @@ impl Writer<'_> {
 
     fn binary(&mut self, name: &str, subtype: u8, bytes: &[u8]) {
         self.name(Type::BINARY, name);
-        self.out.extend((bytes.len() as i32).to_le_bytes());
+        // The old subtype has a length of its own inside.
+        let old = subtype == 2;
+        self.out.extend((bytes.len() as i32 + if old { 4 } else { 0 }).to_le_bytes());
         self.out.push(subtype);
+        if old {
+            self.out.extend((bytes.len() as i32).to_le_bytes());
+        }
         self.out.extend(bytes);
     }
 }

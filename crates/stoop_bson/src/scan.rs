@@ -7,6 +7,7 @@ use crate::decimal::Decimal;
 use crate::document::document_size;
 use crate::element::{DENSE, TYPES, Type, dense, find_nul, first, value_size};
 use crate::error::{DecodeError, Fallible, Fault};
+use crate::text;
 use crate::validate::MAX_DEPTH;
 
 /// Fields that a scan tells apart. Documents with keys that are data (a name for each user, say) have no schema.
@@ -193,9 +194,10 @@ impl Scan {
                 widen(&mut field.bytes, text.len() as u64);
             }
             Type::BINARY => {
-                widen(&mut field.bytes, value.len() as u64 - 5);
-                if !field.subtypes.contains(&value[4]) {
-                    field.subtypes.push(value[4]);
+                let (subtype, bytes) = text::binary(value).map_err(|problem| Fault::malformed("", problem))?;
+                widen(&mut field.bytes, bytes.len() as u64);
+                if !field.subtypes.contains(&subtype) {
+                    field.subtypes.push(subtype);
                 }
             }
             Type::DECIMAL128 => match Decimal::of(first(value)) {

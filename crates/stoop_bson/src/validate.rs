@@ -63,6 +63,14 @@ pub fn validate(bytes: &[u8]) -> Fallible<()> {
     if at == bytes.len() { Ok(()) } else { Err(Fault::malformed("", "bytes behind the document")) }
 }
 
+/// Checks a value whose size is right.
+pub fn value(ty: u8, value: &[u8]) -> Fallible<()> {
+    match check(ty, value).map_err(|problem| fault("", ty, problem))? {
+        None => Ok(()),
+        Some(inner) => validate(&value[inner..]),
+    }
+}
+
 fn fault(path: &str, ty: u8, problem: &str) -> Box<Fault> {
     if Type(ty).extent() == element::Extent::Unknown {
         return Fault::malformed(path, format!("an element of unknown type 0x{ty:02x}"));

@@ -12,6 +12,7 @@ use crate::plan::Leaf;
 use crate::schema::{Convert, Kind, Unit};
 use crate::sink::{Place, Sink};
 use crate::text;
+use crate::validate;
 
 /// Stores the value, all of whose bytes are `value`, where the leaf's values go.
 #[inline(always)]
@@ -117,6 +118,9 @@ fn rare(op: Op, leaf: &Leaf, ty: u8, value: &[u8], sink: &mut impl Sink, place: 
         Op::Raw => {
             if leaf.kind == Kind::Object && Type(ty) == Type::STRING {
                 text(leaf, value)?;
+            } else {
+                // Whoever gets these bytes takes them for BSON.
+                validate::value(ty, value)?;
             }
             sink.variable(leaf.slot, place, Some(ty), value);
         }

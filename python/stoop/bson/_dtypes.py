@@ -4,6 +4,8 @@ Nested dtypes are flattened: the decoder wants leaves, each with its path in the
 document and its place in the row.
 """
 
+import re
+
 import numpy as np
 
 NUMBERS = {
@@ -81,7 +83,7 @@ def fields(dtype, policies, types=None, paths=None, mask_dtype=None):
     `types` says by path what a field holds where its dtype leaves that open
     (V16: a UUID or a decimal?), `mask_dtype` where the masks of its fields lie.
     """
-    types = dict(types._types() if hasattr(types, "_types") else types or {})
+    types = dict(types or {})
     rows = leaves(dtype, dict(paths or {}))
     places = {leaf.keys: leaf for leaf in leaves(mask_dtype, {})} if mask_dtype is not None else {}
     _check_names(rows, types, paths or {})
@@ -127,7 +129,9 @@ def _field(leaf, policies, named, mask):
         if shape:
             raise ValueError(f"field {_dotted(leaf)}: a sub-array of objects cannot be decoded; make it a plain 'O'")
         del params["offset"]
-        policy.update({name: "fill" for name in ("missing", "null") if policy[name] == "error"})
+        if policy["null"] == "error" and not policies.null_given:
+            # None is an object like others, and what null is in Python.
+            policy["null"] = "fill"
     else:
         policy["fill"] = fill_bytes(inner, kind, policies.fill(leaf.path), _dotted(leaf))
     return leaf.path, ("array", kind, shape) if shape else kind, params, policy
@@ -140,6 +144,9 @@ def _dotted(leaf):
 def kind_of(dtype, named, field):
     """The decoder's kind for a dtype without fields, and its parameters."""
     code = dtype.kind + str(dtype.itemsize)
+    subtype = {}
+    if named is not None and (match := re.fullmatch(r"binary\((\d+)\)", named)):
+        named, subtype = "binary", {"subtype": int(match[1])}
     if named is not None:
         if named not in NAMED:
             raise ValueError(f"field {field}: types says {named!r}; known are {', '.join(NAMED)}")
@@ -159,7 +166,7 @@ def kind_of(dtype, named, field):
     if named == "objectid" or code == "V12" and named is None:
         return "objectid", {"form": "hex"} if code == "S24" else {}
     if named == "binary":
-        return "binary", {"size": dtype.itemsize}
+        return "binary", {"size": dtype.itemsize, **subtype}
     if dtype.kind == "U":
         return "string", {"form": "U", "size": dtype.itemsize // 4}
     if dtype.kind == "S":
@@ -188,14 +195,13 @@ def fill_bytes(dtype, kind, given, field):
         elif dtype.kind == "M":
             value = np.datetime64("NaT")
         else:
-            return b"" if kind in ("string",) else bytes(dtype.itemsize)
+            return bytes(dtype.itemsize)
     if kind == "string":
         raw = value.encode() if isinstance(value, str) else bytes(value)
         fits = len(value) if dtype.kind == "U" else len(raw)
         room = dtype.itemsize // 4 if dtype.kind == "U" else dtype.itemsize
         if fits > room:
             raise ValueError(f"field {field}: the fill value {value!r} does not fit into {dtype}")
-        return raw
     item = np.zeros((), dtype)
     try:
         item[()] = value

@@ -32,6 +32,17 @@ _DTYPES = {
 }
 
 
+class Names(dict):
+    """Types by the names of fields as documents have them: a dot in one of these names leads nowhere.
+
+    Names that are added later are paths, as in any other dictionary.
+    """
+
+    def __init__(self, types):
+        super().__init__(types)
+        self.exact = frozenset(types)
+
+
 class Field:
     """What was seen of one field."""
 
@@ -66,7 +77,7 @@ class Field:
             if kind in _SIMPLE:
                 return _SIMPLE[kind]
             if kind == "document" and self.children:
-                return {child.path[-1]: child.type() for child in self.children if child.path[-1] != ITEMS}
+                return Names({child.path[-1]: child.type() for child in self.children if child.path[-1] != ITEMS})
             if kind == "array":
                 items = [child for child in self.children if child.path[-1] == ITEMS and child.types]
                 return [items[0].type() if items else "null"]
@@ -107,8 +118,11 @@ class Field:
             return f"U{max(self._row['characters'][1], 1)}", {}
         if type_ in ("double", "int32", "int64", "bool", "datetime[ms]", "objectid", "timestamp", "uuid"):
             return _DTYPES[type_], {"": type_} if type_ in ("uuid", "timestamp") else {}
-        if type_ == "binary" and self._row["bytes"][0] == self._row["bytes"][1] > 0:
-            return f"V{self._row['bytes'][0]}", {"": "binary"}
+        if type_ == "binary":
+            low, high = self._row["bytes"]
+            if low == high > 0 and len(self._row["subtypes"]) == 1:
+                return f"V{high}", {"": f"binary({self._row['subtypes'][0]})"}
+            return "O", {}
         if type_.startswith("decimal128"):
             return "V16", {"": "decimal128"}
         return "O", {}
@@ -159,7 +173,7 @@ class Schema:
 
     def arrow(self):
         """The types of columns, for `to_arrow`: a dictionary to change at will."""
-        return {field.path[0]: field.type() for field in self._top}
+        return Names({field.path[0]: field.type() for field in self._top})
 
     def dtype(self):
         """A structured dtype that holds the documents, for `to_ndarray`."""
@@ -177,6 +191,10 @@ class Schema:
             for key, type_ in field.dtype()[1].items():
                 found[f"{field.path[0]}.{key}" if key else field.path[0]] = type_
         return found
+
+    def _paths(self):
+        """The paths of fields whose names have dots, which would be taken for nested ones."""
+        return {field.name: field.path for field in self.fields if any("." in part for part in field.path)}
 
     def widths(self):
         """Characters of the longest string of each field that has any, by dotted path."""

@@ -19,14 +19,18 @@ def to_objects(values):
 def _decoder():
     try:
         import bson
+        from bson.codec_options import CodecOptions, DatetimeConversion
     except ImportError:
         raise ImportError(
             "object columns of other types than strings need PyMongo: pip install 'stoop[bson]'"
         ) from None
 
+    # Dates that Python's datetime cannot hold become DatetimeMS, not errors.
+    options = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
     def decode(kind, value):
         size = len(value) + 8
-        return bson.decode(b"".join((struct.pack("<i", size), bytes((kind,)), b"v\0", value, b"\0")))["v"]
+        return bson.decode(b"".join((struct.pack("<i", size), bytes((kind,)), b"v\0", value, b"\0")), options)["v"]
 
     return decode
 

@@ -36,6 +36,7 @@ class Policies:
             "convert": convert,
             "overflow": overflow,
         }
+        self.null_given = null is not None
         self._fill = dict(fill) if fill else {}
         self._used = set()
         for name, given in self._given.items():

@@ -140,6 +140,7 @@ def plan_for(dtype, missing, null, convert, overflow, fill, types, paths):
     """The plan for a dtype, from the cache where everything about it can be a key."""
     if hasattr(dtype, "_types"):
         types = {**dtype._types(), **(types or {})}
+        paths = {**dtype._paths(), **(paths or {})}
         dtype = dtype.dtype()
     simple = fill is None and types is None and paths is None
     key = (dtype, missing, null, convert, overflow)
@@ -215,8 +216,9 @@ def read(plan, source, on_error="raise", threads=None):
     """Decode an open source with a plan."""
     _policies.check_on_error(on_error)
     reading = Reading(plan, source, on_error, threads)
-    total = _count_all(source)
-    growing = _Growing(plan, total or 0)
+    # A source in memory is counted first: room for all rows at once, and no array that grows.
+    total = sum(number or 0 for _, number in source.slices()) if source.buffer is not None else 0
+    growing = _Growing(plan, total)
     try:
         for piece, number in reading.pieces():
             array, mask = growing.room(number or 0)
@@ -230,16 +232,6 @@ def read(plan, source, on_error="raise", threads=None):
         raise
     result = growing.result()
     return (result, reading.errors) if on_error == "collect" else result
-
-
-def _count_all(source):
-    """How many documents a source in memory has: room for all at once, and no array that grows."""
-    if source.buffer is None:
-        return None
-    try:
-        return _stoop.bson.count(source.buffer)[0]
-    except BSONDecodeError as error:
-        return error.document
 
 
 def iter_ndarrays(

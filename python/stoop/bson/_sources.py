@@ -60,6 +60,7 @@ class Source:
         self.read = 0
         self._chunks = chunks
         self._close = close
+        self._slices = None
 
     def __enter__(self):
         return self
@@ -74,9 +75,20 @@ class Source:
         A tail that is no document is the last pair, with None for the number:
         the decoder has the words for what is wrong with it.
         """
-        return self._slices() if self.buffer is not None else self._gathered()
+        return self._shown() if self.buffer is not None else self._gathered()
 
-    def _slices(self):
+    def slices(self):
+        """All pieces of a source in memory, at once: walking along the documents is all it takes."""
+        if self._slices is None:
+            self._slices = list(self._walk())
+        return self._slices
+
+    def _shown(self):
+        for piece, number in self.slices():
+            self.read += len(piece)
+            yield piece, number
+
+    def _walk(self):
         whole = memoryview(self.buffer)
         place = 0
         while place < len(whole):
@@ -89,14 +101,12 @@ class Source:
                 # One document that is longer than a piece.
                 size = max(size, struct.unpack_from("<I", piece)[0])
             if documents:
-                self.read = place + used
                 yield piece[:used], documents
                 place += used
             if not documents or not sound:
                 if place < len(whole):
                     yield whole[place:], None
                 return
-        self.read = place
 
     def _gathered(self):
         rest = b""

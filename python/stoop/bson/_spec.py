@@ -41,9 +41,14 @@ def fields(schema, policies):
     spec = as_spec(schema)
     if not spec:
         raise ValueError("the schema names no field")
-    found = [_field(name, tuple(name.split(".")), type_, policies, ()) for name, type_ in spec.items()]
-    policies.check_all_used([tuple(name.split(".")) for name in spec])
+    found = [_field(name, _path(spec, name), type_, policies, ()) for name, type_ in spec.items()]
+    policies.check_all_used([path for path, *_ in found])
     return found
+
+
+def _path(spec, name):
+    """The path that a name in a dictionary of types stands for."""
+    return (name,) if name in getattr(spec, "exact", ()) else tuple(name.split("."))
 
 
 def as_spec(schema):
@@ -102,7 +107,7 @@ def kind_of(type_, name, policies, path):
     if isinstance(type_, dict):
         if not type_:
             raise ValueError(f"field {name!r}: a document of no fields; name those to read")
-        return ("struct", [_field(n, tuple(n.split(".")), t, policies, path) for n, t in type_.items()]), {}
+        return ("struct", [_field(n, _path(type_, n), t, policies, path) for n, t in type_.items()]), {}
     if isinstance(type_, (list, tuple)):
         if len(type_) != 1:
             raise ValueError(f"field {name!r}: a list is written [item type], with one type; found {type_!r}")
@@ -130,6 +135,9 @@ def _from_text(text, name):
     kind = KINDS.get(word.lower())
     if word == "timestamp" and parameters:
         kind = "datetime"
+    if kind is None and match is not None or text[:1] in "<=|":
+        # A dtype as text, like M8[ms].
+        return _from_dtype(text, name, None, None)
     if kind is None:
         known = ", ".join(sorted(NAMES))
         raise ValueError(f"field {name!r}: no type is called {text!r}; there are {known}, lists [type] and documents")

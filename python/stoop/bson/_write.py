@@ -11,8 +11,11 @@ def from_ndarray(array, *, types=None, paths=None):
     """Encode the rows of a structured array as documents, back to back.
 
     Masked items are left out of their documents; None in an object field is
-    null. `types` and `paths` are as for `to_ndarray`.
+    null. `types` and `paths` are as for `to_ndarray`; `types` may be the answer of
+    `infer_schema` that the array was read with.
     """
+    if hasattr(types, "_types"):
+        types, paths = types._types(), {**types._paths(), **(paths or {})}
     mask = None
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array)
