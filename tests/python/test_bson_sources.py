@@ -242,14 +242,19 @@ def test_a_damaged_gzip_file(tmp_path):
     assert 0 < len(caught.value.partial) == caught.value.documents
 
 
-def test_reader_threads_end(tmp_path):
+def test_reader_threads_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(_sources, "READ", 1000)
     packed = tmp_path / "dump.bson.gz"
     packed.write_bytes(gzip.compress(WHOLE * 50))
-    before = threading.active_count()
+
+    def readers():
+        return [thread for thread in threading.enumerate() if thread.name == "stoop.bson reader"]
+
     iterator = sb.iter_ndarrays(packed, DTYPE, rows=10)
     next(iterator)
+    assert readers()
     iterator.close()
-    assert threading.active_count() == before
+    assert not readers()
 
 
 def test_nothing_heavy_is_imported():
