@@ -182,6 +182,18 @@ helpers! {
     PyFormat(R R) -> R;
     /// (kind 1 str, 2 repr, 3 ascii; value)
     PyConvert(I R) -> R;
+    /// (tstate, frame, how many are being handled) Take the exception that is set, with a traceback entry for the frame.
+    Land(P P I) -> R;
+    /// (tstate, exception) Begin to handle it; what was handled before, or None.
+    PushHandled(P R) -> R;
+    /// (tstate, frame, previous) End it; steals previous.
+    PopHandled(P P R) -> V;
+    /// (frame) Let its object go if nobody else has it.
+    ForgetFrame(P) -> V;
+    /// (exception, class or tuple)
+    ExcMatches(R R) -> I;
+    /// (frame) Whether somebody may have written the locals since an exception was caught.
+    IsHeld(P) -> I;
     /// (sequence, before | after << 8) A fresh tuple of before + 1 + after items.
     PyUnpackEx(R L) -> R;
     /// (super, class, object, name object)

@@ -556,7 +556,8 @@ pub struct Optional {
     pub function_vectorcall: Option<VectorcallFn>,
 }
 
-fn symbol(name: &std::ffi::CStr) -> *mut c_void {
+/// The address of a symbol that not all versions export; NULL if there is none.
+pub fn symbol(name: &std::ffi::CStr) -> *mut c_void {
     // SAFETY: dlsym takes any C string; RTLD_DEFAULT searches the process and what it has loaded.
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }

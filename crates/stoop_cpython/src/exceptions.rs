@@ -8,7 +8,7 @@ use crate::capi::{
     PyLong_FromLong, PyObject_Vectorcall, PyThreadState, PyTraceBack_Here, decref, incref, xdecref,
 };
 use crate::decode::{Handler, exception_table};
-use crate::frame::{code, is_complete, push, set_next, set_running, set_stacktop, slot, stacktop};
+use crate::frame::{code, is_complete, push, saved_unit, set_next, set_running, set_stacktop, slot, stacktop};
 use crate::layout::{self, read, write};
 use crate::monitoring::{TOOL, TOOLS, callable_offset, is_disable};
 use crate::objects::bytes_slice;
@@ -21,6 +21,42 @@ pub unsafe fn handler_of(code: Obj, unit: u32) -> Option<Handler> {
     // SAFETY: the exception table is a bytes object.
     let rows = unsafe { exception_table(bytes_slice(read(code, layout::get().co_exceptiontable))) };
     rows.into_iter().find(|h| h.start <= unit && unit < h.end)
+}
+
+/// Adds the traceback entry for the current frame, at the instruction where it stands, to the exception that is set.
+///
+/// # Safety
+/// See the module; `frame` is the current one.
+pub unsafe fn add_traceback(tstate: *mut PyThreadState, frame: *mut Frame) {
+    debug_assert!(!tstate.is_null());
+    // SAFETY: the frame is the current one, so PyEval_GetFrame makes and lends its own frame object.
+    unsafe {
+        if is_complete(frame) {
+            // The frame object must be made without an exception set, like everything that allocates.
+            let exception = PyErr_GetRaisedException();
+            let object = PyEval_GetFrame();
+            PyErr_SetRaisedException(exception);
+            if !object.is_null() {
+                PyTraceBack_Here(object);
+            }
+        }
+    }
+}
+
+/// Tells the tools that listen that the exception that is set, raised by the instruction at which the current frame
+/// stands, goes to its handler there. What their callbacks raise takes its place.
+///
+/// # Safety
+/// See the module; `frame` is the current one; an exception is set.
+pub unsafe fn tell_caught(tstate: *mut PyThreadState, frame: *mut Frame) {
+    // SAFETY: compiled code has set where the frame stands.
+    unsafe {
+        let (code, at) = (code(frame), saved_unit(frame) as u32);
+        tell(tstate, code, at, ExceptionEvent::Raise);
+        if let Some(handler) = handler_of(code, at) {
+            tell(tstate, code, handler.target, ExceptionEvent::Handled);
+        }
+    }
 }
 
 /// Dispatches the exception that is set, raised by the instruction at `op_unit` of the current frame: adds the
@@ -41,14 +77,8 @@ pub unsafe fn unwind(tstate: *mut PyThreadState, frame: *mut Frame, op_unit: u32
     // SAFETY: the frame is the current one, so PyEval_GetFrame makes and lends its own frame object.
     unsafe {
         set_running(frame, op_unit);
-        if !reraised && is_complete(frame) {
-            // The frame object must be made without an exception set, like everything that allocates.
-            let exception = PyErr_GetRaisedException();
-            let object = PyEval_GetFrame();
-            PyErr_SetRaisedException(exception);
-            if !object.is_null() {
-                PyTraceBack_Here(object);
-            }
+        if !reraised {
+            add_traceback(tstate, frame);
         }
         let code = code(frame);
         tell(tstate, code, op_unit, if reraised { ExceptionEvent::Reraise } else { ExceptionEvent::Raise });

@@ -163,6 +163,7 @@ ops! {
     DecRef "decref" n(1) => Void, NO, REFS, Flags::PINNED, 1, "Drop a reference; the last one destroys the object.";
     Check "check" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After something that may have run Python: leave (state: after the instruction) if an assumption fell, a tool is watching, or somebody holds the frame.";
     CheckValid "check.valid" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After a drop that may have run a finaliser: leave if an assumption fell.";
+    CheckHandling "check.handling" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "As Check, while an exception is being handled that was raised in this frame: its traceback may hold the frame, as long as nobody asked for the locals.";
     Poll "poll" n(0) => Void, ALL, ALL, G.or(PYF).or(Flags::PINNED), 0, "At a back edge: serve the eval breaker (GIL requests, signals, pending calls), leaving if it needs the interpreter.";
 
     PollDue "poll.due" n(0) => I1, NO, NO, Flags::PINNED, 0, "Whether the eval breaker asks: a poll is then due.";
@@ -341,6 +342,14 @@ ops! {
     PyDictMerge "py.dictmerge" n(3) => Void, ALL, ALL, PYF, 0, "(dict, mapping, callable) Add keyword arguments for the callable, which errors name; raises on a keyword given twice.";
     PyListToTuple "list.totuple" n(1) => New, Mem::LIST, NO, Flags::RAISE, 0, "A tuple of a list's items.";
     PyLen "py.len" n(1) => I64, ALL, ALL, PYF, 0, "len(obj).";
+
+    // --- exceptions ---------------------------------------------------------------------------------
+    Caught "caught" n(0) => I1, ALL, NO, Flags::PINNED, 0, "Whether the operation just before raised; false if it can't. Right before the branch on it; the operation's result is not used where it did.";
+    Land "exc.land" n(0) => New, ALL, ALL, Flags::PINNED, 0, "Where a raise was caught: take the exception, with a traceback entry for this frame (imm: int, how many are being handled already).";
+    PushHandled "exc.push" n(1) => New, ALL, ALL, Flags::PINNED, 0, "Handling of the exception begins; yields the one handled before, or None.";
+    PopHandled "exc.pop" n(1) => Void, ALL, ALL, PYF, 1, "Handling ends; the operand is handled again.";
+    ForgetFrame "exc.forget" n(0) => Void, NO, NO, Flags::PINNED, 0, "Handling is over: let the frame's object go if nobody else has it.";
+    ExcMatches "exc.matches" n(2) => I1, ALL, NO, Flags::RAISE, 0, "(exception, class or tuple) Whether a handler for it is in charge.";
 
     // --- control ------------------------------------------------------------------------------------
     Jump "jump" n(0) => Void, NO, NO, Flags::TERM, 0, "Go on at the target.";

@@ -118,6 +118,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::PyUnpack
         | Op::PyUnpackEx
         | Op::MatchKind
+        | Op::Land
         | Op::PyConvert
         | Op::SetFunctionAttr => {
             matches!(imm, Imm::Int(_))

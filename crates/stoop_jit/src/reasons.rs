@@ -108,7 +108,7 @@ impl ExitReason {
             Op::GuardUnique => ExitReason::Shared,
             Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => ExitReason::Attribute,
             Op::LoadCell => ExitReason::Cell,
-            Op::Check | Op::CheckValid => ExitReason::Assumption,
+            Op::Check | Op::CheckHandling | Op::CheckValid => ExitReason::Assumption,
             Op::Poll => ExitReason::Breaker,
             Op::Exit => ExitReason::NotCompiled,
             _ => ExitReason::Other,

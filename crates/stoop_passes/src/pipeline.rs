@@ -78,6 +78,7 @@ pub static PASSES: &[Pass] = &[
             c.count("operations_specialised", n);
         },
     },
+    LANDINGS,
     TUPLES,
     Pass {
         name: "guard_early",
@@ -144,11 +145,18 @@ pub static PASSES: &[Pass] = &[
     },
     CSE,
     GUARDS,
+    LANDINGS,
     FOLD,
     PAIRS,
     CHECKS,
     DEAD,
 ];
+
+const LANDINGS: Pass = Pass {
+    name: "drop_landings",
+    doc: "Where nothing is left that could raise, nobody asks whether it did.",
+    run: crate::drop_landings::run,
+};
 
 const FOLD: Pass = Pass {
     name: "fold_constants",

@@ -65,7 +65,7 @@ pub fn remove(f: &mut Function) -> usize {
 fn step(f: &Function, effects: &Effects, i: Inst, since: &mut Since) -> bool {
     let d = f.inst(i);
     match d.op {
-        Op::Check => return std::mem::replace(since, Since::Nothing) != Since::Nothing,
+        Op::Check | Op::CheckHandling => return std::mem::replace(since, Since::Nothing) != Since::Nothing,
         Op::CheckValid => {
             let needed = *since != Since::Nothing;
             if *since == Since::Drop {
@@ -77,6 +77,8 @@ fn step(f: &Function, effects: &Effects, i: Inst, since: &mut Since) -> bool {
         Op::Poll => *since = if *since < Since::Drop { Since::Drop } else { *since },
         // What these let go is a list or a tuple that the loop's owner still holds.
         Op::ListIterNext | Op::TupleIterNext => {}
+        // What this was done for is asked by the check after it.
+        Op::ForgetFrame => *since = Since::Python,
         op if op.is(Flags::PY) => *since = Since::Python,
         op => {
             let noisy = op.is(Flags::PINNED) && !op.is(Flags::TERM) && effects.writes(i) == Mem::ALL;

@@ -37,7 +37,13 @@ impl Lower<'_> {
         if let Some(b) = self.raise {
             return Ok(b);
         }
-        let block = self.new_exit(ExitKind::Raise)?;
+        let block = if self.catches && self.f.inst(self.inst).op != Op::Poll {
+            let caught = self.cold_block();
+            self.caught = Some(caught);
+            caught
+        } else {
+            self.new_exit(ExitKind::Raise)?
+        };
         self.raise = Some(block);
         Ok(block)
     }
@@ -277,6 +283,30 @@ impl Lower<'_> {
             Some(d) => self.guard_not(d),
             None => Ok(()),
         }
+    }
+
+    /// As `check`, but a frame object may be there, as long as nobody asked it for the locals.
+    pub(crate) fn check_handling(&mut self) -> Result<(), Error> {
+        let req = self.req;
+        let object = Place::Frame(req.abi.frame_object);
+        let mut differs = self.watch_difference(&req.valid);
+        for w in req.watches.iter().filter(|w| w.place != object) {
+            let d = self.watch_difference(w);
+            differs = self.b.ins().bor(differs, d);
+        }
+        self.guard_not(differs)?;
+        let held = self.load(self.frame, req.abi.frame_object);
+        let leave = self.leave_block()?;
+        let (look, go_on) = (self.cold_block(), self.next_block());
+        self.branch(held, look, go_on);
+        self.b.switch_to_block(look);
+        let others = self.helper1(Helper::IsHeld, &[self.frame])?;
+        let back = self.cold_block();
+        self.branch(others, leave, back);
+        self.b.switch_to_block(back);
+        self.jump(go_on, &[]);
+        self.b.switch_to_block(go_on);
+        Ok(())
     }
 
     /// The watched word's bits that count, and what they should be.

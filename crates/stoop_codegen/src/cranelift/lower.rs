@@ -52,6 +52,8 @@ pub(crate) fn lower(
         tails: [None, None],
         leave: None,
         raise: None,
+        catches: false,
+        caught: None,
         inst: Inst(0),
         signatures: HashMap::new(),
         stubs: HashMap::new(),
@@ -89,7 +91,10 @@ pub(crate) fn lower(
         if let Some(s) = func.blocks[block.index()].entry_state {
             l.set_location(s);
         }
-        for &inst in &func.blocks[block.index()].insts {
+        l.caught = None;
+        let insts = &func.blocks[block.index()].insts;
+        for (k, &inst) in insts.iter().enumerate() {
+            l.catches = insts.get(k + 1).is_some_and(|next| func.inst(*next).op == Op::Caught);
             l.instruction(inst)?;
         }
     }
@@ -156,6 +161,10 @@ pub(crate) struct Lower<'a> {
     /// The present instruction's exits, once made.
     pub(crate) leave: Option<ir::Block>,
     pub(crate) raise: Option<ir::Block>,
+    /// Whether the next instruction asks if the present one raised.
+    pub(crate) catches: bool,
+    /// Where control goes if it did.
+    pub(crate) caught: Option<ir::Block>,
     /// The present instruction.
     pub(crate) inst: Inst,
     signatures: HashMap<Helper, SigRef>,
@@ -519,6 +528,7 @@ impl<'a> Lower<'a> {
             Op::IncRef => none(self.inc_ref_of(a[0], self.f.ty(data.args[0]))),
             Op::DecRef => none(self.dec_ref_of(a[0], self.f.ty(data.args[0]))),
             Op::Check => none(self.check(true)),
+            Op::CheckHandling => none(self.check_handling()),
             Op::CheckValid => none(self.check(false)),
             Op::Poll => none(self.poll(data)),
             Op::PollDue => {
@@ -776,17 +786,30 @@ impl<'a> Lower<'a> {
             Op::PyListToTuple => one(self.call_object(Helper::PyListToTuple, a)),
             Op::PyLen => one(self.call_length(a)),
 
+            // Told by where control comes from: see `Branch`.
+            Op::Caught => Ok(Some(self.b.ins().iconst(types::I8, 0))),
+            Op::Land => {
+                let depth = self.imm_int()?;
+                let depth = self.i32const(depth as i32);
+                one(self.helper1(Helper::Land, &[self.tstate, self.frame, depth]))
+            }
+            Op::PushHandled => one(self.helper1(Helper::PushHandled, &[self.tstate, a[0]])),
+            Op::PopHandled => {
+                self.helper(Helper::PopHandled, &[self.tstate, self.frame, a[0]]);
+                Ok(None)
+            }
+            Op::ForgetFrame => {
+                self.helper(Helper::ForgetFrame, &[self.frame]);
+                Ok(None)
+            }
+            Op::ExcMatches => one(self.call_truth(Helper::ExcMatches, a)),
+
             Op::Jump => {
                 let (block, args) = self.target(data, 0)?;
                 self.b.ins().jump(block, &args);
                 Ok(None)
             }
-            Op::Branch => {
-                let (then, then_args) = self.target(data, 0)?;
-                let (otherwise, other_args) = self.target(data, 1)?;
-                self.b.ins().brif(a[0], then, &then_args, otherwise, &other_args);
-                Ok(None)
-            }
+            Op::Branch => none(self.two_way(data, a[0])),
             Op::Return => {
                 // Bit 0: the frame is still the caller's to clear.
                 let tagged = self.b.ins().bor_imm_u(a[0], 1);
@@ -799,30 +822,5 @@ impl<'a> Lower<'a> {
                 Ok(None)
             }
         }
-    }
-
-    fn target(&mut self, data: &InstData, i: usize) -> Result<(ir::Block, Vec<BlockArg>), Error> {
-        let t = data.targets.get(i).ok_or_else(|| self.malformed("lacks a target"))?;
-        let params = &self.f.blocks[t.block.index()].params;
-        if params.len() != t.args.len() {
-            return Err(self.malformed("wrong number of block arguments"));
-        }
-        let mut args = Vec::with_capacity(params.len());
-        for (p, v) in params.iter().zip(&t.args) {
-            let (p, a) = (self.f.ty(*p), self.f.ty(*v));
-            if p != a && (p.is_unboxed() || a.is_unboxed()) {
-                return Err(self.malformed(&format!("passes {a} where {p} is expected")));
-            }
-            args.push(BlockArg::Value(self.v(*v)?));
-        }
-        Ok((self.block(t.block)?, args))
-    }
-
-    /// A value of the operand stack at a loop entry: it lies after the locals.
-    fn entry_stack(&mut self) -> Result<CV, Error> {
-        let locals = self.f.states.iter().filter(|s| s.parent.is_none()).map(|s| s.locals.len()).max();
-        let locals = locals.ok_or_else(|| self.malformed("no frame state tells the number of locals"))?;
-        let offset = self.slot_offset(locals as u32 + self.imm_index()?);
-        Ok(self.load(self.frame, offset))
     }
 }

@@ -5,6 +5,7 @@
 
 mod arrays;
 mod calls;
+mod control;
 pub mod entry;
 mod exits;
 mod floats;

@@ -253,7 +253,11 @@ impl Interp<'_> {
                 _ => Err("no constant".to_owned()),
             },
             Op::ConstNull => Ok(Step::Value(Some(Val::Null))),
-            Op::Check | Op::CheckValid | Op::Poll => Ok(if self.host.leaves(data.op) { Step::Leave } else { Step::Value(None) }),
+            Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll => {
+                Ok(if self.host.leaves(data.op) { Step::Leave } else { Step::Value(None) })
+            }
+            // What raises ends the run here: see `run`.
+            Op::Caught => Ok(Step::Value(Some(Val::I1(false)))),
             Op::PollDue => Ok(Step::Value(Some(Val::I1(self.host.leaves(Op::PollDue))))),
             Op::EntryLocal => {
                 let slot = self.locals.get(index(data)?).copied().flatten();

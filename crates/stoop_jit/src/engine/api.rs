@@ -57,6 +57,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
     unsafe {
         remember_interpreted()?;
         well_known::start();
+        stoop_cpython::handled::watch_views();
         watch::install(watch::Handlers {
             function: registry::on_function,
             dict: invariants::on_dict,

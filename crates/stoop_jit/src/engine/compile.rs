@@ -492,7 +492,7 @@ fn force_exit(f: &mut Function, n: u32) {
     for b in 0..f.blocks.len() {
         for k in 0..f.blocks[b].insts.len() {
             let d = f.inst(f.blocks[b].insts[k]);
-            let waits = matches!(d.op, Op::Check | Op::CheckValid | Op::Poll);
+            let waits = matches!(d.op, Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll);
             let (true, Some(state)) = (d.op.is(Flags::EXIT) && !d.op.is(Flags::TERM) && !waits, d.state) else { continue };
             seen += 1;
             if seen == n {

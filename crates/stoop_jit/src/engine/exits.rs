@@ -112,7 +112,7 @@ pub unsafe extern "C" fn side_exit(
     unsafe {
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
-        if (*e).op == Op::Check && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
+        if matches!((*e).op, Op::Check | Op::CheckHandling) && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
             super::registry::stand_aside();
         }
         super::policy::met(record, index as usize, f);
@@ -158,6 +158,7 @@ pub unsafe extern "C" fn raise_exit(
         (&mut (*record).exit_counts)[index as usize] += 1;
         let info = (*record).info.clone();
         let exc = capi::PyErr_GetRaisedException();
+        super::policy::raised(record, index as usize, f);
         let real = (&(*e).parents).last();
         let (locals, stack, unit) = match real {
             // An inlined function ran out of memory: as far as anybody can tell, its call did.

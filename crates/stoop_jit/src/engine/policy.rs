@@ -1,6 +1,6 @@
 //! Policy: what to do about regions that leave too often or do not pay.
 
-use stoop_codegen::unit::ExitDesc;
+use stoop_codegen::unit::{ExitDesc, ExitKind};
 use stoop_cpython::capi::Frame;
 use stoop_ir::{Imm, Op};
 
@@ -46,7 +46,7 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame) {
         let e = &r.exits[index];
         let count = r.exit_counts[index];
         let patience = match e.op {
-            Op::Check | Op::CheckValid | Op::Poll => return,
+            Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll => return,
             // Where most entries come to it, the code is of no use without.
             Op::Exit if is_never_ran(r, e) && count * 2 > r.entries => USELESS_PATIENCE,
             Op::Exit if is_never_ran(r, e) => COLD_PATIENCE,
@@ -69,7 +69,29 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame) {
 
 /// Whether an exit is that of a guess about values.
 pub fn is_guess(e: &ExitDesc) -> bool {
-    !matches!(e.op, Op::Check | Op::CheckValid | Op::Poll | Op::Exit)
+    let asks = matches!(e.op, Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll | Op::Exit);
+    e.kind == ExitKind::Leave && !asks
+}
+
+/// An exception was left to the interpreter. Handlers that had not run are not compiled: this one is hot.
+///
+/// # Safety
+/// As for [`met`]; no exception is set.
+pub unsafe fn raised(record: *mut Record, index: usize, frame: *mut Frame) {
+    // SAFETY: as documented.
+    unsafe {
+        let r = &*record;
+        let (e, count) = (&r.exits[index], r.exit_counts[index]);
+        if count != COLD_PATIENCE || count * 50 < r.entries || !e.parents.is_empty() {
+            return;
+        }
+        let op_unit = r.info.index_of(e.unit).map_or(e.unit, |k| r.info.instrs[k].op_unit);
+        if let Some(handler) = crate::frontend::cold_handler(&r.info, op_unit)
+            && !registry::state(r.code).generic.contains(&handler)
+        {
+            registry::assume_less_at(record, handler, frame);
+        }
+    }
 }
 
 fn is_never_ran(r: &Record, e: &ExitDesc) -> bool {

@@ -365,13 +365,38 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
     // SAFETY: as documented.
     unsafe {
         let code = (*record).code;
-        let slot = (*record).entry_slots.get(&e.inst).copied();
+        match (*record).entry_slots.get(&e.inst).copied() {
+            Some(slot) => {
+                state(code).generic_locals.insert(slot);
+            }
+            None => {
+                let owner = if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
+                state(owner).generic.insert(e.unit);
+            }
+        }
+        compile_anew(record, frame);
+    }
+}
+
+/// Has a region made anew, with the unit marked: as generic, or as that of a handler that is hot.
+///
+/// # Safety
+/// A live region and the frame it runs in.
+pub unsafe fn assume_less_at(record: *mut Record, unit: u32, frame: *mut Frame) {
+    // SAFETY: as documented.
+    unsafe {
+        state((*record).code).generic.insert(unit);
+        compile_anew(record, frame);
+    }
+}
+
+unsafe fn compile_anew(record: *mut Record, frame: *mut Frame) {
+    // SAFETY: the callers' region and frame.
+    unsafe {
+        let code = (*record).code;
         (*record).invalidate();
         (*record).counted = true;
         let owner = |e: &ExitDesc| if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
-        if slot.is_none() {
-            state(owner(e)).generic.insert(e.unit);
-        }
         // Others that are on their way there need no compilation of their own.
         let others = (&(*record).exits).iter().zip(&(*record).exit_counts);
         for (other, _) in others.filter(|(o, n)| **n >= OTHERS && super::policy::is_guess(o)) {
@@ -380,7 +405,6 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
             }
         }
         let Some(s) = find(code) else { return };
-        s.generic_locals.extend(slot);
         s.recompiles += 1;
         totals::count(|t| t.recompiled += 1);
         if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {

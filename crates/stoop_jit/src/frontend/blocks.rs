@@ -14,6 +14,8 @@ pub struct BytecodeBlock {
     pub end: usize,
     /// Code units where control may go next.
     pub successors: Vec<u32>,
+    /// Those of them that are handlers: control gets there from the middle of the block.
+    pub handlers: BTreeSet<u32>,
 }
 
 /// The reachable blocks of a code object, by their first code unit, from one entry.
@@ -27,12 +29,20 @@ pub struct Blocks {
     pub order: Vec<u32>,
     /// Units that some back edge goes to.
     pub headers: BTreeSet<u32>,
+    /// Handlers of exceptions.
+    pub handlers: BTreeSet<u32>,
     /// Locals that may be read before they are written, at each block's start (one bit a slot).
     pub live_in: BTreeMap<u32, Vec<bool>>,
 }
 
-/// Finds the blocks reachable from `entry`. `stops` tells instructions the front end leaves at.
-pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Option<Blocks> {
+/// Finds the blocks reachable from `entry`. `stops` tells instructions the front end leaves at, `catches` the handler
+/// that is compiled for what an instruction raises.
+pub fn find(
+    code: &CodeInfo,
+    entry: u32,
+    stops: &dyn Fn(&Instr) -> bool,
+    catches: &dyn Fn(&Instr) -> Option<u32>,
+) -> Option<Blocks> {
     let index: BTreeMap<u32, usize> = {
         let mut m = BTreeMap::new();
         for (k, i) in code.instrs.iter().enumerate() {
@@ -52,6 +62,11 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
             let i = &code.instrs[k];
             if stops(i) {
                 break;
+            }
+            if let Some(h) = catches(i)
+                && leaders.insert(h)
+            {
+                work.push(h);
             }
             if let Some(t) = i.target {
                 leaders.insert(t);
@@ -80,12 +95,14 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
         let &first = index.get(&u)?;
         let mut k = first;
         let mut successors = Vec::new();
+        let mut handlers = BTreeSet::new();
         loop {
             let i = &code.instrs[k];
             k += 1;
             if stops(i) {
                 break;
             }
+            handlers.extend(catches(i));
             if let Some(t) = i.target {
                 if !i.op.ends_block() {
                     successors.push(i.next);
@@ -105,9 +122,11 @@ pub fn find(code: &CodeInfo, entry: u32, stops: &dyn Fn(&Instr) -> bool) -> Opti
                 break;
             }
         }
-        by_unit.insert(u, BytecodeBlock { first, end: k, successors });
+        successors.extend(&handlers);
+        by_unit.insert(u, BytecodeBlock { first, end: k, successors, handlers });
     }
-    let mut blocks = Blocks { by_unit, entry, order: Vec::new(), headers: BTreeSet::new(), live_in: BTreeMap::new() };
+    let handlers = by_unit.values().flat_map(|b| b.handlers.iter().copied()).collect();
+    let mut blocks = Blocks { by_unit, entry, order: Vec::new(), headers: BTreeSet::new(), handlers, live_in: BTreeMap::new() };
     blocks.sort();
     blocks.liveness(code);
     Some(blocks)
@@ -174,6 +193,14 @@ impl Blocks {
                         | Opcode::LoadDeref
                         | Opcode::StoreDeref => live[k] = true,
                         _ => {}
+                    }
+                }
+                // What a handler reads may be what the block found, not what it stores.
+                for h in &b.handlers {
+                    if let Some(l) = self.live_in.get(h) {
+                        for (a, x) in live.iter_mut().zip(l) {
+                            *a |= *x;
+                        }
                     }
                 }
                 if self.live_in[u] != live {

@@ -100,6 +100,7 @@ struct Start {
     block: Block,
     locals: Vec<Value>,
     stack: Vec<Item>,
+    handling: u32,
 }
 
 /// A function being translated: the outermost one, or one inlined into it.
@@ -111,6 +112,10 @@ pub(super) struct Level {
     pub(super) blocks: Blocks,
     pub(super) locals: Vec<Value>,
     pub(super) stack: Vec<Item>,
+    /// How many exceptions raised in this function are being handled.
+    pub(super) handling: u32,
+    /// The instruction in this block that deletes the name of an exception that is not handled any more.
+    pub(super) handled_until: Option<usize>,
     /// The caller's state during the call, when this is inlined.
     parent: Option<State>,
     /// Slots the function writes.
@@ -159,6 +164,8 @@ impl Level {
             blocks,
             locals: Vec::new(),
             stack: Vec::new(),
+            handling: 0,
+            handled_until: None,
             parent: None,
             owns: written.clone(),
             written,
@@ -191,6 +198,8 @@ pub(super) struct Builder<'a> {
     /// What the current instruction has done so far.
     pub(super) ran_python: bool,
     pub(super) dropped: bool,
+    /// The state of the operation just emitted, if what it raises is caught here.
+    pub(super) catching: Option<State>,
     /// Objects that values stood for when the code was looked at: they tell classes, nothing else.
     pub(super) examples: HashMap<Value, u64>,
     /// The same for what iterators yield.
@@ -256,7 +265,8 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
     };
     let is_loop = req.entry != Entry::Function;
     let stops = |i: &Instr| super::instrs::leaves(i, is_loop);
-    let blocks = blocks::find(req.code, entry_unit, &stops).ok_or(BuildError::BadFlow)?;
+    let catches = |i: &Instr| super::handlers::catcher(req.code, i, &|unit| env.is_generic(unit));
+    let blocks = blocks::find(req.code, entry_unit, &stops, &catches).ok_or(BuildError::BadFlow)?;
     let kind = if is_loop { format!("loop@{entry_unit}") } else { "function".to_owned() };
     let mut f = Function::new(format!("{} {kind}", req.code.qualname));
     let cur = f.entry();
@@ -269,6 +279,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         quirks: layout::get().opcodes.quirks,
         ran_python: false,
         dropped: false,
+        catching: None,
         examples: HashMap::new(),
         elements: HashMap::new(),
         made: HashMap::new(),
@@ -350,6 +361,11 @@ impl Builder<'_> {
         }
         // One state for all entry guards: nothing has happened yet.
         let st = self.state(entry_unit);
+        if self.lv.entry != Entry::Function && !self.lv.blocks.handlers.is_empty() {
+            // Landings rely on nobody having the frame before.
+            self.void(Op::ForgetFrame, &[], Imm::None, None);
+            self.void(Op::Check, &[], Imm::None, Some(st));
+        }
         for (k, c) in guards {
             let v = self.lv.locals[k as usize];
             let n =
@@ -413,11 +429,16 @@ impl Builder<'_> {
     // --- emitting --------------------------------------------------------------------------------
 
     pub(super) fn op(&mut self, op: Op, args: &[Value], imm: Imm, ty: Type, st: Option<State>) -> Value {
-        self.f.push(self.cur, op, args, imm, ty, st).expect("the operation has a result")
+        self.catch();
+        let v = self.f.push(self.cur, op, args, imm, ty, st).expect("the operation has a result");
+        self.catch_later(op, st);
+        v
     }
 
     pub(super) fn void(&mut self, op: Op, args: &[Value], imm: Imm, st: Option<State>) {
+        self.catch();
         self.f.push(self.cur, op, args, imm, Type::Void, st);
+        self.catch_later(op, st);
     }
 
     pub(super) fn set_hint(&mut self, hint: stoop_ir::Hint) {
@@ -544,7 +565,11 @@ impl Builder<'_> {
     pub(super) fn safe_point(&mut self, unit: u32) {
         if self.ran_python || self.dropped {
             let st = self.state(unit);
-            let op = if self.ran_python { Op::Check } else { Op::CheckValid };
+            let op = match (self.ran_python, self.lv.handling) {
+                (true, 0) => Op::Check,
+                (true, _) => Op::CheckHandling,
+                (false, _) => Op::CheckValid,
+            };
             self.void(op, &[], Imm::None, Some(st));
         }
         self.ran_python = false;
@@ -618,6 +643,7 @@ impl Builder<'_> {
 
     /// The block that an inlined function returns to, which is then the current one.
     fn inlined(&mut self, i: &Instr, function: u64, args: &[Item], role: Role) -> Result<Option<Block>, BuildError> {
+        self.catch();
         let unit = i.unit;
         let reach = if self.depth == 0 { 1 } else { NESTED };
         if self.depth >= MAX_DEPTH || self.f.insts.len() > reach * INLINE_LIMIT || self.env.is_generic(unit) {
@@ -629,7 +655,7 @@ impl Builder<'_> {
             return Ok(None);
         };
         let stops = |i: &Instr| super::instrs::leaves(i, false);
-        let blocks = match blocks::find(&code, 0, &stops) {
+        let blocks = match blocks::find(&code, 0, &stops, &|_| None) {
             Some(b) if b.headers.is_empty() => b,
             _ => {
                 self.env.leave();
@@ -702,9 +728,11 @@ impl Builder<'_> {
         self.cur = start.block;
         self.lv.locals = start.locals.clone();
         self.lv.stack = start.stack.clone();
+        self.lv.handling = start.handling;
         self.lv.steady = key.steady;
         self.lv.here = key.unit;
         self.lv.done_before = 0;
+        self.lv.handled_until = None;
         let bb = self.lv.blocks.by_unit[&key.unit].clone();
         let code = self.lv.code.clone();
         for k in bb.first..bb.end {
@@ -728,6 +756,7 @@ impl Builder<'_> {
 
     /// Ends the current block with a jump to the block at `unit`.
     pub(super) fn go(&mut self, unit: u32) {
+        self.catch();
         let (block, args) = self.edge(unit);
         let (i, _) = self.f.make_inst(Op::Jump, &[], Imm::None, Type::Void, None);
         self.f.inst_mut(i).targets = vec![Target { block, args }];
@@ -736,6 +765,7 @@ impl Builder<'_> {
 
     /// Ends the current block with a two-way branch; `edges` run with the new block current and must end it.
     pub(super) fn branch(&mut self, cond: Value, edges: [&mut dyn FnMut(&mut Self); 2]) {
+        self.catch();
         let from = self.cur;
         let (locals, stack) = (self.lv.locals.clone(), self.lv.stack.clone());
         let (ran, dropped) = (self.ran_python, self.dropped);
@@ -772,6 +802,7 @@ impl Builder<'_> {
         let key = Key { unit, steady };
         let merges = self.lv.preds.get(&unit).copied().unwrap_or(0) > 1
             || self.lv.blocks.headers.contains(&unit)
+            || self.lv.blocks.handlers.contains(&unit)
             || !self.lv.peel.is_empty() && self.crosses(unit);
         if !self.lv.starts.contains_key(&key) {
             self.begin(key, merges);
@@ -860,7 +891,7 @@ impl Builder<'_> {
         if self.lv.blocks.headers.contains(&key.unit) && !self.lv.is_inlined() {
             self.headers.push((block, key.unit));
         }
-        self.lv.starts.insert(key, Start { block, locals, stack });
+        self.lv.starts.insert(key, Start { block, locals, stack, handling: self.lv.handling });
         self.lv.work.push(key);
     }
 }

@@ -15,7 +15,7 @@ use super::containers::{
 };
 use super::flow::{for_iter, jump_if, load_fast_and_clear, poll, ret, target};
 use super::functions::{import_from, import_name, make_function, set_attribute};
-use super::handlers::{assertion_error, enter, raise};
+use super::handlers::{assertion_error, check_match, enter, name_deleted, pop_handled, push_handled, raise};
 use super::operators::{binary_op, compare, generic, generic_void, operands_hint, push_bool, truth};
 
 /// Why code that the interpreter has never run is left to it.
@@ -117,6 +117,9 @@ pub(super) fn is_translated(op: Opcode) -> bool {
             | O::LoadAssertionError
             | O::RaiseVarargs
             | O::BeforeWith
+            | O::PushExcInfo
+            | O::CheckExcMatch
+            | O::PopExcept
             | O::ReturnValue
             | O::ReturnConst
     )
@@ -167,6 +170,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             }
             let null = b.null().value;
             b.store_local(i.arg, null);
+            name_deleted(b, k);
         }
         O::LoadConst => {
             let k = b.env.constant(i.arg);
@@ -382,6 +386,9 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::LoadSuperAttr => load_super(b, i),
         O::LoadAssertionError => assertion_error(b),
         O::BeforeWith => enter(b, i),
+        O::PushExcInfo => push_handled(b),
+        O::CheckExcMatch => check_match(b, i),
+        O::PopExcept => pop_handled(b, k, i),
         O::RaiseVarargs => {
             raise(b, i);
             return Ok(true);

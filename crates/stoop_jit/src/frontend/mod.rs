@@ -22,6 +22,7 @@ mod operators;
 mod special;
 
 pub use builder::{BuildError, Built, Entry, Inlined, Request, Role, build};
+pub use handlers::cold_handler;
 pub use instrs::{EMPTY_LOOP, NEVER_RAN};
 pub use operators::{binary_op, comparison};
 pub use special::method_names;

@@ -1,4 +1,4 @@
-//! Raising, and context managers.
+//! Raising, handlers, and context managers.
 //!
 //! # Safety
 //! Every helper here borrows live objects (unless its row in the table says "steals") and needs the GIL.
@@ -122,5 +122,24 @@ unsafe fn special(o: Obj, name: Obj, missing: &CStr) -> Obj {
             capi::PyErr_Format(capi::PyExc_TypeError, missing.as_ptr(), name);
         }
         found
+    }
+}
+
+/// Whether a handler for a class, or for those in a tuple, is in charge of an exception; negative with a TypeError
+/// where they are no exception classes.
+pub unsafe extern "C" fn matches(exception: Obj, class: Obj) -> i32 {
+    // SAFETY: the caller's objects.
+    unsafe {
+        let valid = if type_flags(type_of(class)) & flags::TUPLE != 0 {
+            stoop_cpython::objects::tuple_slice(class).iter().all(|c| is_exception_class(*c))
+        } else {
+            is_exception_class(class)
+        };
+        if !valid {
+            let text = c"catching classes that do not inherit from BaseException is not allowed";
+            capi::PyErr_SetString(capi::PyExc_TypeError, text.as_ptr());
+            return -1;
+        }
+        capi::PyErr_GivenExceptionMatches(exception, class)
     }
 }

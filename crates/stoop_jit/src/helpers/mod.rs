@@ -19,7 +19,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stoop_codegen::runtime::Helper;
-use stoop_cpython::capi;
+use stoop_cpython::{capi, handled};
 
 pub mod attributes;
 pub mod boxes;
@@ -100,6 +100,12 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PyUnpack => containers::unpack as *const () as usize,
         Helper::PyFormat => operators::format as *const () as usize,
         Helper::PyConvert => operators::convert as *const () as usize,
+        Helper::Land => handled::catch as *const () as usize,
+        Helper::PushHandled => handled::push as *const () as usize,
+        Helper::PopHandled => handled::pop as *const () as usize,
+        Helper::ForgetFrame => handled::forget as *const () as usize,
+        Helper::ExcMatches => exceptions::matches as *const () as usize,
+        Helper::IsHeld => handled::is_held as *const () as usize,
         Helper::PyUnpackEx => containers::unpack_ex as *const () as usize,
         Helper::PySuperAttr => attributes::super_attr as *const () as usize,
         Helper::PyEnter => exceptions::enter as *const () as usize,

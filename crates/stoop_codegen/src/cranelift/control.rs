@@ -1,0 +1,51 @@
+//! Control flow between blocks, and what a loop's entry finds on the stack.
+
+use super::lower::Lower;
+use crate::unit::Error;
+use cranelift_codegen::ir::{self, BlockArg, InstBuilder, Value as CV};
+use stoop_ir::{InstData, Op};
+
+impl Lower<'_> {
+    /// A branch. The one on `caught` was decided where the operation before it raised, or did not.
+    pub(crate) fn two_way(&mut self, data: &InstData, condition: CV) -> Result<(), Error> {
+        let (then, then_args) = self.target(data, 0)?;
+        let (otherwise, other_args) = self.target(data, 1)?;
+        let asks = self.f.def_inst(data.args[0]).is_some_and(|i| self.f.inst(i).op == Op::Caught);
+        match self.caught.take() {
+            Some(caught) if asks => {
+                self.b.ins().jump(otherwise, &other_args);
+                self.b.switch_to_block(caught);
+                self.b.ins().jump(then, &then_args);
+            }
+            _ => {
+                self.b.ins().brif(condition, then, &then_args, otherwise, &other_args);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn target(&mut self, data: &InstData, i: usize) -> Result<(ir::Block, Vec<BlockArg>), Error> {
+        let t = data.targets.get(i).ok_or_else(|| self.malformed("lacks a target"))?;
+        let params = &self.f.blocks[t.block.index()].params;
+        if params.len() != t.args.len() {
+            return Err(self.malformed("wrong number of block arguments"));
+        }
+        let mut args = Vec::with_capacity(params.len());
+        for (p, v) in params.iter().zip(&t.args) {
+            let (p, a) = (self.f.ty(*p), self.f.ty(*v));
+            if p != a && (p.is_unboxed() || a.is_unboxed()) {
+                return Err(self.malformed(&format!("passes {a} where {p} is expected")));
+            }
+            args.push(BlockArg::Value(self.v(*v)?));
+        }
+        Ok((self.block(t.block)?, args))
+    }
+
+    /// A value of the operand stack at a loop entry: it lies after the locals.
+    pub(crate) fn entry_stack(&mut self) -> Result<CV, Error> {
+        let locals = self.f.states.iter().filter(|s| s.parent.is_none()).map(|s| s.locals.len()).max();
+        let locals = locals.ok_or_else(|| self.malformed("no frame state tells the number of locals"))?;
+        let offset = self.slot_offset(locals as u32 + self.imm_index()?);
+        Ok(self.load(self.frame, offset))
+    }
+}
