@@ -75,6 +75,10 @@ helpers! {
     FloatMod(D D) -> D;
     /// (base, exponent, out) 1 and *out, or 0 where Python raises or yields a complex.
     FloatPow(D D P) -> I;
+    /// (op, a, b) of exact ints and floats; NULL without an exception where it leaves.
+    NumBinary(I R R) -> R;
+    /// (op, a, b) likewise: 0, 1, or -1 where it leaves.
+    NumCompare(I R R) -> I;
     /// `math.sin`, as libm has it; the others likewise.
     MathSin(D) -> D;
     /// See above.

@@ -91,6 +91,8 @@ pub enum Hint {
     Class(Class),
     /// Operands are exact instances of two different classes.
     Classes(Class, Class),
+    /// Operands are exact ints and floats, now these, now those.
+    Numbers,
     /// The object's type has this version; the attribute is the inline value at this index.
     Field(u32, u32),
     /// The object's type has this version; the attribute is the member at this byte offset.

@@ -482,6 +482,7 @@ impl Parser {
             "field" => Hint::Field(line.number("a version")?, line.number("an index")?),
             "slot" => Hint::Slot(line.number("a version")?, line.number("an offset")?),
             "method" => Hint::Method(line.number("a version")?, self.constant(line)?),
+            "numbers" => Hint::Numbers,
             "generic" => Hint::Generic,
             w => return Err(format!("unknown hint `{w}`")),
         })

@@ -219,6 +219,7 @@ fn write_inst(f: &mut dyn Write, func: &Function, n: &Numbers, i: Inst) -> Resul
         Hint::Field(v, i) => write!(f, " !field {v} {i}"),
         Hint::Slot(v, i) => write!(f, " !slot {v} {i}"),
         Hint::Method(v, c) => write!(f, " !method {v} @{}", c.0),
+        Hint::Numbers => write!(f, " !numbers"),
         Hint::Generic => write!(f, " !generic"),
     }
 }

@@ -152,9 +152,9 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::PyImport
         | Op::PyImportFrom
         | Op::Exit => matches!(imm, Imm::Name(_)),
-        Op::PyBinary | Op::PyInplace => matches!(imm, Imm::Bin(_)),
+        Op::PyBinary | Op::PyInplace | Op::NumBinary => matches!(imm, Imm::Bin(_)),
         Op::PyUnary => matches!(imm, Imm::Un(_)),
-        Op::PyCompare | Op::PyCompareBool | Op::IntCmp | Op::FloatCmp => matches!(imm, Imm::Cmp(_)),
+        Op::PyCompare | Op::PyCompareBool | Op::NumCompare | Op::IntCmp | Op::FloatCmp => matches!(imm, Imm::Cmp(_)),
         Op::PyCall => matches!(imm, Imm::None | Imm::Const(_)),
         // A few rows leave room for a detail that only the code generator knows.
         _ => true,

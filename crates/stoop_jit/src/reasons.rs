@@ -87,7 +87,7 @@ impl ExitReason {
     /// The reason of a guard or instruction that leaves.
     fn of_op(op: Op) -> ExitReason {
         match op {
-            Op::GuardClass | Op::NumToFloat => ExitReason::Class,
+            Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare => ExitReason::Class,
             Op::GuardVersion | Op::GuardClassVersion => ExitReason::HeapType,
             Op::GuardKeys => ExitReason::Keys,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,

@@ -34,14 +34,14 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
             out.push(i);
             if load
                 && let (Some(st), Some(r)) = (state, d.result)
-                && let Some(c) = wanted[r.index()]
+                && let Some((c, asked)) = wanted[r.index()]
             {
-                let (g, v) = f.make_inst(Op::GuardClass, &[r], Imm::None, Type::Exact(c), Some(st));
+                let (g, v) = f.make_inst(Op::GuardClass, &[r], asked, Type::Exact(c), Some(st));
                 out.push(g);
                 let unboxed = Type::unboxed(c).expect("only numbers are wanted");
                 let op = if c == Class::Float { Op::UnboxFloat } else { Op::UnboxInt };
                 let (u, _) =
-                    f.make_inst(op, &[v.expect("a guard has a result")], Imm::None, unboxed, (op == Op::UnboxInt).then_some(st));
+                    f.make_inst(op, &[v.expect("a guard has a result")], asked, unboxed, (op == Op::UnboxInt).then_some(st));
                 out.push(u);
                 replace[r.index()] = v;
                 count += 1;
@@ -63,8 +63,9 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
     ctx.count("guards_made_early", count);
 }
 
-/// The number class that a later guard in the block of its load asks of each value.
-fn wanted_classes(f: &Function) -> Vec<Option<Class>> {
+/// The number class that a later guard in the block of its load asks of each value, and where: code object and code unit
+/// in one immediate. A guard that fails is that place's doing, not that of the load.
+fn wanted_classes(f: &Function) -> Vec<Option<(Class, Imm)>> {
     let mut loaded = vec![usize::MAX; f.values.len()];
     let mut wanted = vec![None; f.values.len()];
     for (b, data) in f.blocks.iter().enumerate() {
@@ -78,8 +79,9 @@ fn wanted_classes(f: &Function) -> Vec<Option<Class>> {
                 }
                 Op::GuardClass if loaded[d.args[0].index()] == b => {
                     let class = d.result.and_then(|r| f.ty(r).class());
-                    if matches!(class, Some(Class::Int | Class::Float)) {
-                        wanted[d.args[0].index()] = class;
+                    if let (Some(c @ (Class::Int | Class::Float)), Some(s)) = (class, d.state) {
+                        let s = &f.states[s.index()];
+                        wanted[d.args[0].index()] = Some((c, Imm::Int(i64::from(s.code) << 32 | i64::from(s.unit))));
                     }
                 }
                 _ => {}

@@ -135,6 +135,8 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
     Some(match rule(f, types, d) {
         Rule::IntBin(_) | Rule::IntNeg | Rule::IntAbs | Rule::FloatToInt | Rule::BoolToInt => Type::Exact(Class::Int),
         Rule::IntExtreme(_) | Rule::FloatRound => Type::Exact(Class::Int),
+        Rule::NumBin(BinOp::TrueDiv) => Type::Exact(Class::Float),
+        Rule::NumCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
         Rule::Math(_) | Rule::FloatExtreme(_) => Type::Exact(Class::Float),
         Rule::FloatBin(_) | Rule::IntTrueDiv | Rule::FloatNeg | Rule::FloatAbs | Rule::FloatSqrt | Rule::ToFloat => {
             Type::Exact(Class::Float)
@@ -376,6 +378,15 @@ impl Specialiser {
             Rule::IntNeg | Rule::IntAbs => {
                 let x = self.int(f, a(d.args.len() - 1), st);
                 let v = self.val(f, if rule == Rule::IntNeg { Op::IntNeg } else { Op::IntAbs }, &[x], Type::I64, st);
+                self.yields(f, d, v);
+            }
+            Rule::NumBin(op) => {
+                let ty = if op == BinOp::TrueDiv { Type::Exact(Class::Float) } else { Type::Obj };
+                let v = self.emit(f, Op::NumBinary, &[a(0), a(1)], Imm::Bin(op), ty, st).expect("a number");
+                self.yields(f, d, v);
+            }
+            Rule::NumCmp(c) => {
+                let v = self.emit(f, Op::NumCompare, &[a(0), a(1)], Imm::Cmp(c), Type::I1, st).expect("a truth value");
                 self.yields(f, d, v);
             }
             Rule::Math(m) => {

@@ -23,6 +23,10 @@ pub enum Rule {
     IntCmp(CmpOp),
     /// Floats, or a float and an int.
     FloatCmp(CmpOp),
+    /// Ints and floats, boxed.
+    NumBin(BinOp),
+    /// The same.
+    NumCmp(CmpOp),
     /// `-int`
     IntNeg,
     /// `abs(int)`
@@ -219,6 +223,8 @@ fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
         (Some(x), Some(Float)) if is_int(x) && float_can(op) => Rule::FloatBin(op),
         // The interpreter does not specialise mixed operands: beside a number, an unknown one is most often a float.
         (Some(Float | Int), None) | (None, Some(Float | Int)) if hint == Hint::None && mixed_can(op, a, b) => Rule::FloatBin(op),
+        (Some(Float), None) | (None, Some(Float)) if hint == Hint::Numbers && float_can(op) => Rule::FloatBin(op),
+        (None | Some(Int), None | Some(Int)) if hint == Hint::Numbers && numbers_can(op) => Rule::NumBin(op),
         (Some(Str), Some(Str)) if op == BinOp::Add => Rule::ResultClass(Str),
         (Some(List), Some(List)) if op == BinOp::Add => Rule::ResultClass(List),
         (Some(Tuple), Some(Tuple)) if op == BinOp::Add => Rule::ResultClass(Tuple),
@@ -234,6 +240,11 @@ fn mixed_can(op: BinOp, a: Option<Class>, b: Option<Class>) -> bool {
     float_can(op) && (float_known || matches!(op, BinOp::Sub | BinOp::TrueDiv | BinOp::Pow))
 }
 
+/// Whether boxed numbers of any kind have the operator.
+pub(crate) fn numbers_can(op: BinOp) -> bool {
+    matches!(op, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::TrueDiv)
+}
+
 fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
     use Class::Float;
     match (a, b) {
@@ -243,6 +254,8 @@ fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
         (Some(Float), None) | (None, Some(Float)) if hint == Hint::None && !matches!(op, CmpOp::Eq | CmpOp::Ne) => {
             Rule::FloatCmp(op)
         }
+        (Some(Float), None) | (None, Some(Float)) if hint == Hint::Numbers => Rule::FloatCmp(op),
+        (None | Some(Class::Int), None | Some(Class::Int)) if hint == Hint::Numbers => Rule::NumCmp(op),
         (Some(Class::Str), Some(Class::Str)) => Rule::ResultClass(Class::Bool),
         _ => Rule::Generic,
     }

@@ -564,6 +564,8 @@ impl<'a> Lower<'a> {
             Op::BoxBool => Ok(Some(self.box_bool(a[0]))),
             Op::UnboxInt => one(self.unbox_int(a[0])),
             Op::UnboxFloat => Ok(Some(self.load_as(types::F64, a[0], self.req.abi.float_value))),
+            Op::NumBinary => one(self.number_binary(data, a)),
+            Op::NumCompare => one(self.number_compare(a)),
             Op::NumToFloat => one(self.number_to_float(data, a[0])),
             Op::UnboxBool => Ok(Some(self.unbox_bool(a[0]))),
 

@@ -264,6 +264,26 @@ impl Lower<'_> {
         Ok(result)
     }
 
+    /// An operator on boxed numbers.
+    pub(crate) fn number_binary(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        let stoop_ir::Imm::Bin(op) = data.imm else { return Err(self.malformed("needs an operator")) };
+        let op = self.i32const(op as i32);
+        let result = self.helper1(Helper::NumBinary, &[op, a[0], a[1]])?;
+        let null = self.icmp_imm(IntCC::Equal, result, 0);
+        self.guard_not(null)?;
+        Ok(result)
+    }
+
+    /// A comparison of boxed numbers.
+    pub(crate) fn number_compare(&mut self, a: &[CV]) -> Result<CV, Error> {
+        let op = self.imm_cmp()?;
+        let op = self.i32const(op as i32);
+        let result = self.helper1(Helper::NumCompare, &[op, a[0], a[1]])?;
+        let other = self.icmp_imm(IntCC::SignedLessThan, result, 0);
+        self.guard_not(other)?;
+        Ok(self.icmp_imm(IntCC::NotEqual, result, 0))
+    }
+
     /// The value of a float, or of an int of one digit.
     pub(crate) fn number_to_float(&mut self, data: &InstData, object: CV) -> Result<CV, Error> {
         let abi = self.req.abi;

@@ -1,9 +1,9 @@
 //! Unboxed arithmetic of the reference interpreter: exact in 128 bits, then asked whether it fits.
 
 use super::Step;
-use super::heap::{Fault, Val};
+use super::heap::{Fault, Kind, Val};
 use crate::func::{Imm, InstData};
-use crate::ops::{CmpOp, MathFn, Op};
+use crate::ops::{BinOp, CmpOp, MathFn, Op};
 
 /// Does an operation on unboxed values; `None` if it is not one.
 pub(super) fn step(data: &InstData, args: &[Val]) -> Result<Option<Step>, Fault> {
@@ -88,6 +88,35 @@ fn int_binary(op: Op, a: i128, b: i128) -> Option<Option<i128>> {
         }
         _ => return None,
     })
+}
+
+/// An operator or a comparison on boxed numbers.
+pub(super) fn numbers(imm: Imm, a: &Kind, b: &Kind) -> Option<Val> {
+    let float = |k: &Kind| match k {
+        Kind::Int(i) => Some(*i as f64),
+        Kind::Float(f) => Some(*f),
+        _ => None,
+    };
+    match (imm, a, b) {
+        (Imm::Cmp(c), Kind::Int(a), Kind::Int(b)) => Some(Val::I1(compare(c, a, b))),
+        (Imm::Cmp(c), _, _) => Some(Val::I1(compare(c, &float(a)?, &float(b)?))),
+        (Imm::Bin(op @ (BinOp::Add | BinOp::Sub | BinOp::Mul)), Kind::Int(a), Kind::Int(b)) => match op {
+            BinOp::Add => a.checked_add(*b).map(Val::I64),
+            BinOp::Sub => a.checked_sub(*b).map(Val::I64),
+            _ => a.checked_mul(*b).map(Val::I64),
+        },
+        (Imm::Bin(op), _, _) => {
+            let (x, y) = (float(a)?, float(b)?);
+            match op {
+                BinOp::Add => Some(Val::F64(x + y)),
+                BinOp::Sub => Some(Val::F64(x - y)),
+                BinOp::Mul => Some(Val::F64(x * y)),
+                BinOp::TrueDiv if y != 0.0 => Some(Val::F64(x / y)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 fn math(f: MathFn, x: f64) -> f64 {

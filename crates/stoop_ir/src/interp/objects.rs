@@ -79,6 +79,12 @@ impl Interp<'_> {
                 let items = items.collect::<Result<Vec<_>, _>>()?;
                 done(Val::Ref(self.heap.alloc_immortal(Kind::Tuple(items))))
             }
+            (Op::NumBinary | Op::NumCompare, [Val::Ref(a), Val::Ref(b)]) => {
+                let (a, b) = (self.heap.get(*a)?.clone(), self.heap.get(*b)?.clone());
+                let Some(v) = super::arithmetic::numbers(data.imm, &a, &b) else { return Ok(Step::Leave) };
+                let v = if data.op == Op::NumBinary { self.heap.boxed(v) } else { v };
+                done(v)
+            }
             (Op::NumToFloat, [Val::Ref(o)]) => match self.heap.get(*o)? {
                 Kind::Float(f) => done(Val::F64(*f)),
                 Kind::Int(i) if i.unsigned_abs() < 1 << 30 => done(Val::F64(*i as f64)),

@@ -385,6 +385,11 @@ impl Environment for Live<'_> {
         unsafe { (*self.state).generic.contains(&unit) }
     }
 
+    fn is_mixed(&self, unit: u32) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.state).mixed.contains(&unit) }
+    }
+
     fn entry_local(&self, slot: u32) -> Option<Option<Class>> {
         if self.frame.is_null() || self.generic_local(slot) {
             return None;

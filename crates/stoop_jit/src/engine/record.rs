@@ -149,6 +149,8 @@ pub struct CodeState {
     pub asked: bool,
     /// Code units where speculation failed.
     pub generic: BTreeSet<u32>,
+    /// Code units of operators where ints and floats met otherwise than expected.
+    pub mixed: BTreeSet<u32>,
     /// Local slots whose class at an entry is not worth assuming.
     pub generic_locals: BTreeSet<u32>,
     /// The function entry.
@@ -188,6 +190,7 @@ impl CodeState {
             never: false,
             asked: false,
             generic: BTreeSet::new(),
+            mixed: BTreeSet::new(),
             generic_locals: BTreeSet::new(),
             function: None,
             loops: BTreeMap::new(),

@@ -3,15 +3,18 @@
 //! Everything here is touched with the GIL held only.
 
 use std::cell::UnsafeCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use stoop_codegen::memory::Code;
 use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState, VectorcallFn};
+use stoop_cpython::feedback::Feedback;
+use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::watch::{CodeEvent, FunctionEvent};
 use stoop_cpython::{inspect, monitoring};
+use stoop_ir::{Imm, Op};
 
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
@@ -357,6 +360,30 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
 /// Exits at another guard after which it is not relied on either, when a region is compiled anew.
 const OTHERS: u64 = 8;
 
+/// The instruction whose guess a guard is: one that was moved to a load still speaks for the operator that asked for it.
+unsafe fn guesser(record: *mut Record, e: &ExitDesc) -> (usize, u32) {
+    // SAFETY: the caller's region.
+    let (code, inlined) = unsafe { ((*record).code, &(*record).inlined) };
+    let (number, unit) = match (e.op, e.imm) {
+        (Op::GuardClass | Op::UnboxInt, Imm::Int(asked)) => ((asked >> 32) as u32, asked as u32),
+        _ => (e.code, e.unit),
+    };
+    (if number == 0 { code } else { inlined[number as usize - 1].code.code } as usize, unit)
+}
+
+/// Does not guess that again: operators on numbers take all kinds of them next, and after that any object.
+fn forget_guess(code: Obj, unit: u32) {
+    let s = state(code);
+    let instr = s.info.as_ref().and_then(|i| Some(&i.instrs[i.index_of(unit)?]));
+    let numbers = instr.is_some_and(|i| {
+        matches!(i.op, Opcode::BinaryOp | Opcode::CompareOp)
+            && matches!(i.feedback, Feedback::None | Feedback::Int | Feedback::Float)
+    });
+    if !(numbers && s.mixed.insert(unit)) {
+        s.generic.insert(unit);
+    }
+}
+
 /// A guard kept failing: void the region and do not assume that again.
 ///
 /// # Safety
@@ -365,16 +392,8 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
     // SAFETY: as documented.
     unsafe {
         let code = (*record).code;
-        match (*record).entry_slots.get(&e.inst).copied() {
-            Some(slot) => {
-                state(code).generic_locals.insert(slot);
-            }
-            None => {
-                let owner = if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
-                state(owner).generic.insert(e.unit);
-            }
-        }
-        compile_anew(record, frame);
+        state(code).generic_locals.extend((*record).entry_slots.get(&e.inst).copied());
+        compile_anew(record, Some(e), frame);
     }
 }
 
@@ -386,23 +405,25 @@ pub unsafe fn assume_less_at(record: *mut Record, unit: u32, frame: *mut Frame) 
     // SAFETY: as documented.
     unsafe {
         state((*record).code).generic.insert(unit);
-        compile_anew(record, frame);
+        compile_anew(record, None, frame);
     }
 }
 
-unsafe fn compile_anew(record: *mut Record, frame: *mut Frame) {
+/// `worst` is the exit that is to blame, unless something else is.
+unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mut Frame) {
     // SAFETY: the callers' region and frame.
     unsafe {
         let code = (*record).code;
         (*record).invalidate();
         (*record).counted = true;
-        let owner = |e: &ExitDesc| if e.code == 0 { code } else { (&(*record).inlined)[e.code as usize - 1].code.code };
         // Others that are on their way there need no compilation of their own.
         let others = (&(*record).exits).iter().zip(&(*record).exit_counts);
-        for (other, _) in others.filter(|(o, n)| **n >= OTHERS && super::policy::is_guess(o)) {
-            if !(&(*record).entry_slots).contains_key(&other.inst) {
-                state(owner(other)).generic.insert(other.unit);
-            }
+        let failing = others.filter(|(o, n)| **n >= OTHERS && super::policy::is_guess(o)).map(|(o, _)| o).chain(worst);
+        let failing = failing.filter(|o| !(&(*record).entry_slots).contains_key(&o.inst));
+        // One instruction may have several guards.
+        let guesses: BTreeSet<(usize, u32)> = failing.map(|o| guesser(record, o)).collect();
+        for (code, unit) in guesses {
+            forget_guess(code as Obj, unit);
         }
         let Some(s) = find(code) else { return };
         s.recompiles += 1;

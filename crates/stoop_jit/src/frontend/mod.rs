@@ -102,6 +102,8 @@ pub trait Environment {
     fn not_implemented(&mut self) -> Known;
     /// Whether speculation at this code unit has failed too often.
     fn is_generic(&self, unit: u32) -> bool;
+    /// Whether ints and floats meet at this code unit, now these, now those.
+    fn is_mixed(&self, unit: u32) -> bool;
     /// The class of what a local slot holds at the entry, if worth assuming; `Some(None)` when it is unbound.
     fn entry_local(&self, slot: u32) -> Option<Option<Class>>;
     /// Name and definition of the well-known built-in method that a local slot holds, bound, at the entry.

@@ -37,6 +37,9 @@ pub(super) fn operands_hint(b: &Builder<'_>, i: &Instr, operands: &[Item]) -> Hi
     let class = |x: &Item| b.examples.get(&x.value).and_then(|o| b.env.example_class(*o));
     match operands {
         [x] => class(x).map_or(Hint::None, Hint::Class),
+        // The interpreter does not specialise operators on ints and floats together. Where the code has no frame, and
+        // nothing may run Python, it is worth guessing that they are that.
+        [x, y] if b.lv.is_inlined() && arithmetic(i) && [x, y].iter().all(|x| may_be_number(b, x)) => Hint::Numbers,
         [x, y] => match (class(x), class(y)) {
             (Some(a), Some(b)) if a == b => Hint::Class(a),
             (Some(a), Some(b)) => Hint::Classes(a, b),
@@ -48,10 +51,30 @@ pub(super) fn operands_hint(b: &Builder<'_>, i: &Instr, operands: &[Item]) -> Hi
     }
 }
 
+fn arithmetic(i: &Instr) -> bool {
+    match i.op {
+        Opcode::BinaryOp => matches!(binary_op(i).0, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::TrueDiv),
+        Opcode::CompareOp => !matches!(comparison(i), CmpOp::Eq | CmpOp::Ne),
+        _ => false,
+    }
+}
+
+/// Whether nothing speaks against a value's being an int or a float.
+fn may_be_number(b: &Builder<'_>, x: &Item) -> bool {
+    match b.kind_of(x.value) {
+        None => !matches!(b.f.ty(x.value), Type::Heap(_)),
+        Some(super::builder::Kind::Exact(c)) => matches!(c, Class::Int | Class::Float),
+        Some(super::builder::Kind::Class(_)) => false,
+    }
+}
+
 /// What the interpreter saw of the operands.
 pub(super) fn operand_hint(b: &Builder<'_>, i: &Instr) -> Hint {
     if b.env.is_generic(i.unit) {
         return Hint::Generic;
+    }
+    if b.env.is_mixed(i.unit) {
+        return Hint::Numbers;
     }
     match i.feedback {
         Feedback::Int => Hint::Class(Class::Int),

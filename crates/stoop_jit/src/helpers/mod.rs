@@ -47,6 +47,8 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::FloatFloorDiv => numbers::float_floor_div as *const () as usize,
         Helper::FloatMod => numbers::float_mod as *const () as usize,
         Helper::FloatPow => numbers::float_pow as *const () as usize,
+        Helper::NumBinary => numbers::num_binary as *const () as usize,
+        Helper::NumCompare => numbers::num_compare as *const () as usize,
         Helper::MathSin => numbers::sin as *const () as usize,
         Helper::MathCos => numbers::cos as *const () as usize,
         Helper::MathTan => numbers::tan as *const () as usize,

@@ -1,4 +1,9 @@
-//! Arithmetic on unboxed values with Python's results, to the bit. No Python needed.
+//! Arithmetic on unboxed values, and on boxed numbers, with Python's results, to the bit. Runs no Python.
+
+use stoop_cpython::capi::{self, Obj, type_of};
+use stoop_cpython::objects;
+use stoop_cpython::type_ptr;
+use stoop_ir::ops::{BinOp, CmpOp};
 
 /// The C library's functions, so that results are CPython's: it calls the same ones.
 mod libm {
@@ -138,6 +143,109 @@ pub unsafe extern "C" fn float_pow(base: f64, exponent: f64, out: *mut f64) -> i
         }
         None => 0,
     }
+}
+
+/// An exact int or float.
+enum Number {
+    Int(i64),
+    Float(f64),
+}
+
+impl Number {
+    /// # Safety
+    /// A live object.
+    #[inline]
+    unsafe fn of(o: Obj) -> Option<Number> {
+        // SAFETY: the caller's object, of the class found.
+        unsafe {
+            let ty = type_of(o);
+            if ty == type_ptr!(PyFloat_Type) {
+                Some(Number::Float(objects::float_value(o)))
+            } else if ty == type_ptr!(PyLong_Type) {
+                objects::int_value(o).map(Number::Int)
+            } else {
+                None
+            }
+        }
+    }
+
+    /// As Python converts it.
+    fn float(&self) -> f64 {
+        match self {
+            Number::Int(i) => *i as f64,
+            Number::Float(x) => *x,
+        }
+    }
+}
+
+/// The greatest int that a double is sure to hold.
+const EXACT: u64 = 1 << 53;
+
+/// `a OP b` of exact ints and floats; NULL without an exception for anything else, and where Python raises or the result is
+/// wide.
+///
+/// # Safety
+/// Live objects, the GIL held.
+pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    let (Some(x), Some(y)) = (unsafe { (Number::of(a), Number::of(b)) }) else { return std::ptr::null_mut() };
+    let op = BinOp::ALL.get(op as usize).copied();
+    let small = |i: i64| i.unsigned_abs() <= EXACT;
+    let made = match (&x, &y) {
+        (Number::Int(i), Number::Int(j)) if op != Some(BinOp::TrueDiv) => {
+            let result = match op {
+                Some(BinOp::Add) => i.checked_add(*j),
+                Some(BinOp::Sub) => i.checked_sub(*j),
+                Some(BinOp::Mul) => i.checked_mul(*j),
+                _ => None,
+            };
+            let Some(result) = result else { return std::ptr::null_mut() };
+            // SAFETY: the GIL is held.
+            unsafe { capi::PyLong_FromLongLong(result) }
+        }
+        (Number::Int(i), Number::Int(j)) if !small(*i) || !small(*j) => return std::ptr::null_mut(),
+        _ => {
+            let (x, y) = (x.float(), y.float());
+            let result = match op {
+                Some(BinOp::Add) => x + y,
+                Some(BinOp::Sub) => x - y,
+                Some(BinOp::Mul) => x * y,
+                Some(BinOp::TrueDiv) if y != 0.0 => x / y,
+                _ => return std::ptr::null_mut(),
+            };
+            // SAFETY: the GIL is held.
+            unsafe { capi::PyFloat_FromDouble(result) }
+        }
+    };
+    if made.is_null() {
+        // Out of memory: the interpreter meets that too.
+        // SAFETY: the GIL is held.
+        unsafe { capi::PyErr_Clear() };
+    }
+    made
+}
+
+/// The truth of `a OP b` of exact ints and floats; -1 for anything else.
+///
+/// # Safety
+/// Live objects, the GIL held.
+pub unsafe extern "C" fn num_compare(op: i32, a: Obj, b: Obj) -> i32 {
+    // SAFETY: the caller's objects.
+    let (Some(x), Some(y)) = (unsafe { (Number::of(a), Number::of(b)) }) else { return -1 };
+    let order = match (&x, &y) {
+        (Number::Int(i), Number::Int(j)) => Some(i.cmp(j)),
+        (Number::Int(i), Number::Float(_)) | (Number::Float(_), Number::Int(i)) if i.unsigned_abs() > EXACT => return -1,
+        _ => x.float().partial_cmp(&y.float()),
+    };
+    let Some(op) = CmpOp::ALL.get(op as usize) else { return -1 };
+    i32::from(match op {
+        CmpOp::Lt => order.is_some_and(std::cmp::Ordering::is_lt),
+        CmpOp::Le => order.is_some_and(std::cmp::Ordering::is_le),
+        CmpOp::Eq => order.is_some_and(std::cmp::Ordering::is_eq),
+        CmpOp::Ne => !order.is_some_and(std::cmp::Ordering::is_eq),
+        CmpOp::Gt => order.is_some_and(std::cmp::Ordering::is_gt),
+        CmpOp::Ge => order.is_some_and(std::cmp::Ordering::is_ge),
+    })
 }
 
 macro_rules! libm {
