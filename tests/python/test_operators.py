@@ -7,7 +7,7 @@ import sys, time, traceback
 from probe import snapshot
 
 def warm(f, *a):
-    end = time.process_time() + 0.1
+    end = time.process_time() + 0.3
     while time.process_time() < end:
         f(*a, 10000)
     snapshot()

@@ -127,7 +127,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
         Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange => matches!(imm, Imm::Int(_)),
-        Op::GuardClassVersion | Op::NewObject | Op::SetSlotFloat | Op::SetSlotInt => matches!(imm, Imm::Int(_)),
+        Op::GuardClassVersion | Op::NewObject | Op::InitSlot | Op::SetSlotFloat | Op::SetSlotInt => matches!(imm, Imm::Int(_)),
         Op::FloatFn => matches!(imm, Imm::Int(k) if usize::try_from(k).is_ok_and(|k| k < MathFn::ALL.len())),
         Op::ConstObj | Op::GuardFuncVersion => matches!(imm, Imm::Const(_)),
         Op::EntryLocal
@@ -136,6 +136,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::StrAppend
         | Op::LoadField
         | Op::SwapField
+        | Op::InitField
         | Op::SetFieldFloat
         | Op::SetFieldInt
         | Op::ClosureCell => matches!(imm, Imm::Index(_)),

@@ -177,8 +177,8 @@ impl Walk {
         let d = func.inst(i);
         let (load, region) = match d.op {
             Op::ListSetFloat | Op::ListSetInt | Op::ListSwap => (Op::ListItem, Mem::LIST),
-            Op::SetFieldFloat | Op::SetFieldInt | Op::SwapField => (Op::LoadField, Mem::ATTR),
-            Op::SetSlotFloat | Op::SetSlotInt | Op::SwapSlot => (Op::LoadSlot, Mem::ATTR),
+            Op::SetFieldFloat | Op::SetFieldInt | Op::SwapField | Op::InitField => (Op::LoadField, Mem::ATTR),
+            Op::SetSlotFloat | Op::SetSlotInt | Op::SwapSlot | Op::InitSlot => (Op::LoadSlot, Mem::ATTR),
             _ => return,
         };
         let place = self.place(func, i, load);

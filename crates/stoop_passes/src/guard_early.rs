@@ -39,9 +39,11 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
                 let (g, v) = f.make_inst(Op::GuardClass, &[r], asked, Type::Exact(c), Some(st));
                 out.push(g);
                 let unboxed = Type::unboxed(c).expect("only numbers are wanted");
-                let op = if c == Class::Float { Op::UnboxFloat } else { Op::UnboxInt };
-                let (u, _) =
-                    f.make_inst(op, &[v.expect("a guard has a result")], asked, unboxed, (op == Op::UnboxInt).then_some(st));
+                let v0 = v.expect("a guard has a result");
+                let (u, _) = match c {
+                    Class::Float => f.make_inst(Op::UnboxFloat, &[v0], Imm::None, unboxed, None),
+                    _ => f.make_inst(Op::UnboxInt, &[v0], asked, unboxed, Some(st)),
+                };
                 out.push(u);
                 replace[r.index()] = v;
                 count += 1;

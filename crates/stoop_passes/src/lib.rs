@@ -12,6 +12,7 @@ pub mod eliminate_guards;
 pub mod fold_constants;
 pub mod guard_early;
 pub mod hoist_invariants;
+pub mod initialise_fresh;
 pub mod memory;
 pub mod pipeline;
 pub mod remove_checks;

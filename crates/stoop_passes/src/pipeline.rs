@@ -104,6 +104,11 @@ pub static PASSES: &[Pass] = &[
     },
     FOLD,
     Pass {
+        name: "initialise_fresh",
+        doc: "The first store to each attribute of a fresh instance asks nothing.",
+        run: crate::initialise_fresh::run,
+    },
+    Pass {
         name: "reuse_boxes",
         doc: "Fresh number boxes that replace an item or attribute are stored by value, in place.",
         run: |f, c| {

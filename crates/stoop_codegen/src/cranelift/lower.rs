@@ -675,6 +675,12 @@ impl<'a> Lower<'a> {
                 let offset = self.imm_offset()?;
                 Ok(Some(self.swap(a[0], offset, a[1])))
             }
+            Op::InitField => none(self.init_field(data, a)),
+            Op::InitSlot => {
+                let offset = self.imm_offset()?;
+                self.store(a[1], a[0], offset);
+                Ok(None)
+            }
             Op::SetSlotFloat => none(self.set_slot_float(a)),
             Op::SetSlotInt => none(self.set_slot_int(a)),
             Op::NewObject => one(self.call_object(Helper::NewObject, a)),

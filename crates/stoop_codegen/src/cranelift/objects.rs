@@ -408,20 +408,7 @@ impl Lower<'_> {
                 Ok((word, first + 1))
             }
             InlineValues::AfterObject { basicsize, first, valid, .. } => {
-                let known = match self.f.ty(data.args[0]) {
-                    Type::Heap(version) => (self.req.basicsize)(version),
-                    Type::Void | Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::MaybeNull | Type::Obj | Type::Exact(_) => {
-                        None
-                    }
-                };
-                let (base, offset) = match known {
-                    Some(size) => (object, size),
-                    None => {
-                        let ty = self.load(object, self.req.abi.ob_type);
-                        let size = self.load(ty, basicsize);
-                        (self.add(object, size), 0)
-                    }
-                };
+                let (base, offset) = self.after_object(data, object, basicsize);
                 let valid = self.load_as(types::I8, base, offset + valid);
                 self.guard(valid)?;
                 Ok((base, offset + first))
@@ -456,16 +443,52 @@ impl Lower<'_> {
         let null = self.icmp_imm(IntCC::Equal, former, 0);
         self.branch(null, first, done);
         self.b.switch_to_block(first);
-        self.count_value(a[0], base, offset)?;
+        self.count_value(Some(a[0]), base, offset)?;
         self.jump(done, &[]);
         self.b.switch_to_block(done);
         self.store(a[1], base, offset);
         Ok(former)
     }
 
+    /// The first store to an inline value of a fresh instance, which has no dict.
+    pub(crate) fn init_field(&mut self, data: &InstData, a: &[CV]) -> Result<(), Error> {
+        let (base, offset) = self.fresh_values(data, a[0])?;
+        self.count_value(None, base, offset)?;
+        self.store(a[1], base, offset);
+        Ok(())
+    }
+
+    /// Address and byte offset of an inline value of an object that is known to have some.
+    fn fresh_values(&mut self, data: &InstData, object: CV) -> Result<(CV, i32), Error> {
+        let index = 8 * self.imm_index()? as i32;
+        Ok(match self.req.abi.inline_values {
+            InlineValues::TaggedPointer { offset, first, .. } => (self.load(object, offset), first + 1 + index),
+            InlineValues::AfterObject { basicsize, first, .. } => {
+                let (base, size) = self.after_object(data, object, basicsize);
+                (base, size + first + index)
+            }
+        })
+    }
+
+    /// Where an object's inline values begin, when they follow it.
+    fn after_object(&mut self, data: &InstData, object: CV, basicsize: i32) -> (CV, i32) {
+        let known = match self.f.ty(data.args[0]) {
+            Type::Heap(version) => (self.req.basicsize)(version),
+            Type::Void | Type::I64 | Type::F64 | Type::I1 | Type::Null | Type::MaybeNull | Type::Obj | Type::Exact(_) => None,
+        };
+        match known {
+            Some(size) => (object, size),
+            None => {
+                let ty = self.load(object, self.req.abi.ob_type);
+                let size = self.load(ty, basicsize);
+                (self.add(object, size), 0)
+            }
+        }
+    }
+
     /// Notes that an inline value is about to be set for the first time: values keep the order in which they were.
-    /// Leaves if the object has a dict too, which counts them as well.
-    fn count_value(&mut self, object: CV, base: CV, offset: i32) -> Result<(), Error> {
+    /// Leaves if the object has a dict too, which counts them as well; a fresh one (`None`) has not.
+    fn count_value(&mut self, object: Option<CV>, base: CV, offset: i32) -> Result<(), Error> {
         let index = i64::from(self.imm_index()?);
         let first = offset - 8 * index as i32;
         match self.req.abi.inline_values {
@@ -481,9 +504,11 @@ impl Lower<'_> {
             }
             InlineValues::AfterObject { size, capacity, dict, first: values, .. } => {
                 let head = first - values;
-                let its_dict = self.load(object, dict);
-                let none = self.icmp_imm(IntCC::Equal, its_dict, 0);
-                self.guard(none)?;
+                if let Some(object) = object {
+                    let its_dict = self.load(object, dict);
+                    let none = self.icmp_imm(IntCC::Equal, its_dict, 0);
+                    self.guard(none)?;
+                }
                 let count = self.load_as(types::I8, base, head + size);
                 let room = self.load_as(types::I8, base, head + capacity);
                 let room = self.b.ins().uextend(types::I64, room);
@@ -528,7 +553,7 @@ impl Lower<'_> {
         let null = self.icmp_imm(IntCC::Equal, former, 0);
         self.branch(null, first, again);
         self.b.switch_to_block(first);
-        self.count_value(a[0], base, offset)?;
+        self.count_value(Some(a[0]), base, offset)?;
         let slot = self.add_imm(base, i64::from(offset));
         self.helper(set, &[slot, a[1]]);
         self.jump(done, &[]);

@@ -198,7 +198,7 @@ impl Interp<'_> {
                 done(Val::I64(v))
             }
             (Op::ListIterNext, Kind::ListIter(..), _) | (Op::TupleIterNext, Kind::TupleIter(..), _) => self.next_item(o),
-            (Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt, Kind::Instance(..), _) => {
+            (Op::LoadField | Op::SwapField | Op::InitField | Op::SetFieldFloat | Op::SetFieldInt, Kind::Instance(..), _) => {
                 self.field_step(data, o, rest)
             }
             (Op::LoadCell, Kind::Cell(content), _) => Ok(content.map_or(Step::Leave, |c| Step::Value(Some(Val::Ref(c))))),
@@ -273,6 +273,11 @@ impl Interp<'_> {
         let old = *fields.get(k).ok_or_else(|| format!("no attribute {k}"))?;
         match (data.op, rest, old) {
             (Op::LoadField, _, None) => Ok(Step::Leave),
+            (Op::InitField, [Val::Ref(new)], None) => {
+                fields[k] = Some(*new);
+                Ok(Step::Value(None))
+            }
+            (Op::InitField, _, _) => Err("it was set before".to_owned()),
             (Op::LoadField, _, Some(old)) => done(Val::Ref(old)),
             (Op::SwapField, [Val::Ref(new)], old) => {
                 fields[k] = Some(*new);

@@ -55,6 +55,8 @@ pub struct Job {
     /// Function whose vectorcall asked for it (a reference of our own), or NULL.
     function: Obj,
     name_objects: Vec<u64>,
+    /// Basic sizes of instances, by their classes' versions.
+    sizes: HashMap<u32, i32>,
     /// Links of the functions it calls, by their addresses.
     links: HashMap<u64, u64>,
     /// The function's frames.
@@ -212,11 +214,13 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             function: std::ptr::null_mut(),
             no_inline: state.no_inline.get(&entry.header()).unwrap_or(&nothing),
             keep: Vec::new(),
+            sizes: HashMap::new(),
             assumptions: Vec::new(),
             at_loop: entry != Entry::Function,
         };
         // A bug in the front end or a pass must not take the program down.
         let built = catch(|| build(&info, entry, &mut live)).and_then(|b| b.map_err(|e| e.to_string()));
+        let sizes = std::mem::take(&mut live.sizes);
         record.consts = live.keep;
         record.assumptions = live.assumptions;
         record.assumptions.sort();
@@ -246,7 +250,21 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
         let reserved = budget::estimate(own.len()) / bargain;
         budget::reserve(reserved);
         let func = Some(func);
-        Ok(Job { code, record, func, function, name_objects, links, fresh, units: info, spent: 0, bargain, reserved, want_text })
+        Ok(Job {
+            code,
+            record,
+            func,
+            function,
+            name_objects,
+            sizes,
+            links,
+            fresh,
+            units: info,
+            spent: 0,
+            bargain,
+            reserved,
+            want_text,
+        })
     }
 }
 
@@ -435,7 +453,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         valid: Watch { place: Place::Absolute(valid), width: 8, mask: u64::MAX, expected: Expected::Const(1) },
         unit_address: &unit_address,
         name_address: &name_address,
-        basicsize: &|_| None,
+        basicsize: &|version| job.sizes.get(&version).copied(),
         link: &|function| job.links.get(&function).copied(),
         optimise: true,
         want_text: job.want_text,

@@ -1,6 +1,6 @@
 //! What the front end may ask of the running program, answered under the GIL without running Python code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use stoop_cpython::capi::Frame;
@@ -36,6 +36,8 @@ pub struct Live<'a> {
     pub no_inline: &'a BTreeSet<u64>,
     /// Objects to keep alive.
     pub keep: Vec<Obj>,
+    /// Basic sizes of instances, by their classes' versions.
+    pub sizes: HashMap<u32, i32>,
     /// Assumptions, for people.
     pub assumptions: Vec<String>,
     /// Whether this is a loop's entry: the frame's stack may be read.
@@ -107,6 +109,18 @@ impl Live<'_> {
         unsafe { capi::incref(o) };
         self.keep.push(o);
         Known { address: o as u64, class: classes::class_of(o), text: describe(o) }
+    }
+
+    /// Remembers the size of a class's instances: its version stands for it.
+    ///
+    /// # Safety
+    /// A live class.
+    unsafe fn note_size(&mut self, class: Obj) {
+        // SAFETY: as documented.
+        let (version, size) = unsafe { (objects::type_version(class), read::<isize, _>(class, layout::get().tp_basicsize)) };
+        if let (true, Ok(size)) = (version != 0, i32::try_from(size)) {
+            self.sizes.insert(version, size);
+        }
     }
 
     fn generic_local(&self, slot: u32) -> bool {
@@ -193,6 +207,7 @@ impl Environment for Live<'_> {
                 return None;
             }
             let version = self.class_version(class as u64)?;
+            self.note_size(class);
             let finalises = !look_up(class, "__del__").is_null();
             if objects::has_no_init(class) {
                 return (arguments == 0).then_some(Constructor { version, init: None, finalises });
@@ -246,7 +261,7 @@ impl Environment for Live<'_> {
         items.get(position).filter(|o| !o.is_null()).map(|o| *o as u64)
     }
 
-    fn example_field(&self, object: u64, version: u32, index: u32) -> Option<u64> {
+    fn example_field(&mut self, object: u64, version: u32, index: u32) -> Option<u64> {
         let (o, l) = (object as Obj, layout::get());
         // SAFETY: an object whose type has that version keeps its attributes as the interpreter's cache says.
         unsafe {
@@ -254,6 +269,7 @@ impl Environment for Live<'_> {
             if objects::type_version(ty) != version {
                 return None;
             }
+            self.note_size(ty);
             let values: *const u8 = match l.values_valid {
                 None => {
                     let word: usize = read(o, l.managed_dict);
@@ -376,6 +392,7 @@ impl Environment for Live<'_> {
             let built_in = inspect::builtin_types().into_iter().map(|(_, t)| t);
             let ty = of_example.into_iter().chain(built_in).find(|t| objects::type_version(*t) == version)?;
             let found = capi::_PyType_Lookup(ty, name);
+            self.note_size(ty);
             (!found.is_null() && objects::type_version(ty) == version).then(|| self.known(found))
         }
     }

@@ -83,7 +83,7 @@ pub trait Environment {
     /// What is at a position of an example list or tuple.
     fn example_item(&self, container: u64, position: usize) -> Option<u64>;
     /// An inline attribute value of an example of that type version.
-    fn example_field(&self, object: u64, version: u32, index: u32) -> Option<u64>;
+    fn example_field(&mut self, object: u64, version: u32, index: u32) -> Option<u64>;
     /// The exact class of an example.
     fn example_class(&self, object: u64) -> Option<Class>;
     /// The version of a class, and the Python function that is its special method of that name.
