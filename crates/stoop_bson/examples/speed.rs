@@ -186,7 +186,7 @@ fn main() {
         for _ in 0..if megabytes < 4 { 1 } else { 7 } {
             let started = Instant::now();
             let mut rows = Rows { out: &mut out, mask: &mut masks, size: offset, mask_size, objects: Vec::new() };
-            let outcome = parallel::rows(&plan, &bytes, &Index::of(&bytes), &mut rows, options);
+            let outcome = parallel::rows(&plan, &bytes, &mut rows, options);
             best = best.min(started.elapsed().as_secs_f64());
             assert_eq!(outcome.rows, index.documents, "{:?}", outcome.errors);
         }

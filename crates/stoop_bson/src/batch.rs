@@ -26,6 +26,8 @@ pub struct Outcome {
     pub skipped: usize,
     /// Documents that could not be decoded; at most one unless they are collected.
     pub errors: Vec<DecodeError>,
+    /// There was no room for more rows.
+    pub full: bool,
     /// The last error ends the work, whatever happens to bad documents.
     pub overflow: bool,
 }
@@ -36,6 +38,7 @@ impl Outcome {
         self.rows += next.rows;
         self.skipped += next.skipped;
         self.errors.extend(next.errors);
+        self.full |= next.full;
     }
 }
 
@@ -60,9 +63,15 @@ impl Index {
     pub fn of(bytes: &[u8]) -> Index {
         let mut index = Index::default();
         let (mut documents, mut at, mut next_mark) = (0, 0, MARK_EVERY);
+        let mut last = usize::MAX;
         while at < bytes.len() {
             match document_size(&bytes[at..]) {
-                Ok(size) => at += size,
+                // Adding what one knows spares waiting for what is read.
+                Ok(size) if size == last => at += last,
+                Ok(size) => {
+                    at += size;
+                    last = size;
+                }
                 Err(found) => {
                     index.broken = Some(found);
                     break;
@@ -135,9 +144,23 @@ pub fn decode(plan: &Plan, bytes: &[u8], sink: &mut impl Output, on_error: OnErr
     let mut reader = Reader::new(plan);
     let mut outcome = Outcome::default();
     let (mut at, mut document) = (0, 0);
+    let room = sink.room();
     while at < bytes.len() {
+        if !plan.validate {
+            let (rows, size) = reader.run(&bytes[at..], sink, outcome.rows, room - outcome.rows);
+            outcome.rows += rows;
+            document += rows as u64;
+            at += rows * size;
+            if at >= bytes.len() {
+                break;
+            }
+        }
         let rest = &bytes[at..];
         let size = document_size(rest);
+        if outcome.rows == room && size.is_ok() {
+            outcome.full = true;
+            break;
+        }
         let result = match &size {
             Ok(size) => {
                 let place = sink.place(outcome.rows);

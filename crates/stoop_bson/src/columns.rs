@@ -3,7 +3,7 @@
 use crate::op;
 use crate::plan::{Items, Leaf, Places, Slot};
 use crate::schema::{Field, Kind, RowPlace, Schema, Unit};
-use crate::sink::{Moved, Output, Place, Sink};
+use crate::sink::{Copies, Moved, Output, Place, Sink};
 
 /// What a column is, apart from its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +130,15 @@ impl<'s> Columns<'s> {
         }
     }
 
+    #[inline(always)]
+    fn copy_some<const N: usize>(&mut self, copies: &[Moved], from: &[u8], place: Place) {
+        for copy in copies {
+            let slot = Slot { at: copy.to as usize, mask: 0 };
+            let at = copy.from as usize;
+            self.bytes(slot, place, N).copy_from_slice(&from[at..at + N]);
+        }
+    }
+
     fn variable_column(&mut self, slot: Slot) -> (&mut Vec<i32>, &mut Vec<u8>) {
         match &mut self.columns[slot.at].data {
             Data::Variable(offsets, bytes) => (offsets, bytes),
@@ -246,12 +255,10 @@ impl Sink for Columns<'_> {
     }
 
     #[inline(always)]
-    fn copy<const N: usize>(&mut self, copies: &[Moved], from: &[u8], place: Place) {
-        for copy in copies {
-            let slot = Slot { at: copy.to as usize, mask: 0 };
-            let at = copy.from as usize;
-            self.bytes(slot, place, N).copy_from_slice(&from[at..at + N]);
-        }
+    fn copy(&mut self, copies: &Copies, from: &[u8], place: Place) {
+        self.copy_some::<8>(&copies.eight, from, place);
+        self.copy_some::<4>(&copies.four, from, place);
+        self.copy_some::<12>(&copies.twelve, from, place);
     }
 
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]) {
@@ -325,6 +332,10 @@ impl Sink for Columns<'_> {
 }
 
 impl Output for Columns<'_> {
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
     fn place(&self, row: usize) -> Place {
         Place { at: row, mask: 0 }
     }

@@ -7,7 +7,7 @@ use crate::keys::read_key;
 use crate::op::{Op, expected};
 use crate::plan::{Entry, Leaf, Plan, Scope, Target};
 use crate::schema::{Absent, Policy};
-use crate::sink::{Place, Sink};
+use crate::sink::{Output, Place, Sink};
 use crate::template::{self, Followed, Templates};
 use crate::value;
 
@@ -40,6 +40,16 @@ impl<'p> Reader<'p> {
             return Ok(());
         }
         self.other_row(bytes, size, sink, place)
+    }
+
+    /// Decodes documents as long as they look like the one before in all but their values, at most so many; how
+    /// many, and their size. They need no other checks: what is not the same is not looked at.
+    #[inline(always)]
+    pub fn run(&mut self, bytes: &[u8], sink: &mut impl Output, row: usize, most: usize) -> (usize, usize) {
+        let Some(template) = self.templates.list.get(self.templates.last) else { return (0, 0) };
+        let (done, size) = template.run(self.fields.plan, bytes, sink, row, most);
+        self.templates.hits(done);
+        (done, size)
     }
 
     /// A document that does not look like the one before.

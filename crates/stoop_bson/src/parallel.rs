@@ -5,6 +5,7 @@ use crate::columns::{Columns, Spec};
 use crate::error::{DecodeError, Fault};
 use crate::plan::Plan;
 use crate::rows::{Objects, Rows};
+use crate::sink::Output;
 
 /// Less work than this is not worth another thread.
 const BYTES_A_THREAD: usize = 512 << 10;
@@ -81,13 +82,17 @@ fn on_threads<W: Send, R: Send>(work: Vec<W>, threads: usize, run: impl Fn(W) ->
     results
 }
 
-/// Decodes a buffer into rows, for all of whose documents (as `index` counted them) there is room.
-pub fn rows(plan: &Plan, bytes: &[u8], index: &Index, rows: &mut Rows, options: Options) -> Outcome {
+/// Decodes a buffer into rows; the outcome says whether there was no room for all.
+pub fn rows(plan: &Plan, bytes: &[u8], rows: &mut Rows, options: Options) -> Outcome {
     let threads = options.threads(bytes.len());
     if threads < 2 {
         return decode(plan, bytes, rows, options.on_error, options.origin);
     }
-    let parts = parts(bytes, index, threads, options.origin);
+    let index = Index::of(bytes);
+    if index.documents > rows.room() {
+        return Outcome { full: true, ..Outcome::default() };
+    }
+    let parts = parts(bytes, &index, threads, options.origin);
     let (size, mask_size, objects) = (rows.size, rows.mask_size, rows.objects.len());
     let (mut out, mut mask) = (&mut *rows.out, &mut *rows.mask);
     let mut work = Vec::with_capacity(parts.len());

@@ -1,7 +1,7 @@
 //! Rows: structured arrays in memory that a caller gives, a mask beside them, and objects apart.
 
 use crate::plan::{Items, Leaf, NO_MASK, Slot};
-use crate::sink::{Moved, Output, Place, Sink};
+use crate::sink::{Copies, Moved, Output, Place, Sink};
 
 /// Values of any type for one field, in row order.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +69,14 @@ impl Rows<'_> {
     }
 }
 
+#[inline(always)]
+fn copy<const N: usize>(copies: &[Moved], from: &[u8], row: &mut [u8]) {
+    for copy in copies {
+        let (from_at, to) = (copy.from as usize, copy.to as usize);
+        row[to..to + N].copy_from_slice(&from[from_at..from_at + N]);
+    }
+}
+
 impl Sink for Rows<'_> {
     #[inline(always)]
     fn bytes(&mut self, slot: Slot, place: Place, width: usize) -> &mut [u8] {
@@ -77,12 +85,11 @@ impl Sink for Rows<'_> {
     }
 
     #[inline(always)]
-    fn copy<const N: usize>(&mut self, copies: &[Moved], from: &[u8], place: Place) {
-        let row = &mut self.out[place.at..];
-        for copy in copies {
-            let (from_at, to) = (copy.from as usize, copy.to as usize);
-            row[to..to + N].copy_from_slice(&from[from_at..from_at + N]);
-        }
+    fn copy(&mut self, copies: &Copies, from: &[u8], place: Place) {
+        let row = &mut self.out[place.at..place.at + self.size];
+        copy::<8>(&copies.eight, from, row);
+        copy::<4>(&copies.four, from, row);
+        copy::<12>(&copies.twelve, from, row);
     }
 
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]) {
@@ -123,6 +130,11 @@ impl Sink for Rows<'_> {
 }
 
 impl Output for Rows<'_> {
+    fn room(&self) -> usize {
+        let masked = self.mask.len().checked_div(self.mask_size).unwrap_or(usize::MAX);
+        self.out.len().checked_div(self.size).unwrap_or(usize::MAX).min(masked)
+    }
+
     #[inline(always)]
     fn place(&self, row: usize) -> Place {
         Place { at: row * self.size, mask: row * self.mask_size }

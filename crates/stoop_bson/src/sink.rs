@@ -20,13 +20,24 @@ pub struct Moved {
     pub to: u32,
 }
 
+/// Values that are copied as they are, by their size.
+#[derive(Clone, Debug, Default)]
+pub struct Copies {
+    /// Of four bytes.
+    pub four: Vec<Moved>,
+    /// Of eight bytes.
+    pub eight: Vec<Moved>,
+    /// Of twelve bytes.
+    pub twelve: Vec<Moved>,
+}
+
 /// Rows or columns. Writing to a place again overwrites what was there.
 pub trait Sink {
     /// The bytes of a value of fixed width.
     fn bytes(&mut self, slot: Slot, place: Place, width: usize) -> &mut [u8];
 
-    /// Copies values of `N` bytes.
-    fn copy<const N: usize>(&mut self, copies: &[Moved], from: &[u8], place: Place);
+    /// Copies values.
+    fn copy(&mut self, copies: &Copies, from: &[u8], place: Place);
 
     /// A value of any length; `kind` is the type byte that precedes it, for those that keep it.
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]);
@@ -52,6 +63,9 @@ pub trait Sink {
 
 /// A sink of whole rows.
 pub trait Output: Sink {
+    /// How many rows there is room for.
+    fn room(&self) -> usize;
+
     /// The place of a row.
     fn place(&self, row: usize) -> Place;
 

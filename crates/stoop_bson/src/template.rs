@@ -10,7 +10,8 @@ use crate::element::{self, Extent, Type, find_nul, first, int32};
 use crate::keys::first_word;
 use crate::op::Op;
 use crate::plan::{Plan, Slot, Target};
-use crate::sink::{Moved, Place, Sink};
+use crate::sink::{Copies, Moved, Output, Place, Sink};
+use crate::text;
 use crate::value;
 
 /// Bytes are compared in pieces of this size.
@@ -38,18 +39,14 @@ pub enum Tail {
     Skip(u8),
     /// A value of any size.
     Store(u8, usize),
+    /// Text that is not wanted.
+    SkipText,
+    /// Text, what is done with it, and the leaf.
+    StoreText(Op, u32),
     /// An array.
     Items(Target),
     /// The end of the innermost document that was opened.
     Close,
-}
-
-/// Values that are copied as they are.
-#[derive(Clone, Debug, Default)]
-struct Copies {
-    four: Vec<Moved>,
-    eight: Vec<Moved>,
-    twelve: Vec<Moved>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +59,8 @@ struct Segment {
     steps: Vec<Step>,
     /// Documents whose length varies: where it lies.
     opens: Vec<u32>,
+    /// Whether there is anything to do but to compare.
+    has_work: bool,
     tail: Tail,
 }
 
@@ -145,26 +144,42 @@ impl Template {
             if !segment.matches(here) {
                 return Followed::No;
             }
-            for &open in &segment.opens {
-                let start = at + open as usize;
-                let Some(length) = int32(bytes, start).and_then(|length| usize::try_from(length).ok()) else {
-                    return Followed::No;
-                };
-                ends.push(start + length);
-            }
-            sink.copy::<8>(&segment.copies.eight, here, place);
-            sink.copy::<4>(&segment.copies.four, here, place);
-            sink.copy::<12>(&segment.copies.twelve, here, place);
-            for step in &segment.steps {
-                if !step.run(plan, here, sink, place) {
-                    return Followed::No;
+            if segment.has_work {
+                for &open in &segment.opens {
+                    let start = at + open as usize;
+                    let Some(length) = int32(bytes, start).and_then(|length| usize::try_from(length).ok()) else {
+                        return Followed::No;
+                    };
+                    ends.push(start + length);
+                }
+                sink.copy(&segment.copies, here, place);
+                for step in &segment.steps {
+                    if !step.run(plan, here, sink, place) {
+                        return Followed::No;
+                    }
                 }
             }
             at += segment.size;
-            let (ty, leaf) = match segment.tail {
-                Tail::Skip(ty) => (ty, None),
-                Tail::Store(ty, leaf) => (ty, Some(leaf)),
-                Tail::Items(_) => (Type::ARRAY.0, None),
+            let ty = match segment.tail {
+                Tail::SkipText => {
+                    let Some(next) = text::end(bytes, at) else { return Followed::No };
+                    at = next;
+                    continue;
+                }
+                Tail::StoreText(op, leaf) => {
+                    let Some(next) = text::end(bytes, at).filter(|&next| next < size) else { return Followed::No };
+                    let leaf = &plan.leaves[leaf as usize];
+                    let stored = match op {
+                        Op::FixedText => text::short_utf32(bytes, at, next, sink.bytes(leaf.slot, place, leaf.width)),
+                        Op::FixedBytes => text::short(bytes, at, next, sink.bytes(leaf.slot, place, leaf.width)),
+                        _ => false,
+                    };
+                    if !stored && value::store(leaf, Type::STRING.0, &bytes[at..next], sink, place).is_err() {
+                        return Followed::No;
+                    }
+                    at = next;
+                    continue;
+                }
                 Tail::Close => {
                     // The last segment of a template of one size has nothing open.
                     match ends.pop() {
@@ -172,14 +187,16 @@ impl Template {
                         _ => continue,
                     }
                 }
+                Tail::Skip(ty) | Tail::Store(ty, _) => ty,
+                Tail::Items(_) => Type::ARRAY.0,
             };
             let Some(Ok(value_size)) = bytes.get(at..size - 1).map(|rest| element::value_size(ty, rest)) else {
                 return Followed::No;
             };
             let value = &bytes[at..];
-            let stored = match (segment.tail, leaf) {
-                (Tail::Items(target), _) => items(target, value, value_size, sink),
-                (_, Some(leaf)) => value::store(&plan.leaves[leaf], ty, &value[..value_size], sink, place).is_ok(),
+            let stored = match segment.tail {
+                Tail::Items(target) => items(target, value, value_size, sink),
+                Tail::Store(_, leaf) => value::store(&plan.leaves[leaf], ty, &value[..value_size], sink, place).is_ok(),
                 _ => true,
             };
             if !stored {
@@ -203,6 +220,79 @@ impl Template {
             Err(seen) => Followed::Missing(seen),
         }
     }
+}
+
+impl Template {
+    /// Decodes documents as long as they follow the template, at most so many, where it is one of a single size
+    /// and plain copies; how many, and their size.
+    pub fn run(&self, plan: &Plan, bytes: &[u8], sink: &mut impl Output, row: usize, most: usize) -> (usize, usize) {
+        let (Some(size), [segment], Ok(missing)) = (self.fixed, &self.segments[..], self.missing.as_deref()) else {
+            return (0, 0);
+        };
+        if !missing.is_empty() {
+            return (0, 0);
+        }
+        // The number of pieces is made a constant, so that patterns and masks stay in registers.
+        let done = match segment.pieces.len() {
+            1 if segment.steps.is_empty() => run::<1>(segment, size, bytes, sink, row, most),
+            2 if segment.steps.is_empty() => run::<2>(segment, size, bytes, sink, row, most),
+            3 if segment.steps.is_empty() => run::<3>(segment, size, bytes, sink, row, most),
+            4 if segment.steps.is_empty() => run::<4>(segment, size, bytes, sink, row, most),
+            _ => run_long(segment, plan, size, bytes, sink, row, most),
+        };
+        (done, size)
+    }
+}
+
+#[inline(never)]
+fn run<const PIECES: usize>(
+    segment: &Segment,
+    size: usize,
+    bytes: &[u8],
+    sink: &mut impl Output,
+    row: usize,
+    most: usize,
+) -> usize {
+    let Some(pieces) = segment.pieces.first_chunk::<PIECES>() else { return 0 };
+    let mut rest = bytes;
+    for done in 0..most {
+        let Some(window) = rest.get(..PIECES * PIECE) else { return done };
+        let mut differs = [0; PIECE];
+        for (piece, pattern) in window.chunks_exact(PIECE).zip(pieces) {
+            let here = compare(piece, pattern);
+            for place in 0..PIECE {
+                differs[place] |= here[place];
+            }
+        }
+        if differs.iter().fold(0, |all, byte| all | byte) != 0 {
+            return done;
+        }
+        let place = sink.place(row + done);
+        sink.copy(&segment.copies, window, place);
+        let Some(next) = rest.get(size..) else { return done + 1 };
+        rest = next;
+    }
+    most
+}
+
+#[inline(never)]
+fn run_long(segment: &Segment, plan: &Plan, size: usize, bytes: &[u8], sink: &mut impl Output, row: usize, most: usize) -> usize {
+    let mut rest = bytes;
+    for done in 0..most {
+        if !segment.matches(rest) {
+            return done;
+        }
+        let place = sink.place(row + done);
+        sink.copy(&segment.copies, rest, place);
+        for step in &segment.steps {
+            if !step.run(plan, rest, sink, place) {
+                return done;
+            }
+        }
+        let Some(next) = rest.get(size..) else { return done + 1 };
+        rest = next;
+    }
+    most
 }
 
 impl Step {
@@ -307,7 +397,9 @@ impl Recorder<'_> {
             false
         });
         let opens = std::mem::take(&mut self.opens);
-        self.segments.push(Segment { pieces, size, copies, steps, opens, tail });
+        let copied = copies.four.len() + copies.eight.len() + copies.twelve.len();
+        let has_work = copied + steps.len() + opens.len() > 0;
+        self.segments.push(Segment { pieces, size, copies, steps, opens, has_work, tail });
         self.pattern.clear();
         self.mask.clear();
     }
@@ -338,6 +430,7 @@ impl Recorder<'_> {
         }
         // Outer documents come last, and are opened first.
         segment.opens.insert(0, open as u32);
+        segment.has_work = true;
     }
 
     fn element(&mut self, node: Option<usize>, at: usize, end: usize) -> Option<usize> {
@@ -354,7 +447,7 @@ impl Recorder<'_> {
             if fixed {
                 self.masked(size);
             } else {
-                self.cut(Tail::Skip(ty));
+                self.cut(if Type(ty) == Type::STRING { Tail::SkipText } else { Tail::Skip(ty) });
             }
             return Some(value + size);
         };
@@ -373,7 +466,8 @@ impl Recorder<'_> {
                     self.steps.push(Step { op, ty, size: size as u8, at, leaf: number as u32, slot: leaf.slot });
                     self.masked(size);
                 } else {
-                    self.cut(Tail::Store(ty, number));
+                    let is_text = Type(ty) == Type::STRING;
+                    self.cut(if is_text { Tail::StoreText(op, number as u32) } else { Tail::Store(ty, number) });
                 }
             }
             Target::Node(node) if Type(ty) == Type::DOCUMENT => self.document(Some(node), value, size)?,
@@ -416,7 +510,13 @@ impl Templates {
     #[inline(always)]
     pub fn hit(&mut self, number: usize) {
         self.last = number;
-        self.hits += 1;
+        self.hits = self.hits.saturating_add(1);
+    }
+
+    /// So many documents followed the same as the one before.
+    #[inline(always)]
+    pub fn hits(&mut self, count: usize) {
+        self.hits = self.hits.saturating_add(count as u32);
     }
 
     /// A document followed none; whether it should become one.

@@ -54,6 +54,94 @@ pub fn padded(bytes: &[u8], out: &mut [u8], truncate: bool, is_text: bool) -> Re
     Ok(())
 }
 
+/// Where the text whose length is at `at` ends, if it ends with NUL.
+#[inline(always)]
+pub fn end(bytes: &[u8], at: usize) -> Option<usize> {
+    let length = int32(bytes, at)?;
+    if length < 1 {
+        return None;
+    }
+    let end = at + 4 + length as usize;
+    (*bytes.get(end - 1)? == 0).then_some(end)
+}
+
+/// Texts up to this many characters are written without asking how long they are.
+const SHORT: usize = 64;
+
+/// Writes the text from `at` to `end`, its length and terminator included, into a fixed width, padded with zeros.
+///
+/// Only ASCII that fits and needs no care; whether it was. Bytes behind the text are read and masked, which costs
+/// less than a copy whose length nobody can predict.
+#[inline(always)]
+pub fn short(bytes: &[u8], at: usize, end: usize, out: &mut [u8]) -> bool {
+    let length = end - at - 5;
+    let width = out.len();
+    let Some(window) = bytes.get(at + 4..at + 4 + width.next_multiple_of(8)) else { return false };
+    if length > width || width > SHORT || (length > 0 && bytes[end - 2] == 0) {
+        return false;
+    }
+    let (mut all, mut left) = (0, length);
+    let (places, rest) = out.as_chunks_mut::<8>();
+    let (words, _) = window.as_chunks::<8>();
+    for (place, word) in places.iter_mut().zip(words) {
+        let word = kept(*word, left);
+        left = left.saturating_sub(8);
+        all |= word;
+        *place = word.to_le_bytes();
+    }
+    if let (size @ 1.., Some(word)) = (rest.len(), words.last()) {
+        let word = kept(*word, left);
+        all |= word;
+        rest.copy_from_slice(&word.to_le_bytes()[..size]);
+    }
+    all & NOT_ASCII == 0
+}
+
+const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
+
+/// The first bytes of a word.
+#[inline(always)]
+fn kept(word: [u8; 8], bytes: usize) -> u64 {
+    let word = u64::from_le_bytes(word);
+    if bytes >= 8 { word } else { word & ((1 << (bytes * 8)) - 1) }
+}
+
+/// The same as UTF-32.
+#[inline(always)]
+pub fn short_utf32(bytes: &[u8], at: usize, end: usize, out: &mut [u8]) -> bool {
+    let length = end - at - 5;
+    let width = out.len() / 4;
+    let Some(window) = bytes.get(at + 4..at + 4 + width.next_multiple_of(8)) else { return false };
+    if length > width || width > SHORT || (length > 0 && bytes[end - 2] == 0) {
+        return false;
+    }
+    let (mut all, mut left) = (0, length);
+    let (places, rest) = out.as_chunks_mut::<32>();
+    let (words, _) = window.as_chunks::<8>();
+    for (place, word) in places.iter_mut().zip(words) {
+        let word = kept(*word, left);
+        left = left.saturating_sub(8);
+        all |= word;
+        *place = widened(word);
+    }
+    if let (size @ 1.., Some(word)) = (rest.len(), words.last()) {
+        let word = kept(*word, left);
+        all |= word;
+        rest.copy_from_slice(&widened(word)[..size]);
+    }
+    all & NOT_ASCII == 0
+}
+
+/// Eight bytes as eight numbers of four bytes.
+#[inline(always)]
+fn widened(word: u64) -> [u8; 32] {
+    let mut wide = [0; 32];
+    for (place, byte) in word.to_le_bytes().into_iter().enumerate() {
+        wide[place * 4] = byte;
+    }
+    wide
+}
+
 /// The subtype and the bytes of a binary; the old subtype 2 has a length of its own inside.
 pub fn binary(value: &[u8]) -> Result<(u8, &[u8]), &'static str> {
     let (subtype, bytes) = (value[4], &value[5..]);

@@ -222,12 +222,6 @@ impl Decoder {
             return Err(PyValueError::new_err("the schema has masks, and no mask was given"));
         }
         let bytes = input.bytes();
-        let index = detached(py, bytes.len(), || Index::of(bytes));
-        let documents = index.documents;
-        let room = |size: usize, buffer: &Buffer| documents.checked_mul(size).is_some_and(|size| size <= buffer.bytes().len());
-        if !room(self.itemsize, &output) || masks.as_ref().is_some_and(|mask| !room(self.mask_itemsize, mask)) {
-            return Err(PyValueError::new_err(format!("the output has no room for {documents} rows")));
-        }
         let options = self.options(document, offset);
         let (outcome, objects) = detached(py, bytes.len(), || {
             let mut rows = Rows {
@@ -237,9 +231,12 @@ impl Decoder {
                 mask_size: self.mask_itemsize,
                 objects: vec![Objects::default(); self.object_fields.len()],
             };
-            let outcome = parallel::rows(&self.plan, bytes, &index, &mut rows, options);
+            let outcome = parallel::rows(&self.plan, bytes, &mut rows, options);
             (outcome, rows.objects)
         });
+        if outcome.full {
+            return Err(PyValueError::new_err("the output has no room for all documents"));
+        }
         self.objects = objects;
         self.last_rows = outcome.rows;
         let errors = self.report(py, &outcome)?;
