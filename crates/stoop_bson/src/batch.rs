@@ -63,21 +63,23 @@ impl Index {
     pub fn of(bytes: &[u8]) -> Index {
         let mut index = Index::default();
         let (mut documents, mut at, mut next_mark) = (0, 0, MARK_EVERY);
-        let mut last = usize::MAX;
+        let (mut last, mut alike) = (usize::MAX, 0);
         while at < bytes.len() {
-            match document_size(&bytes[at..]) {
-                // Adding what one knows spares waiting for what is read.
-                Ok(size) if size == last => at += last,
-                Ok(size) => {
-                    at += size;
-                    last = size;
-                }
+            let size = match document_size(&bytes[at..]) {
+                Ok(size) => size,
                 Err(found) => {
                     index.broken = Some(found);
                     break;
                 }
-            }
+            };
             documents += 1;
+            alike = if size == last { alike + 1 } else { 0 };
+            last = size;
+            at += size;
+            if alike >= 16 {
+                let (more, bytes_more) = run_of_size(&bytes[at..], size, next_mark.saturating_sub(at));
+                (documents, at, alike) = (documents + more, at + bytes_more, 0);
+            }
             if at >= next_mark {
                 index.marks.push((documents, at));
                 next_mark = at + MARK_EVERY;
@@ -108,6 +110,17 @@ pub struct Origin {
     pub document: u64,
     /// Where it starts.
     pub offset: u64,
+}
+
+/// How many documents of one size follow each other, until so many bytes are reached; and their bytes. Adding what
+/// one knows spares waiting for what is read.
+fn run_of_size(bytes: &[u8], size: usize, most: usize) -> (usize, usize) {
+    let (mut documents, mut at) = (0, 0);
+    while at < most && document_size(&bytes[at..]).is_ok_and(|next| next == size) {
+        documents += 1;
+        at += size;
+    }
+    (documents, at)
 }
 
 /// The number of documents and of their bytes; the last may be incomplete if `partial`.

@@ -8,7 +8,7 @@ use crate::op::{Op, expected};
 use crate::plan::{Entry, Leaf, Plan, Scope, Target};
 use crate::schema::{Absent, Policy};
 use crate::sink::{Output, Place, Sink};
-use crate::template::{self, Followed, Templates};
+use crate::template::{self, Followed, SIZES, Templates};
 use crate::value;
 
 /// What decoding needs beside a plan and a sink; made once, used for all documents.
@@ -34,9 +34,9 @@ impl<'p> Reader<'p> {
             self.fields.cache.open();
             return self.fields.scope(self.fields.plan.row(), bytes, size, sink, place);
         }
-        let last = self.templates.last;
-        if self.follow(last, bytes, size, sink, place) {
-            self.templates.hit(last);
+        let likely = self.templates.by_size[size % SIZES].into();
+        if self.follow(likely, bytes, size, sink, place) {
+            self.templates.hit(likely, size);
             return Ok(());
         }
         self.other_row(bytes, size, sink, place)
@@ -55,9 +55,10 @@ impl<'p> Reader<'p> {
     /// A document that does not look like the one before.
     #[inline(never)]
     fn other_row<S: Sink>(&mut self, bytes: &[u8], size: usize, sink: &mut S, place: Place) -> Fallible<()> {
+        let tried = usize::from(self.templates.by_size[size % SIZES]);
         for number in 0..self.templates.list.len() {
-            if number != self.templates.last && self.follow(number, bytes, size, sink, place) {
-                self.templates.hit(number);
+            if number != tried && self.templates.list[number].may_be(size) && self.follow(number, bytes, size, sink, place) {
+                self.templates.hit(number, size);
                 return Ok(());
             }
         }

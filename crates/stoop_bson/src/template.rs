@@ -118,6 +118,12 @@ impl Segment {
 }
 
 impl Template {
+    /// Whether a document of a size can follow it.
+    #[inline(always)]
+    pub fn may_be(&self, size: usize) -> bool {
+        self.fixed.is_none_or(|fixed| fixed == size)
+    }
+
     /// Decodes a document by the template, if it follows it; `bytes` go on behind the document.
     ///
     /// The callback decodes arrays. A document that does not follow leaves values behind that decoding it in
@@ -479,12 +485,14 @@ impl Recorder<'_> {
 }
 
 /// The templates of the documents seen last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Templates {
     /// The ones there are.
     pub list: Vec<Template>,
     /// The one that was followed last.
     pub last: usize,
+    /// The one that a document of a size followed last, by the size's lowest bits.
+    pub by_size: [u8; SIZES],
     hits: u32,
     misses: u32,
     /// Documents to be decoded before templates are tried again.
@@ -492,8 +500,17 @@ pub struct Templates {
     nap: u32,
 }
 
+/// Sizes of documents are told apart up to this.
+pub const SIZES: usize = 64;
+
+impl Default for Templates {
+    fn default() -> Templates {
+        Templates { list: Vec::new(), last: 0, by_size: [0; SIZES], hits: 0, misses: 0, asleep: 0, nap: 0 }
+    }
+}
+
 /// More kinds of documents than this are decoded field by field.
-const MOST: usize = 8;
+const MOST: usize = 32;
 
 impl Templates {
     /// Whether templates are worth trying at present.
@@ -508,8 +525,9 @@ impl Templates {
 
     /// A document followed a template.
     #[inline(always)]
-    pub fn hit(&mut self, number: usize) {
+    pub fn hit(&mut self, number: usize, size: usize) {
         self.last = number;
+        self.by_size[size % SIZES] = number as u8;
         self.hits = self.hits.saturating_add(1);
     }
 
