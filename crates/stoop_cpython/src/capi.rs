@@ -446,6 +446,7 @@ unsafe extern "C" {
     pub fn PyUnicode_Substring(o: Obj, start: isize, end: isize) -> Obj;
 
     // --- PyUnstable, Py, others ---
+    pub fn PyWeakref_GetObject(r: Obj) -> Obj;
     pub fn PyWeakref_NewRef(o: Obj, callback: Obj) -> Obj;
     pub fn Py_AddPendingCall(f: unsafe extern "C" fn(*mut c_void) -> c_int, arg: *mut c_void) -> c_int;
     pub fn Py_AtExit(f: unsafe extern "C" fn()) -> c_int;

@@ -172,6 +172,9 @@ ops! {
     GuardClass "guard.class" n(1) => Borrowed, NO, NO, G, 0, "Exact built-in class (result type); the result is the same reference, better typed.";
     GuardVersion "guard.version" n(1) => Borrowed, NO, NO, G, 0, "The object's type has this version tag (result type heap:N).";
     GuardClassVersion "guard.classversion" n(1) => Void, NO, NO, G, 0, "The operand, a class, has this version (imm: int).";
+    GuardShapes "guard.shapes" Arity::Any => Void, NO, NO, G, 0, "(obj, version, keys, version, keys …) The object's type has one of these version tags, and (keys not 0) shared attribute keys of the version beside it with the object's attributes inline.";
+    VersionIs "version.is" n(1) => I1, Mem::ATTR, NO, N, 0, "Whether the object's type has this version tag (imm: int).";
+    VersionAssume "version.assume" n(1) => Borrowed, NO, NO, Flags::PINNED, 0, "The same reference, where a branch has just found out that its type has this version tag (result type heap:N).";
     GuardIs "guard.is" n(2) => Void, NO, NO, G, 0, "Both references are the same object.";
     GuardNotNull "guard.notnull" n(1) => Borrowed, NO, NO, G, 0, "Not NULL: the result is the same reference as obj.";
     GuardUnique "guard.unique" n(1) => Void, REFS, NO, G.or(Flags::PINNED), 0, "The object has one reference only: ours.";

@@ -88,7 +88,7 @@ impl ExitReason {
     fn of_op(op: Op) -> ExitReason {
         match op {
             Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare => ExitReason::Class,
-            Op::GuardVersion | Op::GuardClassVersion => ExitReason::HeapType,
+            Op::GuardVersion | Op::GuardShapes | Op::GuardClassVersion => ExitReason::HeapType,
             Op::GuardKeys => ExitReason::Keys,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
             Op::GuardNotNull => ExitReason::Unbound,

@@ -10,7 +10,7 @@ use stoop_ir::{Block, Function, Imm, Inst, Op, Type, Value};
 
 use crate::memory::{Effects, IDENTITY, Versions};
 use crate::pipeline::PassContext;
-use crate::util::{FastMap, Replacements, const_bool, remove_insts, root};
+use crate::util::{FastMap, Replacements, const_bool, const_int, remove_insts, root};
 
 /// Runs the pass.
 pub fn run(func: &mut Function, ctx: &mut PassContext) {
@@ -43,6 +43,9 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
     ctx.count("guards_removed", removed);
 }
 
+/// Versions, each with that of the shared keys, or 0.
+type Shapes = Vec<(i64, i64)>;
+
 /// What is known, with the block from whose dominance region it is known on.
 #[derive(Default)]
 struct Facts {
@@ -50,6 +53,8 @@ struct Facts {
     not_null: FastMap<Value, Block>,
     class: FastMap<Value, (Block, Value)>,
     version: FastMap<Value, (Block, u32, Value)>,
+    /// Versions and keys of which an object's type has one.
+    shapes: FastMap<Value, (Block, u32, Shapes)>,
 }
 
 struct Walk {
@@ -114,6 +119,19 @@ impl Walk {
         match func.inst(i).op {
             Op::GuardClass => self.class_guard(func, i),
             Op::GuardVersion => self.version_guard(func, i),
+            Op::GuardShapes => self.shapes_guard(func, i),
+            Op::VersionAssume => {
+                if let Some(result) = func.inst(i).result {
+                    let r = self.root(func, result);
+                    self.facts.version.insert(r, (self.at, self.versions.of(IDENTITY), result));
+                }
+            }
+            Op::VersionIs => {
+                let r = self.root(func, func.inst(i).args[0]);
+                if let (Some(v), Imm::Int(wanted)) = (self.version(func, r), func.inst(i).imm) {
+                    become_bool(func, i, i64::from(v) == wanted);
+                }
+            }
             Op::GuardNotNull => self.null_guard(func, i),
             Op::GuardTrue | Op::GuardFalse => {
                 let d = func.inst(i);
@@ -131,7 +149,7 @@ impl Walk {
             Op::IsNull => {
                 let r = self.root(func, func.inst(i).args[0]);
                 if self.is_not_null(func, r) {
-                    become_false(func, i);
+                    become_bool(func, i, false);
                 }
             }
             Op::Branch => {
@@ -213,6 +231,38 @@ impl Walk {
         }
     }
 
+    /// The version that an object's type is known to have here.
+    fn version(&self, func: &Function, r: Value) -> Option<u32> {
+        let (b, version, known) = self.facts.version.get(&r).copied()?;
+        match func.ty(known) {
+            Type::Heap(v) if self.cfg.dominates(b, self.at) && version == self.versions.of(IDENTITY) => Some(v),
+            _ => None,
+        }
+    }
+
+    fn shapes_guard(&mut self, func: &Function, i: Inst) {
+        let d = func.inst(i);
+        let r = self.root(func, d.args[0]);
+        let numbers: Option<Vec<i64>> = d.args[1..].iter().map(|v| const_int(func, *v)).collect();
+        let Some(numbers) = numbers else { return };
+        let wanted: Shapes = numbers.chunks(2).map(|p| (p[0], p[1])).collect();
+        if let Some(v) = self.version(func, r)
+            && wanted.contains(&(v.into(), 0))
+        {
+            return self.remove(i);
+        }
+        let now = self.versions.of(IDENTITY);
+        if let Some((b, version, known)) = self.facts.shapes.get(&r)
+            && self.cfg.dominates(*b, self.at)
+            && *version == now
+            && known.iter().all(|(v, keys)| wanted.contains(&(*v, *keys)) || wanted.contains(&(*v, 0)))
+        {
+            return self.remove(i);
+        }
+        self.facts.shapes.insert(r, (self.at, now, wanted));
+        self.facts.not_null.insert(r, self.at);
+    }
+
     fn null_guard(&mut self, func: &mut Function, i: Inst) {
         let Some(result) = func.inst(i).result else { return };
         let arg = self.replace.find(func.inst(i).args[0]);
@@ -231,11 +281,11 @@ impl Walk {
     }
 }
 
-fn become_false(func: &mut Function, i: Inst) {
+fn become_bool(func: &mut Function, i: Inst, truth: bool) {
     let d = func.inst_mut(i);
     d.op = Op::ConstBool;
     d.args.clear();
-    d.imm = Imm::Int(0);
+    d.imm = Imm::Int(truth.into());
 }
 
 /// Gives reference parameters the best type that all their arguments have; says how many got a better one.

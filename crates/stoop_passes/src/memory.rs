@@ -22,7 +22,11 @@ pub fn reads(func: &Function, inst: Inst) -> Mem {
     let op = func.inst(inst).op;
     match op {
         Op::ListLen | Op::ListData => LENGTHS,
-        Op::GuardVersion | Op::GuardClassVersion | Op::GuardFuncVersion | Op::GuardKeys => op.info().reads.or(IDENTITY),
+        // A class's shared keys grow, and an object gets a dict, only where Python code runs: stores into attributes that
+        // are there already change neither.
+        Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys | Op::GuardShapes | Op::VersionIs | Op::GuardClassVersion => {
+            IDENTITY
+        }
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
         // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
         // pass does that.

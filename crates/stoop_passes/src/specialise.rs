@@ -241,7 +241,9 @@ impl Specialiser {
             (Hint::Class(c), _) | (Hint::Classes(c, _), 0) | (Hint::Classes(_, c), 1) => c == Class::Float,
             _ => false,
         };
-        if !floats && self.ty(f, v).class().is_none() {
+        // Beside an int, an int would yield an int.
+        let other = d.args.get(1 - k).and_then(|v| self.ty(f, *v).class());
+        if !floats && self.ty(f, v).class().is_none() && (other == Some(Class::Float) || d.imm == Imm::Bin(BinOp::TrueDiv)) {
             return self.val(f, Op::NumToFloat, &[v], Type::F64, d.state);
         }
         self.float(f, v, exact, d.state)

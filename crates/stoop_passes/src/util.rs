@@ -56,7 +56,7 @@ impl Replacements {
 pub fn root(func: &Function, mut v: Value) -> Value {
     while let Some(i) = func.def_inst(v) {
         match func.inst(i).op {
-            Op::GuardClass | Op::GuardVersion | Op::GuardNotNull | Op::RefCast => v = func.inst(i).args[0],
+            Op::GuardClass | Op::GuardVersion | Op::GuardNotNull | Op::RefCast | Op::VersionAssume => v = func.inst(i).args[0],
             _ => break,
         }
     }

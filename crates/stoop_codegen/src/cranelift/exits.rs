@@ -54,9 +54,13 @@ impl Lower<'_> {
         let state = data.state.ok_or_else(|| self.malformed("leaves without a frame state"))?;
         let mut values = Vec::new();
         let met = match data.op {
-            Op::NumToFloat | Op::GuardClass | Op::GuardVersion | Op::GuardIs | Op::GuardNotNull | Op::GuardFuncVersion => {
-                Some(self.recipe(data.args[0], false, &mut values)?)
-            }
+            Op::NumToFloat
+            | Op::GuardClass
+            | Op::GuardVersion
+            | Op::GuardShapes
+            | Op::GuardIs
+            | Op::GuardNotNull
+            | Op::GuardFuncVersion => Some(self.recipe(data.args[0], false, &mut values)?),
             _ => None,
         };
         let dirty = slots::dirty(f, &self.roots, &self.facts, state);

@@ -539,6 +539,9 @@ impl<'a> Lower<'a> {
             Op::GuardClass => one(self.guard_class(data, a[0])),
             Op::GuardVersion => one(self.guard_version(data, a[0])),
             Op::GuardClassVersion => none(self.guard_class_version(a[0])),
+            Op::GuardShapes => none(self.guard_shapes(data, a[0])),
+            Op::VersionIs => one(self.version_is(a[0])),
+            Op::VersionAssume => Ok(Some(a[0])),
             Op::GuardIs => {
                 let same = self.icmp(IntCC::Equal, a[0], a[1]);
                 none(self.guard(same))

@@ -175,6 +175,65 @@ impl Lower<'_> {
         Ok(object)
     }
 
+    /// The version tag of an object's type, and the type.
+    fn version_of(&mut self, object: CV) -> (CV, CV) {
+        let ty = self.load(object, self.req.abi.ob_type);
+        (ty, self.load_as(types::I32, ty, self.req.abi.tp_version_tag))
+    }
+
+    pub(crate) fn version_is(&mut self, object: CV) -> Result<CV, Error> {
+        let version = self.imm_int()?;
+        let (_, tag) = self.version_of(object);
+        Ok(self.icmp_imm(IntCC::Equal, tag, i64::from(version as i32)))
+    }
+
+    /// One of several versions, each with keys of its own.
+    pub(crate) fn guard_shapes(&mut self, data: &InstData, object: CV) -> Result<(), Error> {
+        let pairs: Option<Vec<i64>> = data.args[1..].iter().map(|v| self.known_int(*v)).collect();
+        let pairs = pairs.ok_or_else(|| self.malformed("needs constants"))?;
+        if pairs.is_empty() || pairs.len() % 2 != 0 {
+            return Err(self.malformed("needs versions and keys"));
+        }
+        self.guard_not_null(data.args[0], object)?;
+        let abi = self.req.abi;
+        let (ty, tag) = self.version_of(object);
+        let asks_keys = pairs.chunks(2).any(|p| p[1] != 0);
+        let (found, done) = (self.next_block(), self.next_block());
+        let wanted = self.b.append_block_param(found, types::I32);
+        for (k, pair) in pairs.chunks(2).enumerate() {
+            let same = self.icmp_imm(IntCC::Equal, tag, i64::from(pair[0] as i32));
+            let mut other = None;
+            if 2 * k + 2 == pairs.len() {
+                self.guard(same)?;
+            } else {
+                let (hit, next) = (self.next_block(), self.next_block());
+                self.branch(same, hit, next);
+                self.b.switch_to_block(hit);
+                other = Some(next);
+            }
+            if pair[1] == 0 {
+                self.jump(done, &[]);
+            } else {
+                let keys = self.i32const(pair[1] as i32);
+                self.jump(found, &[keys]);
+            }
+            if let Some(next) = other {
+                self.b.switch_to_block(next);
+            }
+        }
+        self.b.switch_to_block(found);
+        if asks_keys {
+            self.inline_values(data, object)?;
+            let keys = self.load(ty, abi.heap_keys);
+            let version = self.load_as(types::I32, keys, abi.keys_version);
+            let same = self.icmp(IntCC::Equal, version, wanted);
+            self.guard(same)?;
+        }
+        self.jump(done, &[]);
+        self.b.switch_to_block(done);
+        Ok(())
+    }
+
     /// Instances' attributes cannot hide what the type has: they are inline, and their names unchanged.
     pub(crate) fn guard_keys(&mut self, data: &InstData, object: CV) -> Result<(), Error> {
         let version = self.imm_int()?;

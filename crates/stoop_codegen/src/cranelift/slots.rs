@@ -60,7 +60,7 @@ impl Roots {
 
 /// Operations whose result is their first operand.
 fn same_reference(op: Op) -> bool {
-    matches!(op, Op::GuardClass | Op::GuardVersion | Op::GuardNotNull | Op::RefCast)
+    matches!(op, Op::GuardClass | Op::GuardVersion | Op::GuardNotNull | Op::RefCast | Op::VersionAssume)
 }
 
 /// Operations whose result is their first operand in another form.

@@ -5,6 +5,7 @@ use super::heap::{Fault, Kind, Obj, Val};
 use super::{Interp, Step, index};
 use crate::func::{Imm, InstData};
 use crate::ops::Op;
+use crate::types::Type;
 
 /// How many attributes a fresh instance of the model has room for.
 const FRESH_FIELDS: usize = 8;
@@ -51,6 +52,19 @@ impl Interp<'_> {
                 self.heap.decref(*o)?;
                 Ok(Step::Raise)
             }
+            (Op::GuardShapes, [Val::Ref(o), pairs @ ..]) => {
+                let ty = self.heap.get(*o)?.ty();
+                let holds = pairs.chunks(2).any(|p| matches!(p[0], Val::I64(v) if ty == Type::Heap(v as u32)));
+                Ok(if holds { Step::Value(None) } else { Step::Leave })
+            }
+            (Op::VersionIs, [Val::Ref(o)]) => match data.imm {
+                Imm::Int(v) => done(Val::I1(self.heap.get(*o)?.ty() == Type::Heap(v as u32))),
+                _ => Err("needs a version".to_owned()),
+            },
+            (Op::VersionAssume, [Val::Ref(o)]) => match data.result.map(|r| self.func.ty(r)) {
+                Some(want) if self.heap.get(*o)?.ty() == want => done(args[0]),
+                _ => Err("the type has another version".to_owned()),
+            },
             (Op::GuardIs, [a, b]) => Ok(if a == b { Step::Value(None) } else { Step::Leave }),
             (Op::GuardNotNull, [v]) => Ok(if *v == Val::Null { Step::Leave } else { Step::Value(Some(*v)) }),
             (Op::RefCast, [v]) => done(*v),

@@ -31,6 +31,9 @@ pub unsafe fn bind(
             if args.is_null() { std::ptr::NonNull::dangling().as_ptr() } else { args },
             count + names.len(),
         );
+        if names.is_empty() && info.kwonly == 0 && info.flags & (VARARGS | VARKEYWORDS) == 0 && count <= info.argcount as usize {
+            return fill_up(ts, f, all, info.argcount as usize);
+        }
         let mut slots: Vec<Obj> = vec![std::ptr::null_mut(); info.nlocalsplus as usize];
         let bound = fill(f, &all[..count], &all[count..], names, info, &mut slots);
         let fr = if bound.is_some() { frame::push_frame(ts, f) } else { std::ptr::null_mut() };
@@ -42,6 +45,26 @@ pub unsafe fn bind(
         }
         for (k, o) in slots.into_iter().enumerate() {
             *frame::slot(fr, k) = o;
+        }
+        Some(fr)
+    }
+}
+
+/// Positional arguments, and defaults for the rest.
+unsafe fn fill_up(ts: *mut PyThreadState, f: Obj, given: &[Obj], argcount: usize) -> Option<*mut Frame> {
+    // SAFETY: as for `bind`; nothing runs between the reading of the defaults and their use.
+    unsafe {
+        let defaults = inspect::function_defaults(f);
+        let missing = argcount - given.len();
+        if missing > defaults.len() {
+            return None;
+        }
+        let fr = frame::push_frame(ts, f);
+        if fr.is_null() {
+            return None;
+        }
+        for (k, o) in given.iter().chain(&defaults[defaults.len() - missing..]).enumerate() {
+            *frame::slot(fr, k) = capi::new_ref(*o);
         }
         Some(fr)
     }

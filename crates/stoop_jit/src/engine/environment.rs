@@ -12,7 +12,9 @@ use stoop_ir::Class;
 
 use super::invariants;
 use super::record::{CodeState, Record};
-use crate::frontend::{Constructor, Environment, Known};
+use super::types;
+use crate::frontend::{Constructor, Environment, Known, Place, Source};
+use crate::helpers::attributes::{self, Found, OfClass};
 
 /// The environment of one compilation.
 pub struct Live<'a> {
@@ -160,6 +162,99 @@ impl Environment for Live<'_> {
         }
         self.assumptions.push(format!("global {} unchanged", self.info.names_text[name_index as usize]));
         Some(self.known(found))
+    }
+
+    fn classes(&mut self, unit: u32, seen: Option<u32>) -> Vec<u64> {
+        let seen = seen.and_then(types::by_version);
+        // SAFETY: states live as long as their code objects, which are in use.
+        let site = super::registry::state(unsafe { (*self.state).code }).sites.entry(unit).or_default();
+        seen.into_iter().for_each(|class| site.note(class));
+        site.classes().into_iter().map(|o| o as u64).collect()
+    }
+
+    fn class_of_version(&self, version: u32) -> Option<u64> {
+        types::by_version(version).map(|o| o as u64)
+    }
+
+    fn load_place(&mut self, class: u64, name_index: u32, method: bool) -> Option<(u32, Place)> {
+        let version = version_of(class as Obj)?;
+        let name = self.info.names[name_index as usize];
+        // SAFETY: a live class, an interned name.
+        let place = match unsafe { attributes::find_for_code(class as Obj, name, method) }? {
+            Found::Field(k) => Place::Field(k),
+            Found::Slot(offset) => Place::Slot(offset as u32),
+            Found::Value(value, keys) => Place::Value(self.known(value), keys),
+            Found::Property(getter) => Place::Property(self.known(getter)),
+        };
+        Some((version, place))
+    }
+
+    fn class_attribute(&mut self, class: u64, name_index: u32) -> Option<(u32, Known, bool)> {
+        let version = version_of(class as Obj)?;
+        let name = self.info.names[name_index as usize];
+        // SAFETY: a live class, an interned name.
+        match unsafe { attributes::find_of_class(class as Obj, name) }? {
+            OfClass::Value(o) => Some((version, self.known(o), false)),
+            OfClass::Bound(f) => Some((version, self.known(f), true)),
+        }
+    }
+
+    fn bind(&mut self, function: u64, positional: u32, names: Option<u64>) -> Option<Vec<Source>> {
+        const OTHER_FORMS: u32 = 0x4 | 0x8;
+        let f = function as Obj;
+        // SAFETY: an exact function, alive.
+        let s = super::registry::state(unsafe { inspect::function_code(f) });
+        let info = match &s.info {
+            Some(i) => i.clone(),
+            None => super::compile::info(s).ok()?,
+        };
+        let count = info.argcount as usize;
+        if info.flags & OTHER_FORMS != 0 || info.kwonly != 0 || positional as usize > count {
+            return None;
+        }
+        let mut sources: Vec<Option<Source>> =
+            (0..count).map(|k| (k < positional as usize).then_some(Source::Given(k))).collect();
+        // SAFETY: a constant tuple of strings.
+        let names: &[Obj] = names.map_or(&[], |t| unsafe { objects::tuple_slice(t as Obj) });
+        for (k, name) in names.iter().enumerate() {
+            // SAFETY: as above.
+            let text = unsafe { objects::str_text(*name) };
+            let at = (info.posonly as usize..count).find(|k| info.varnames[*k] == text)?;
+            if sources[at].is_some() {
+                return None;
+            }
+            sources[at] = Some(Source::Given(positional as usize + k));
+        }
+        let missing = sources.iter().any(Option::is_none);
+        // Names say nothing once the function has another code.
+        if (missing || !names.is_empty()) && !invariants::track_function(self.record, f) {
+            return None;
+        }
+        if missing {
+            // SAFETY: a live function, whose defaults are watched.
+            let defaults = unsafe { inspect::function_defaults(f) };
+            let first = count - defaults.len().min(count);
+            for (k, source) in sources.iter_mut().enumerate().filter(|(_, s)| s.is_none()) {
+                *source = Some(Source::Default(self.known(*defaults.get(k.checked_sub(first)?)?)));
+            }
+        }
+        sources.into_iter().collect()
+    }
+
+    fn tuple_len(&self, tuple: u64) -> usize {
+        // SAFETY: a constant tuple, which the code object keeps.
+        unsafe { objects::tuple_slice(tuple as Obj) }.len()
+    }
+
+    fn store_place(&mut self, class: u64, name_index: u32) -> Option<(u32, Place)> {
+        let version = version_of(class as Obj)?;
+        let name = self.info.names[name_index as usize];
+        // SAFETY: a live class, an interned name.
+        match unsafe { attributes::find_store_for_code(class as Obj, name) }? {
+            Found::Field(k) => Some((version, Place::Field(k))),
+            Found::Slot(offset) => Some((version, Place::Slot(offset as u32))),
+            Found::Value(..) | Found::Property(_) => None,
+        }
     }
 
     fn enter(&mut self, function: u64, arguments: u32) -> Option<Arc<CodeInfo>> {
@@ -390,7 +485,11 @@ impl Environment for Live<'_> {
         unsafe {
             let of_example = class.map(|c| c as Obj);
             let built_in = inspect::builtin_types().into_iter().map(|(_, t)| t);
-            let ty = of_example.into_iter().chain(built_in).find(|t| objects::type_version(*t) == version)?;
+            let ty = of_example
+                .into_iter()
+                .chain(built_in)
+                .find(|t| objects::type_version(*t) == version)
+                .or_else(|| types::by_version(version))?;
             let found = capi::_PyType_Lookup(ty, name);
             self.note_size(ty);
             (!found.is_null() && objects::type_version(ty) == version).then(|| self.known(found))
@@ -452,6 +551,18 @@ impl Environment for Live<'_> {
             let o = *frame::slot(self.frame, (self.info.nlocalsplus + depth) as usize);
             !o.is_null() && (*o).ob_refcnt == 1
         }
+    }
+}
+
+/// A class's version tag, given one if it has none.
+fn version_of(class: Obj) -> Option<u32> {
+    // SAFETY: a live class, the GIL held.
+    unsafe {
+        if objects::type_version(class) == 0 {
+            capi::PyUnstable_Type_AssignVersionTag(class);
+        }
+        let version = objects::type_version(class);
+        (version != 0).then_some(version)
     }
 }
 

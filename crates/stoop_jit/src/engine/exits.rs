@@ -115,7 +115,7 @@ pub unsafe extern "C" fn side_exit(
         if matches!((*e).op, Op::Check | Op::CheckHandling) && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
             super::registry::stand_aside();
         }
-        super::policy::met(record, index as usize, f);
+        super::policy::met(record, index as usize, f, values);
         if !(*e).parents.is_empty() {
             return super::nested::leave(ts, f, values, record, &*e);
         }

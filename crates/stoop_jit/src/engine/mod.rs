@@ -20,6 +20,7 @@ pub mod sampler;
 mod stack;
 pub mod totals;
 pub mod trial;
+pub mod types;
 mod well_known;
 
 pub mod api;

@@ -1,7 +1,7 @@
 //! Policy: what to do about regions that leave too often or do not pay.
 
-use stoop_codegen::unit::{ExitDesc, ExitKind};
-use stoop_cpython::capi::Frame;
+use stoop_codegen::unit::{ExitDesc, ExitKind, Recipe};
+use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_ir::{Imm, Op};
 
 use stoop_cpython::decode::Instr;
@@ -38,13 +38,19 @@ const MIN_INSTRUCTIONS_A_CALL: usize = 12;
 /// An exit was taken.
 ///
 /// # Safety
-/// The region's own exit and frame.
-pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame) {
+/// The region's own exit, frame, and exit buffer.
+pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame, values: *const u64) {
     // SAFETY: the region is running, so it is alive; the GIL is held.
     unsafe {
         let r = &*record;
         let e = &r.exits[index];
         let count = r.exit_counts[index];
+        if let (Op::GuardVersion | Op::GuardShapes, Some(Recipe::Borrowed(k) | Recipe::Owned(k))) = (e.op, e.met) {
+            let met = *values.add(k) as Obj;
+            if !met.is_null() {
+                registry::note_class(record, e, capi::type_of(met));
+            }
+        }
         let patience = match e.op {
             Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll => return,
             // Where most entries come to it, the code is of no use without.

@@ -151,6 +151,8 @@ pub struct CodeState {
     pub generic: BTreeSet<u32>,
     /// Code units of operators where ints and floats met otherwise than expected.
     pub mixed: BTreeSet<u32>,
+    /// The classes that guards of attributes met, by code unit.
+    pub sites: BTreeMap<u32, super::types::Site>,
     /// Local slots whose class at an entry is not worth assuming.
     pub generic_locals: BTreeSet<u32>,
     /// The function entry.
@@ -166,6 +168,8 @@ pub struct CodeState {
     pub functions: BTreeMap<usize, u32>,
     /// How often regions were compiled anew.
     pub recompiles: u32,
+    /// How often of these because another class had been met.
+    pub classes_learnt: u32,
     /// The events that are armed.
     pub events: u8,
     /// Why it was dropped, if it was.
@@ -191,6 +195,7 @@ impl CodeState {
             asked: false,
             generic: BTreeSet::new(),
             mixed: BTreeSet::new(),
+            sites: BTreeMap::new(),
             generic_locals: BTreeSet::new(),
             function: None,
             loops: BTreeMap::new(),
@@ -198,6 +203,7 @@ impl CodeState {
             pending: BTreeSet::new(),
             functions: BTreeMap::new(),
             recompiles: 0,
+            classes_learnt: 0,
             events: 0,
             dropped: None,
             trials: 0,

@@ -28,6 +28,9 @@ const RETRIAL: u32 = 4;
 /// Compilations of one region before the code object is given up.
 pub static MAX_RECOMPILES: AtomicU32 = AtomicU32::new(12);
 
+/// Compilations of a code object for another class at some attribute, beside those.
+const MAX_LEARNT: u32 = 24;
+
 #[derive(Default)]
 struct Registry {
     states: HashMap<usize, Box<CodeState>>,
@@ -360,6 +363,30 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
 /// Exits at another guard after which it is not relied on either, when a region is compiled anew.
 const OTHERS: u64 = 8;
 
+/// The code object that an exit's innermost frame runs.
+fn owner(record: &Record, e: &ExitDesc) -> Obj {
+    if e.code == 0 { record.code } else { record.inlined[e.code as usize - 1].code.code }
+}
+
+/// Whether an exit is about the class of an object whose attribute is wanted.
+fn is_attribute(record: &Record, e: &ExitDesc) -> bool {
+    let info = if e.code == 0 { &record.info } else { &record.inlined[e.code as usize - 1].code };
+    let op = info.index_of(e.unit).map(|k| info.instrs[k].op);
+    matches!(e.op, Op::GuardVersion | Op::GuardShapes) && matches!(op, Some(Opcode::LoadAttr | Opcode::StoreAttr))
+}
+
+/// A guard has met an object of this class.
+///
+/// # Safety
+/// A live region and one of its exits; a live class.
+pub unsafe fn note_class(record: *mut Record, e: &ExitDesc, class: Obj) {
+    // SAFETY: as documented.
+    let record = unsafe { &*record };
+    if is_attribute(record, e) {
+        state(owner(record, e)).sites.entry(e.unit).or_default().note(class);
+    }
+}
+
 /// The instruction whose guess a guard is: one that was moved to a load still speaks for the operator that asked for it.
 unsafe fn guesser(record: *mut Record, e: &ExitDesc) -> (usize, u32) {
     // SAFETY: the caller's region.
@@ -420,13 +447,27 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
         let others = (&(*record).exits).iter().zip(&(*record).exit_counts);
         let failing = others.filter(|(o, n)| **n >= OTHERS && super::policy::is_guess(o)).map(|(o, _)| o).chain(worst);
         let failing = failing.filter(|o| !(&(*record).entry_slots).contains_key(&o.inst));
+        let (classes, others): (Vec<_>, Vec<_>) = failing.partition(|o| is_attribute(&*record, o));
         // One instruction may have several guards.
-        let guesses: BTreeSet<(usize, u32)> = failing.map(|o| guesser(record, o)).collect();
+        let sites: BTreeSet<(usize, u32)> = classes.into_iter().map(|o| (owner(&*record, o) as usize, o.unit)).collect();
+        let mut guesses: BTreeSet<(usize, u32)> = others.into_iter().map(|o| guesser(record, o)).collect();
+        let mut learnt = false;
+        for (code, unit) in sites {
+            if state(code as Obj).sites.entry(unit).or_default().fail() {
+                learnt = true;
+            } else {
+                guesses.insert((code, unit));
+            }
+        }
         for (code, unit) in guesses {
             forget_guess(code as Obj, unit);
         }
         let Some(s) = find(code) else { return };
-        s.recompiles += 1;
+        if learnt && s.classes_learnt < MAX_LEARNT {
+            s.classes_learnt += 1;
+        } else {
+            s.recompiles += 1;
+        }
         totals::count(|t| t.recompiled += 1);
         if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
             release(code, Some("its assumptions kept failing"));

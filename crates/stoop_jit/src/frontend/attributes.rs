@@ -2,9 +2,10 @@
 
 use stoop_cpython::decode::Instr;
 use stoop_cpython::feedback::Feedback;
-use stoop_ir::{Class, Hint, Imm, Op, Type, Value};
+use stoop_ir::{Class, Hint, Imm, Op, State, Type, Value};
 
-use super::builder::{Builder, Item};
+use super::Place;
+use super::builder::{BuildError, Builder, Item};
 
 pub(super) fn attr_hint(b: &Builder<'_>, i: &Instr) -> Hint {
     if b.env.is_generic(i.unit) {
@@ -26,13 +27,265 @@ pub(super) fn cell(b: &mut Builder<'_>, slot: u32) -> Value {
     b.op(Op::RefCast, &[v], Imm::None, Type::Exact(Class::Cell), None)
 }
 
-pub(super) fn load_attr(b: &mut Builder<'_>, i: &Instr) {
+/// The version of the class that the interpreter saw at an attribute.
+fn seen_version(f: Feedback) -> Option<u32> {
+    match f {
+        Feedback::InstanceValue { type_version, .. }
+        | Feedback::Slot { type_version, .. }
+        | Feedback::Property { type_version, .. }
+        | Feedback::MethodWithValues { type_version, .. }
+        | Feedback::MethodNoDict { type_version, .. }
+        | Feedback::NonDescriptorNoDict { type_version, .. }
+        | Feedback::NonDescriptorWithValues { type_version, .. } => Some(type_version),
+        _ => None,
+    }
+}
+
+/// The classes to expect of an object whose attribute is wanted.
+fn expected(b: &mut Builder<'_>, i: &Instr, object: Value) -> Vec<u64> {
+    if b.env.is_generic(i.unit) {
+        return Vec::new();
+    }
+    if let Type::Heap(version) = b.f.ty(object)
+        && let Some(class) = b.env.class_of_version(version)
+    {
+        return vec![class];
+    }
+    b.env.classes(i.unit, seen_version(i.feedback))
+}
+
+/// Leaves unless the object's class is one of these versions, with these keys; the object, better typed where it can be.
+fn guard_shapes(b: &mut Builder<'_>, object: Value, shapes: &[(u32, u32)], st: State) -> Value {
+    if let [(version, keys)] = *shapes {
+        let o = b.op(Op::GuardVersion, &[object], Imm::None, Type::Heap(version), Some(st));
+        b.same_example(object, o);
+        if keys != 0 {
+            b.void(Op::GuardKeys, &[o], Imm::Int(keys.into()), Some(st));
+        }
+        return o;
+    }
+    let mut args = vec![object];
+    for n in shapes.iter().flat_map(|(version, keys)| [*version, *keys]) {
+        args.push(b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None));
+    }
+    b.void(Op::GuardShapes, &args, Imm::None, Some(st));
+    object
+}
+
+/// In the k-th of a few classes' ways: leaves unless the keys are right; the object, better typed.
+fn assume_shape(b: &mut Builder<'_>, object: Value, shapes: &[(u32, u32)], k: usize, st: State) -> Value {
+    let (version, keys) = shapes[k];
+    if k + 1 == shapes.len() {
+        return guard_shapes(b, object, &shapes[k..], st);
+    }
+    let o = b.op(Op::VersionAssume, &[object], Imm::None, Type::Heap(version), None);
+    b.same_example(object, o);
+    if keys != 0 {
+        b.void(Op::GuardKeys, &[o], Imm::Int(keys.into()), Some(st));
+    }
+    o
+}
+
+/// What a place's object is loaded by; borrowed.
+fn load_place(b: &mut Builder<'_>, object: Value, place: &Place, st: State) -> Value {
+    match place {
+        Place::Field(k) => {
+            let v = b.op(Op::LoadField, &[object], Imm::Index(*k), Type::Obj, Some(st));
+            if let (Type::Heap(version), Some(o)) = (b.f.ty(object), b.examples.get(&object)) {
+                let field = b.env.example_field(*o, version, *k);
+                b.examples.extend(field.map(|o| (v, o)));
+            }
+            v
+        }
+        Place::Slot(offset) => b.op(Op::LoadSlot, &[object], Imm::Int((*offset).into()), Type::Obj, Some(st)),
+        Place::Value(k, _) | Place::Property(k) => b.known(k.clone()),
+    }
+}
+
+fn same_place(a: &Place, b: &Place) -> bool {
+    match (a, b) {
+        (Place::Field(x), Place::Field(y)) | (Place::Slot(x), Place::Slot(y)) => x == y,
+        (Place::Value(x, _), Place::Value(y, _)) | (Place::Property(x), Place::Property(y)) => x.address == y.address,
+        _ => false,
+    }
+}
+
+fn keys_of(place: &Place) -> u32 {
+    if let Place::Value(_, keys) = place { *keys } else { 0 }
+}
+
+/// An attribute of objects of a few classes. `Some` if it is done: `false` when only the general way is left.
+fn load_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildError> {
+    let x = b.peek(0);
+    let classes = expected(b, i, x.value);
+    let rows: Vec<(u32, Place)> = classes.iter().filter_map(|c| b.env.load_place(*c, i.arg, i.flag)).collect();
+    if rows.is_empty() || rows.len() < classes.len() {
+        return Ok((classes.len() > 1).then_some(false));
+    }
+    let shapes: Vec<(u32, u32)> = rows.iter().map(|(version, place)| (*version, keys_of(place))).collect();
+    let is_one = rows.iter().all(|(_, p)| same_place(p, &rows[0].1));
+    let methods = rows.iter().filter(|(_, p)| matches!(p, Place::Value(..))).count();
+    let list_methods = rows.iter().any(|(_, p)| matches!(p, Place::Value(k, _) if k.text.starts_with("list.")));
+    if list_methods || i.flag && methods != 0 && methods != rows.len() {
+        return Ok((rows.len() > 1).then_some(false));
+    }
+    let st = b.state(i.unit);
+    if i.flag && methods == rows.len() {
+        b.pop();
+        load_one_of(b, x, &rows, &shapes, is_one, st)?;
+        return Ok(Some(true));
+    }
+    if let Place::Property(getter) = &rows[0].1
+        && !i.flag
+        && is_one
+    {
+        b.pop();
+        let o = guard_shapes(b, x.value, &shapes, st);
+        super::calls::call_function(b, i, getter.clone(), vec![Item { value: o, ..x }], st)?;
+        return Ok(Some(true));
+    }
+    if rows.iter().any(|(_, p)| matches!(p, Place::Property(_))) {
+        return Ok((rows.len() > 1).then_some(false));
+    }
+    if rows.len() == 1 && is_hinted(b, i, rows[0].0) {
+        return Ok(None);
+    }
+    b.pop();
+    let v = if is_one {
+        let o = guard_shapes(b, x.value, &shapes, st);
+        load_place(b, o, &rows[0].1, st)
+    } else {
+        let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
+        let mut arm = |b: &mut Builder<'_>, k: usize| {
+            let o = assume_shape(b, x.value, &shapes, k, st);
+            Ok(load_place(b, o, &rows[k].1, st))
+        };
+        b.cases(rows.len(), Type::Obj, &mut test, &mut arm)?
+    };
+    b.void(Op::IncRef, &[v], Imm::None, None);
+    b.drop_item(x);
+    push_loaded(b, i, v);
+    Ok(Some(true))
+}
+
+/// Whether the interpreter saw this version in a place that the passes take from a hint.
+fn is_hinted(b: &Builder<'_>, i: &Instr, version: u32) -> bool {
+    matches!(attr_hint(b, i), Hint::Field(v, _) | Hint::Slot(v, _) if v == version)
+}
+
+fn is_version(b: &mut Builder<'_>, object: Value, version: u32) -> Value {
+    b.op(Op::VersionIs, &[object], Imm::Int(version.into()), Type::I1, None)
+}
+
+/// Pushes an attribute, with the NULL that a call wants beside it.
+fn push_loaded(b: &mut Builder<'_>, i: &Instr, v: Value) {
+    let below = b.quirks.null_below_callable;
+    if i.flag && below {
+        b.push_null();
+    }
+    b.push_owned(v);
+    if i.flag && !below {
+        b.push_null();
+    }
+}
+
+/// A method that is about to be called: one for all classes, or one of a few.
+fn load_one_of(
+    b: &mut Builder<'_>,
+    x: Item,
+    rows: &[(u32, Place)],
+    shapes: &[(u32, u32)],
+    is_one: bool,
+    st: State,
+) -> Result<(), BuildError> {
+    let (m, o) = if is_one {
+        let o = guard_shapes(b, x.value, shapes, st);
+        (load_place(b, o, &rows[0].1, st), o)
+    } else {
+        let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
+        let mut arm = |b: &mut Builder<'_>, k: usize| {
+            let o = assume_shape(b, x.value, shapes, k, st);
+            Ok(load_place(b, o, &rows[k].1, st))
+        };
+        let m = b.cases(rows.len(), Type::Obj, &mut test, &mut arm)?;
+        let mut methods: Vec<(super::Known, Option<u32>)> = Vec::new();
+        for (version, place) in rows {
+            let Place::Value(k, _) = place else { continue };
+            match methods.iter_mut().find(|(n, _)| n.address == k.address) {
+                Some((_, only)) => *only = None,
+                None => methods.push((k.clone(), Some(*version))),
+            }
+        }
+        b.methods.insert(m, methods);
+        (m, x.value)
+    };
+    b.push_const(m);
+    b.lv.stack.push(Item { value: o, ..x });
+    Ok(())
+}
+
+/// Storing into an attribute of objects of a few classes. `Some` if it is done: `false` when only the general way is left.
+fn store_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildError> {
+    let (x, value) = (b.peek(0), b.peek(1));
+    let classes = expected(b, i, x.value);
+    let rows: Vec<(u32, Place)> = classes.iter().filter_map(|c| b.env.store_place(*c, i.arg)).collect();
+    if rows.is_empty() || rows.len() < classes.len() {
+        return Ok((classes.len() > 1).then_some(false));
+    }
+    if rows.len() == 1 && is_hinted(b, i, rows[0].0) {
+        return Ok(None);
+    }
+    let shapes: Vec<(u32, u32)> = rows.iter().map(|(version, _)| (*version, 0)).collect();
+    let st = b.state(i.unit);
+    b.pop_n(2);
+    let old = if rows.iter().all(|(_, p)| same_place(p, &rows[0].1)) {
+        let o = guard_shapes(b, x.value, &shapes, st);
+        swap_place(b, o, value.value, &rows[0].1, st)
+    } else {
+        let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
+        let mut arm = |b: &mut Builder<'_>, k: usize| {
+            let o = assume_shape(b, x.value, &shapes, k, st);
+            Ok(swap_place(b, o, value.value, &rows[k].1, st))
+        };
+        b.cases(rows.len(), Type::MaybeNull, &mut test, &mut arm)?
+    };
+    b.void(Op::DecRef, &[old], Imm::None, None);
+    b.dropped = true;
+    b.drop_item(value);
+    b.drop_item(x);
+    Ok(Some(true))
+}
+
+/// Puts a value into a place, with a reference of its own; yields what was there.
+fn swap_place(b: &mut Builder<'_>, object: Value, value: Value, place: &Place, st: State) -> Value {
+    match place {
+        Place::Slot(offset) => {
+            b.void(Op::IncRef, &[value], Imm::None, None);
+            b.op(Op::SwapSlot, &[object, value], Imm::Int((*offset).into()), Type::MaybeNull, None)
+        }
+        Place::Field(k) => {
+            let old = b.op(Op::SwapField, &[object, value], Imm::Index(*k), Type::MaybeNull, Some(st));
+            // After the swap, which may leave: an exit must not find a reference too many.
+            b.void(Op::IncRef, &[value], Imm::None, None);
+            old
+        }
+        Place::Value(..) | Place::Property(_) => unreachable!("nothing is stored there"),
+    }
+}
+
+pub(super) fn load_attr(b: &mut Builder<'_>, i: &Instr) -> Result<(), BuildError> {
     let obj = b.peek(0);
     let below = b.quirks.null_below_callable;
     let constant = b.f.def_inst(obj.value).and_then(|d| match (b.f.inst(d).op, b.f.inst(d).imm) {
         (Op::ConstObj, Imm::Const(c)) => Some(b.f.consts[c.index()].clone()),
         _ => None,
     });
+    if let Some(c) = &constant
+        && c.class == Some(Class::Type)
+        && class_attribute(b, i, c.address)
+    {
+        return Ok(());
+    }
     if let Some(c) = constant
         && c.class == Some(Class::Module)
         && !b.env.is_generic(i.unit)
@@ -48,13 +301,18 @@ pub(super) fn load_attr(b: &mut Builder<'_>, i: &Instr) {
         if i.flag && !below {
             b.push_null();
         }
-        return;
+        return Ok(());
     }
-    if i.flag && super::calls::load_method(b, i) {
-        return;
+    let by_class = load_by_class(b, i)?;
+    if by_class == Some(true) {
+        return Ok(());
     }
-    if !i.flag && class_value(b, i) {
-        return;
+    let open = by_class.is_none();
+    if open && i.flag && super::calls::load_method(b, i) {
+        return Ok(());
+    }
+    if open && !i.flag && class_value(b, i) {
+        return Ok(());
     }
     let st = b.state(i.unit);
     let x = b.pop();
@@ -68,10 +326,10 @@ pub(super) fn load_attr(b: &mut Builder<'_>, i: &Instr) {
         b.drop_item(x);
         b.push_owned(method);
         b.push_owned(receiver);
-        return;
+        return Ok(());
     }
     let v = b.op(Op::PyLoadAttr, &[x.value], Imm::Name(n), Type::Obj, Some(st));
-    let h = attr_hint(b, i);
+    let h = if open { attr_hint(b, i) } else { Hint::Generic };
     b.set_hint(h);
     if let (Hint::Field(version, index), Some(o)) = (h, b.examples.get(&x.value)) {
         let field = b.env.example_field(*o, version, index);
@@ -79,13 +337,38 @@ pub(super) fn load_attr(b: &mut Builder<'_>, i: &Instr) {
     }
     b.ran_python = true;
     b.drop_item(x);
+    push_loaded(b, i, v);
+    Ok(())
+}
+
+/// An attribute of a class that is a constant: a constant while the class's version stands. Whether it was one.
+fn class_attribute(b: &mut Builder<'_>, i: &Instr, class: u64) -> bool {
+    if b.env.is_generic(i.unit) {
+        return false;
+    }
+    let Some((version, value, bound)) = b.env.class_attribute(class, i.arg) else { return false };
+    if bound && !i.flag {
+        return false;
+    }
+    let st = b.state(i.unit);
+    let x = b.pop();
+    b.void(Op::GuardClassVersion, &[x.value], Imm::Int(version.into()), Some(st));
+    let v = b.known(value);
+    if bound {
+        b.push_const(v);
+        b.lv.stack.push(x);
+        return true;
+    }
+    b.drop_item(x);
+    let below = b.quirks.null_below_callable;
     if i.flag && below {
         b.push_null();
     }
-    b.push_owned(v);
+    b.push_const(v);
     if i.flag && !below {
         b.push_null();
     }
+    true
 }
 
 /// An attribute found on the class, not on the instance: a constant while the type's version stands. Whether it was one.
@@ -152,16 +435,21 @@ pub(super) fn store_deref(b: &mut Builder<'_>, i: &Instr) {
     b.dropped = true;
 }
 
-pub(super) fn store_attr(b: &mut Builder<'_>, i: &Instr) {
+pub(super) fn store_attr(b: &mut Builder<'_>, i: &Instr) -> Result<(), BuildError> {
+    let by_class = store_by_class(b, i)?;
+    if by_class == Some(true) {
+        return Ok(());
+    }
     let st = b.state(i.unit);
     let (obj, value) = (b.pop(), b.pop());
     let n = b.name(i.arg);
     b.void(Op::PyStoreAttr, &[obj.value, value.value], Imm::Name(n), Some(st));
-    let h = attr_hint(b, i);
+    let h = if by_class.is_none() { attr_hint(b, i) } else { Hint::Generic };
     b.set_hint(h);
     b.ran_python = true;
     b.drop_item(value);
     b.drop_item(obj);
+    Ok(())
 }
 
 /// LOAD_SUPER_ATTR: `super().name`, or `super(class, obj).name`.

@@ -128,6 +128,8 @@ pub(super) struct Level {
     returns: Option<(Block, Option<Value>)>,
     /// What an inlined function stands in place of.
     pub(super) role: Role,
+    /// What its caller owns and drops when it returns: an operator's operands.
+    drops: Vec<Value>,
     peel: Vec<u32>,
     loops: HashMap<u32, u32>,
     steady: u32,
@@ -170,6 +172,7 @@ impl Level {
             owns: written.clone(),
             written,
             done_before: 0,
+            drops: Vec::new(),
             returns: None,
             role: Role::Call,
             peel,
@@ -206,6 +209,8 @@ pub(super) struct Builder<'a> {
     pub(super) elements: HashMap<Value, u64>,
     /// Classes of instances made here.
     pub(super) made: HashMap<Value, u64>,
+    /// Methods that a value is one of, each with the version of the class it comes from, where that is only one.
+    pub(super) methods: HashMap<Value, Vec<(Known, Option<u32>)>>,
     null: Value,
     headers: Vec<(Block, u32)>,
     back_edges: BTreeSet<(Block, Block)>,
@@ -283,6 +288,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         examples: HashMap::new(),
         elements: HashMap::new(),
         made: HashMap::new(),
+        methods: HashMap::new(),
         null,
         headers: Vec::new(),
         back_edges: BTreeSet::new(),
@@ -584,10 +590,9 @@ impl Builder<'_> {
 
     /// As [`Builder::inline`], for a call whose result is not wanted.
     pub(super) fn inline_for_effect(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<bool, BuildError> {
-        let Some(v) = self.inline(i, function, args)? else { return Ok(false) };
-        // The state there has the result on its stack, where the caller has none.
-        self.f.blocks[self.cur.index()].entry_state = None;
-        self.void(Op::DecRef, &[v], Imm::None, None);
+        let Some(after) = self.inlined(i, function, args, Role::Call, false)? else { return Ok(false) };
+        let resumed = self.state(i.next);
+        self.f.blocks[after.index()].entry_state = Some(resumed);
         self.dropped = true;
         Ok(true)
     }
@@ -609,7 +614,7 @@ impl Builder<'_> {
     /// The caller has popped callable and arguments off its stack; references that come with `args` are taken over.
     /// `None` if it is not inlined: nothing has been emitted then.
     pub(super) fn inline(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<Option<Value>, BuildError> {
-        let Some(after) = self.inlined(i, function, args, Role::Call)? else { return Ok(None) };
+        let Some(after) = self.inlined(i, function, args, Role::Call, true)? else { return Ok(None) };
         let result = self.f.blocks[after.index()].params[0];
         // Exits on the way in resume the caller after its call.
         self.push_owned(result);
@@ -622,7 +627,7 @@ impl Builder<'_> {
     /// Translates the `__init__` of a class in place of the class's call. The new instance lies on top of the stack,
     /// owned, and stays there; `args` begin with it. Whether it was done.
     pub(super) fn inline_init(&mut self, i: &Instr, function: u64, args: &[Item]) -> Result<bool, BuildError> {
-        let Some(after) = self.inlined(i, function, args, Role::Init)? else { return Ok(false) };
+        let Some(after) = self.inlined(i, function, args, Role::Init, false)? else { return Ok(false) };
         let resumed = self.state(i.next);
         self.f.blocks[after.index()].entry_state = Some(resumed);
         Ok(true)
@@ -632,17 +637,27 @@ impl Builder<'_> {
     /// dropped after; `args` name them. Whether it was done.
     pub(super) fn inline_operator(&mut self, i: &Instr, function: u64, args: [Value; 2]) -> Result<Option<Value>, BuildError> {
         let args = args.map(|value| Item { value, owned: false, slot: None });
-        let Some(after) = self.inlined(i, function, &args, Role::Operator)? else { return Ok(None) };
+        let Some(after) = self.inlined(i, function, &args, Role::Operator, true)? else { return Ok(None) };
         let result = self.f.blocks[after.index()].params[0];
-        for x in self.pop_n(2) {
-            self.drop_item(x);
-        }
+        self.pop_n(2);
+        self.push_owned(result);
+        let resumed = self.state(i.next);
+        self.f.blocks[after.index()].entry_state = Some(resumed);
+        self.pop();
         self.dropped = true;
         Ok(Some(result))
     }
 
-    /// The block that an inlined function returns to, which is then the current one.
-    fn inlined(&mut self, i: &Instr, function: u64, args: &[Item], role: Role) -> Result<Option<Block>, BuildError> {
+    /// The block that an inlined function returns to, which is then the current one; its parameter is the result, where
+    /// one is wanted. Its entry state is the caller's to set: it says, too, who owns the result.
+    fn inlined(
+        &mut self,
+        i: &Instr,
+        function: u64,
+        args: &[Item],
+        role: Role,
+        wanted: bool,
+    ) -> Result<Option<Block>, BuildError> {
         self.catch();
         let unit = i.unit;
         let reach = if self.depth == 0 { 1 } else { NESTED };
@@ -672,11 +687,15 @@ impl Builder<'_> {
         self.functions.push(Inlined { function, code: code.clone(), role });
         let number = self.functions.len() as u32;
         let after = self.f.add_block();
-        let result = (role != Role::Init).then(|| self.f.add_param(after, Type::Obj));
+        let result = wanted.then(|| self.f.add_param(after, Type::Obj));
         let mut level = Level::new(code, number, Entry::Function, blocks, &BTreeSet::new());
         level.parent = Some(parent);
         level.returns = Some((after, result));
         level.role = role;
+        if role == Role::Operator {
+            let operands = &self.lv.stack[self.lv.stack.len() - 2..];
+            level.drops = operands.iter().filter(|x| x.owned).map(|x| x.value).collect();
+        }
         let null = self.null;
         level.locals = (0..level.written.len()).map(|k| args.get(k).map_or(null, |a| a.value)).collect();
         for (k, a) in args.iter().enumerate() {
@@ -704,14 +723,19 @@ impl Builder<'_> {
     /// Ends the block with an inlined function's return; `value` is owned. In an `__init__` it is known to be None.
     pub(super) fn return_inlined(&mut self, value: Value) {
         let (block, result) = self.lv.returns.expect("an inlined function has a place to return to");
-        if let Some(result) = result {
-            self.same_example(value, result);
+        match result {
+            Some(result) => self.same_example(value, result),
+            None if self.in_init() => {}
+            None => self.void(Op::DecRef, &[value], Imm::None, None),
         }
         for k in 0..self.lv.locals.len() {
             let v = self.lv.locals[k];
             if self.lv.owns[k] && v != self.null {
                 self.void(Op::DecRef, &[v], Imm::None, None);
             }
+        }
+        for v in self.lv.drops.clone() {
+            self.void(Op::DecRef, &[v], Imm::None, None);
         }
         let (i, _) = self.f.make_inst(Op::Jump, &[], Imm::None, Type::Void, None);
         self.f.inst_mut(i).targets = vec![Target { block, args: result.map(|_| value).into_iter().collect() }];
@@ -785,6 +809,46 @@ impl Builder<'_> {
         self.f.blocks[from.index()].insts.push(i);
         self.ran_python = false;
         self.dropped = false;
+    }
+
+    /// One way for each of `count` cases, which come together again: `test` says whether it is that case (never asked
+    /// for the last one), `arm` does what is to be done and yields a value of type `ty`. Arms leave the stack alike.
+    pub(super) fn cases(
+        &mut self,
+        count: usize,
+        ty: Type,
+        test: &mut dyn FnMut(&mut Self, usize) -> Value,
+        arm: &mut dyn FnMut(&mut Self, usize) -> Result<Value, BuildError>,
+    ) -> Result<Value, BuildError> {
+        self.catch();
+        let merge = self.f.add_block();
+        let result = self.f.add_param(merge, ty);
+        let stack = self.lv.stack.clone();
+        let before = (self.ran_python, self.dropped);
+        let mut after = before;
+        for k in 0..count {
+            let mut other = None;
+            if k + 1 < count {
+                let cond = test(self, k);
+                let (yes, no) = (self.f.add_block(), self.f.add_block());
+                let (i, _) = self.f.make_inst(Op::Branch, &[cond], Imm::None, Type::Void, None);
+                self.f.inst_mut(i).targets = [yes, no].map(|block| Target { block, args: Vec::new() }).to_vec();
+                self.f.blocks[self.cur.index()].insts.push(i);
+                self.cur = yes;
+                other = Some(no);
+            }
+            self.lv.stack.clone_from(&stack);
+            (self.ran_python, self.dropped) = before;
+            let v = arm(self, k)?;
+            self.catch();
+            after = (after.0 | self.ran_python, after.1 | self.dropped);
+            let (i, _) = self.f.make_inst(Op::Jump, &[], Imm::None, Type::Void, None);
+            self.f.inst_mut(i).targets = vec![Target { block: merge, args: vec![v] }];
+            self.f.blocks[self.cur.index()].insts.push(i);
+            self.cur = other.unwrap_or(merge);
+        }
+        (self.ran_python, self.dropped) = after;
+        Ok(result)
     }
 
     /// The block for `unit` as reached from here, and the arguments for its parameters.
@@ -879,9 +943,11 @@ impl Builder<'_> {
                     // Only what a comprehension has put aside may be NULL without being the constant.
                     let ty = if self.f.ty(i.value) == Type::MaybeNull { Type::MaybeNull } else { Type::Obj };
                     let element = self.elements.get(&i.value).copied();
+                    let methods = self.methods.get(&i.value).cloned();
                     let from = std::mem::replace(i, Item { value: self.f.add_param(block, ty), owned: true, slot: None });
                     self.same_example(from.value, i.value);
                     self.elements.extend(element.map(|o| (i.value, o)));
+                    self.methods.extend(methods.map(|m| (i.value, m)));
                 }
             }
         }

@@ -5,9 +5,11 @@ use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Class, Imm, Op, Type, Value};
 
+use super::Source;
 use super::builder::{BuildError, Builder, Item};
 
 /// Callable, self or NULL, arguments: as popped from the stack.
+#[derive(Clone)]
 struct Popped {
     callable: Item,
     receiver: Item,
@@ -35,6 +37,12 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
     let st = b.state(i.unit);
     let p = pop_call(b, i.arg as usize);
     let name = callee_name(b, p.callable.value);
+    if i.kwnames.is_none()
+        && !p.callable.owned
+        && let Some(methods) = b.methods.get(&p.callable.value).cloned()
+    {
+        return call_one_of(b, i, &p, &methods, st);
+    }
     let plain = i.kwnames.is_none() && b.is_null(p.receiver) && !b.env.is_generic(i.unit);
     if plain && super::lists::bound_method(b, p.callable, &p.args, st) {
         return Ok(());
@@ -60,17 +68,9 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             b.lv.stack.push(result);
         }
         _ => {
-            if i.kwnames.is_none()
-                && !p.callable.owned
-                && let Some(function) = constant_function(b, p.callable.value)
-            {
-                let receiver = (!b.is_null(p.receiver)).then_some(p.receiver);
-                let args: Vec<Item> = receiver.into_iter().chain(p.args.iter().copied()).collect();
-                if let Some(v) = b.inline(i, function, &args)? {
-                    b.dropped = true;
-                    b.push_owned(v);
-                    return Ok(());
-                }
+            let names = i.kwnames.map(|c| b.env.constant(c));
+            if known_function(b, i, &p, names.as_ref().map(|n| n.address), st)? {
+                return Ok(());
             }
             if plain && super::construct::call(b, i, p.callable, &p.args, st)? {
                 return Ok(());
@@ -78,7 +78,6 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             if plain && let Some((version, method)) = special(b, i, p.callable, "__call__") {
                 return call_instance(b, i, p, version, method, st);
             }
-            let names = i.kwnames.map(|c| b.env.constant(c));
             let generic = b.env.is_generic(i.unit);
             generic_call(b, p, names, st, generic);
         }
@@ -112,6 +111,75 @@ fn call_instance(
     Ok(())
 }
 
+/// A call of a method that is one of a few: each in a way of its own.
+fn call_one_of(
+    b: &mut Builder<'_>,
+    i: &Instr,
+    p: &Popped,
+    methods: &[(super::Known, Option<u32>)],
+    st: stoop_ir::State,
+) -> Result<(), BuildError> {
+    let callable = p.callable.value;
+    let mut test = |b: &mut Builder<'_>, k: usize| {
+        let m = b.known(methods[k].0.clone());
+        b.op(Op::ObjIs, &[callable, m], Imm::None, Type::I1, None)
+    };
+    let mut arm = |b: &mut Builder<'_>, k: usize| {
+        let (method, version) = &methods[k];
+        let mut receiver = p.receiver;
+        if let (Some(v), Some(Class::Function)) = (*version, method.class) {
+            receiver.value = b.op(Op::GuardVersion, &[receiver.value], Imm::None, Type::Heap(v), Some(st));
+            b.same_example(p.receiver.value, receiver.value);
+        }
+        let value = b.known(method.clone());
+        let known = Popped { callable: Item { value, owned: false, slot: None }, receiver, args: p.args.clone() };
+        if !known_function(b, i, &known, None, st)? {
+            generic_call(b, known, None, st, false);
+        }
+        Ok(b.pop().value)
+    };
+    let v = b.cases(methods.len(), Type::Obj, &mut test, &mut arm)?;
+    b.push_owned(v);
+    // Says whose the reference is, too.
+    let resumed = b.state(i.next);
+    b.f.blocks[b.cur.index()].entry_state = Some(resumed);
+    Ok(())
+}
+
+/// A call of a constant Python function whose arguments fill its parameters: all of them are then passed by position.
+/// Whether it was one.
+fn known_function(
+    b: &mut Builder<'_>,
+    i: &Instr,
+    p: &Popped,
+    names: Option<u64>,
+    st: stoop_ir::State,
+) -> Result<bool, BuildError> {
+    let Some(function) = constant_function(b, p.callable.value).filter(|_| !p.callable.owned) else { return Ok(false) };
+    let receiver = (!b.is_null(p.receiver)).then_some(p.receiver);
+    let given: Vec<Item> = receiver.into_iter().chain(p.args.iter().copied()).collect();
+    let by_name = names.map_or(0, |t| b.env.tuple_len(t));
+    let Some(args) = bind(b, function, &given, given.len() - by_name, names) else { return Ok(false) };
+    if let Some(v) = b.inline(i, function, &args)? {
+        b.dropped = true;
+        b.push_owned(v);
+        return Ok(true);
+    }
+    let known = Popped { callable: p.callable, receiver: b.null(), args };
+    generic_call(b, known, None, st, false);
+    Ok(true)
+}
+
+/// The arguments of a call in the order of the function's parameters.
+fn bind(b: &mut Builder<'_>, function: u64, given: &[Item], positional: usize, names: Option<u64>) -> Option<Vec<Item>> {
+    let sources = b.env.bind(function, positional as u32, names)?;
+    let items = sources.into_iter().map(|s| match s {
+        Source::Given(k) => given[k],
+        Source::Default(k) => Item { value: b.known(k), owned: false, slot: None },
+    });
+    Some(items.collect())
+}
+
 /// The address of a constant Python function.
 fn constant_function(b: &Builder<'_>, v: Value) -> Option<u64> {
     let d = b.f.inst(b.f.def_inst(v)?);
@@ -120,6 +188,14 @@ fn constant_function(b: &Builder<'_>, v: Value) -> Option<u64> {
             let c = &b.f.consts[c.index()];
             (c.class == Some(Class::Function)).then_some(c.address)
         }
+        _ => None,
+    }
+}
+
+fn constant_address(b: &Builder<'_>, v: Value) -> Option<u64> {
+    let d = b.f.inst(b.f.def_inst(v)?);
+    match (d.op, d.imm) {
+        (Op::ConstObj, Imm::Const(c)) => Some(b.f.consts[c.index()].address),
         _ => None,
     }
 }
@@ -201,6 +277,25 @@ fn finish(b: &mut Builder<'_>, p: Popped, result: Value) {
     b.push_owned(result);
 }
 
+/// A call of a Python function with arguments that are all positional: inlined, or a plain call.
+pub(super) fn call_function(
+    b: &mut Builder<'_>,
+    i: &Instr,
+    function: super::Known,
+    args: Vec<Item>,
+    st: stoop_ir::State,
+) -> Result<(), BuildError> {
+    if let Some(v) = b.inline(i, function.address, &args)? {
+        b.dropped = true;
+        b.push_owned(v);
+        return Ok(());
+    }
+    let value = b.known(function);
+    let p = Popped { callable: Item { value, owned: false, slot: None }, receiver: b.null(), args };
+    generic_call(b, p, None, st, false);
+    Ok(())
+}
+
 fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st: stoop_ir::State, generic: bool) {
     let mut args = vec![p.callable.value, p.receiver.value];
     args.extend(p.args.iter().map(|x| x.value));
@@ -222,6 +317,12 @@ pub(super) fn call_with_names(b: &mut Builder<'_>, i: &Instr, names: Item) -> Re
     let st = b.state(i.unit);
     b.pop();
     let p = pop_call(b, i.arg as usize);
+    if !names.owned
+        && let Some(address) = constant_address(b, names.value)
+        && known_function(b, i, &p, Some(address), st)?
+    {
+        return Ok(());
+    }
     let constant = b.f.def_inst(names.value).and_then(|d| match (b.f.inst(d).op, b.f.inst(d).imm) {
         (Op::ConstObj, Imm::Const(c)) => Some(c),
         _ => None,

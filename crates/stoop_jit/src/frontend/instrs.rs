@@ -329,8 +329,8 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::ListExtend => into_container(b, i, Op::PyListExtend, 1),
         O::SetUpdate => into_container(b, i, Op::PySetUpdate, 1),
         O::DictUpdate => into_container(b, i, Op::PyDictUpdate, 1),
-        O::LoadAttr => load_attr(b, i),
-        O::StoreAttr => store_attr(b, i),
+        O::LoadAttr => load_attr(b, i)?,
+        O::StoreAttr => store_attr(b, i)?,
         O::DeleteAttr => {
             let n = b.name(i.arg);
             generic_void(b, i, Op::PyDelAttr, 1, Imm::Name(n));

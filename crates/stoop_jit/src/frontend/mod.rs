@@ -51,6 +51,28 @@ pub struct Constructor {
     pub finalises: bool,
 }
 
+/// Where instances of a class have an attribute.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Among the inline values, at this index.
+    Field(u32),
+    /// In a slot, at this byte offset.
+    Slot(u32),
+    /// It is this object of the class's, while the class's shared keys have this version (0: always).
+    Value(Known, u32),
+    /// What this function returns for the instance.
+    Property(Known),
+}
+
+/// What fills a parameter.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The argument at this place in the call.
+    Given(usize),
+    /// A default.
+    Default(Known),
+}
+
 /// What the front end may ask of the running program. No answer may run Python code.
 pub trait Environment {
     /// The value of a global or builtin that compiled code may rely on (the engine watches it).
@@ -66,6 +88,23 @@ pub trait Environment {
     /// What an attribute of that name is on the type with that version, if that is the given class or a built-in one: the
     /// interpreter's own caches may name objects that are gone.
     fn type_attribute(&mut self, class: Option<u64>, version: u32, name_index: u32) -> Option<Known>;
+    /// The classes of the objects whose attribute is wanted at a code unit, as far as they are known: those met by
+    /// guards, and the one with the version that the interpreter saw. None where there are too many.
+    fn classes(&mut self, unit: u32, seen: Option<u32>) -> Vec<u64>;
+    /// The live class with a version.
+    fn class_of_version(&self, version: u32) -> Option<u64>;
+    /// A class's version, and where its instances have an attribute (that is to be called at once: `method`).
+    fn load_place(&mut self, class: u64, name_index: u32, method: bool) -> Option<(u32, Place)>;
+    /// The version of a class that is an instance of `type` itself, and what its attribute is; `true` for a function
+    /// that is to be bound to the class.
+    fn class_attribute(&mut self, class: u64, name_index: u32) -> Option<(u32, Known, bool)>;
+    /// What fills the parameters of a function, if it takes positional arguments by the interpreter's rules: with so
+    /// many given by position, then those of this tuple of names. The region relies on the function's defaults.
+    fn bind(&mut self, function: u64, positional: u32, names: Option<u64>) -> Option<Vec<Source>>;
+    /// How many items a constant tuple has.
+    fn tuple_len(&self, tuple: u64) -> usize;
+    /// The same for storing: a field or a slot.
+    fn store_place(&mut self, class: u64, name_index: u32) -> Option<(u32, Place)>;
     /// Goes into a function that is to be inlined: later questions are about its code, until [`Environment::leave`].
     /// `None` if it can't be: not a plain function, wrong number of arguments, too large, refused before.
     fn enter(&mut self, function: u64, arguments: u32) -> Option<std::sync::Arc<stoop_cpython::decode::CodeInfo>>;

@@ -219,6 +219,124 @@ unsafe fn find_method(ty: Obj, name: Obj) -> Place {
     }
 }
 
+/// Where compiled code finds an attribute of an instance, while its class has its present version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// Among the inline values, at this index.
+    Field(u32),
+    /// In a slot of the object, at this offset.
+    Slot(i32),
+    /// It is this object, which the class has; and the instance has none of that name while its class's shared keys
+    /// have this version (0: it never has).
+    Value(Obj, u32),
+    /// What this function returns for the instance.
+    Property(Obj),
+}
+
+/// Where instances of a class have an attribute. `method`: it is about to be called.
+///
+/// # Safety
+/// A live class and an interned name, the GIL held. Runs no Python code.
+pub unsafe fn find_for_code(ty: Obj, name: Obj, method: bool) -> Option<Found> {
+    let l = layout::get();
+    // SAFETY: as documented.
+    unsafe {
+        if read::<usize, _>(ty, l.tp_getattro) != capi::PyObject_GenericGetAttr as *const () as usize {
+            return None;
+        }
+        let value = capi::_PyType_Lookup(ty, name);
+        if value.is_null() {
+            return index_of(ty, name).map(Found::Field);
+        }
+        let of = type_of(value);
+        if of == type_ptr!(PyProperty_Type) {
+            let getter = capi::PyObject_GetAttrString(value, c"fget".as_ptr());
+            if getter.is_null() {
+                capi::PyErr_Clear();
+                return None;
+            }
+            // The property keeps it.
+            decref(getter);
+            return (type_of(getter) == type_ptr!(PyFunction_Type)).then_some(Found::Property(getter));
+        }
+        if read::<usize, _>(of, l.tp_descr_set) != 0 {
+            return slot_of(ty, value, false).map(Found::Slot);
+        }
+        if let Some(k) = index_of(ty, name) {
+            return Some(Found::Field(k));
+        }
+        let is_method = read::<u64, _>(of, l.tp_flags) & flags::METHOD_DESCRIPTOR != 0;
+        let is_plain = read::<usize, _>(of, l.tp_descr_get) == 0;
+        if if method { !is_method } else { !is_plain } {
+            return None;
+        }
+        if names(ty).is_some() {
+            let keys: *mut u8 = read(ty, l.ht_cached_keys);
+            let version: u32 = read(keys, l.keys_version);
+            return (version != 0).then_some(Found::Value(value, version));
+        }
+        let has_dict = read::<isize, _>(ty, l.tp_dictoffset) != 0 || read::<u64, _>(ty, l.tp_flags) & flags::MANAGED_DICT != 0;
+        (!has_dict).then_some(Found::Value(value, 0))
+    }
+}
+
+/// What compiled code takes an attribute of a class for, while the class has its present version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OfClass {
+    /// This object.
+    Value(Obj),
+    /// This function, bound to the class.
+    Bound(Obj),
+}
+
+/// What an attribute of a class (an instance of `type` itself) is.
+///
+/// # Safety
+/// As for [`find_for_code`].
+pub unsafe fn find_of_class(class: Obj, name: Obj) -> Option<OfClass> {
+    let l = layout::get();
+    // SAFETY: as documented; the attribute keeps what it wraps.
+    unsafe {
+        let meta = capi::_PyType_Lookup(type_ptr!(PyType_Type), name);
+        if !meta.is_null() && read::<usize, _>(type_of(meta), l.tp_descr_set) != 0 {
+            return None;
+        }
+        let value = capi::_PyType_Lookup(class, name);
+        if value.is_null() {
+            return None;
+        }
+        let of = type_of(value);
+        if of == type_ptr!(PyFunction_Type) || read::<usize, _>(of, l.tp_descr_get) == 0 {
+            return Some(OfClass::Value(value));
+        }
+        let bound = of == type_ptr!(PyClassMethod_Type);
+        if !bound && of != type_ptr!(PyStaticMethod_Type) {
+            return None;
+        }
+        let function = capi::PyObject_GetAttrString(value, c"__func__".as_ptr());
+        if function.is_null() {
+            capi::PyErr_Clear();
+            return None;
+        }
+        decref(function);
+        let plain = type_of(function) == type_ptr!(PyFunction_Type);
+        plain.then_some(if bound { OfClass::Bound(function) } else { OfClass::Value(function) })
+    }
+}
+
+/// Where storing an attribute into instances of a class puts it: [`Found::Field`] or [`Found::Slot`].
+///
+/// # Safety
+/// As for [`find_for_code`].
+pub unsafe fn find_store_for_code(ty: Obj, name: Obj) -> Option<Found> {
+    // SAFETY: as documented.
+    match unsafe { find_store(ty, name) } {
+        Place::Inline(k) => Some(Found::Field(k)),
+        Place::Slot(offset) => Some(Found::Slot(offset)),
+        Place::Elsewhere | Place::OfClass | Place::Value(_) | Place::Method(_) | Place::MethodUnless(..) => None,
+    }
+}
+
 /// `o.name`.
 pub unsafe extern "C" fn load_attr(o: Obj, name: Obj) -> Obj {
     // SAFETY: places are those of the object's class.

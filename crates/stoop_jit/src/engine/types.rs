@@ -1,0 +1,142 @@
+//! Live classes: found by the version tags that the interpreter's caches hold, and noted where guards met them.
+//!
+//! Nothing here keeps a class alive: everything is held by weak references. Everything needs the GIL.
+
+use std::cell::UnsafeCell;
+use std::collections::HashMap;
+
+use stoop_cpython::capi::{self, Obj};
+use stoop_cpython::{objects, type_ptr};
+
+/// A class, as long as it lives.
+#[derive(Debug)]
+pub struct Weak(Obj);
+
+impl Weak {
+    /// A weak reference to a class.
+    pub fn new(class: Obj) -> Option<Weak> {
+        // SAFETY: classes can be referred to weakly; the GIL is held.
+        unsafe {
+            let r = capi::PyWeakref_NewRef(class, std::ptr::null_mut());
+            if r.is_null() {
+                capi::PyErr_Clear();
+            }
+            (!r.is_null()).then_some(Weak(r))
+        }
+    }
+
+    /// The class, if it lives.
+    pub fn get(&self) -> Option<Obj> {
+        // SAFETY: a weak reference of our own; what is found lives while the GIL is held and nothing runs.
+        let o = unsafe { capi::PyWeakref_GetObject(self.0) };
+        (!o.is_null() && o != capi::none()).then_some(o)
+    }
+}
+
+impl Drop for Weak {
+    fn drop(&mut self) {
+        // SAFETY: our own reference; states and tables change under the GIL only.
+        unsafe { capi::decref(self.0) };
+    }
+}
+
+/// More classes than this at one place, and it is left to a look-up at run time.
+pub const MOST: usize = 4;
+/// How often what is assumed about the classes at one place may fail.
+const PATIENCE: u32 = 6;
+
+/// The classes of the objects at one place in the code.
+#[derive(Debug, Default)]
+pub struct Site {
+    classes: Vec<Weak>,
+    crowded: bool,
+    failures: u32,
+}
+
+impl Site {
+    /// Notes a class.
+    pub fn note(&mut self, class: Obj) {
+        if self.crowded || self.classes.iter().any(|w| w.get() == Some(class)) {
+            return;
+        }
+        self.classes.retain(|w| w.get().is_some());
+        self.crowded = self.classes.len() >= MOST;
+        if !self.crowded {
+            self.classes.extend(Weak::new(class));
+        }
+    }
+
+    /// What was assumed about them has failed; whether it is worth assuming anew.
+    pub fn fail(&mut self) -> bool {
+        self.failures += 1;
+        !self.crowded && self.failures <= PATIENCE
+    }
+
+    /// The classes that still live.
+    pub fn classes(&self) -> Vec<Obj> {
+        if self.crowded { Vec::new() } else { self.classes.iter().filter_map(Weak::get).collect() }
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    by_version: HashMap<u32, Weak>,
+    /// The greatest version when the table was made: newer ones are worth another look.
+    newest: u32,
+}
+
+struct Held(UnsafeCell<Option<Table>>);
+// SAFETY: every access is made with the GIL held, which orders them.
+unsafe impl Sync for Held {}
+static TABLE: Held = Held(UnsafeCell::new(None));
+
+/// The class made in Python that has a version now.
+pub fn by_version(version: u32) -> Option<Obj> {
+    // SAFETY: the GIL is held; what is called below never comes back here.
+    let t = unsafe { (*TABLE.0.get()).get_or_insert_default() };
+    if version > t.newest {
+        *t = look(version);
+    }
+    let class = t.by_version.get(&version)?.get()?;
+    // SAFETY: a live class.
+    (unsafe { objects::type_version(class) } == version).then_some(class)
+}
+
+/// Looks at every class.
+fn look(version: u32) -> Table {
+    let mut t = Table { by_version: HashMap::new(), newest: version };
+    // SAFETY: live classes; `type.__subclasses__` is C code, which runs no Python code and makes only a list. The
+    // list keeps what is in it alive while it is walked.
+    unsafe {
+        let name = capi::PyUnicode_InternFromString(c"__subclasses__".as_ptr());
+        if name.is_null() {
+            capi::PyErr_Clear();
+            return t;
+        }
+        let method = capi::_PyType_Lookup(type_ptr!(PyType_Type), name);
+        capi::decref(name);
+        if method.is_null() {
+            return t;
+        }
+        let mut seen = std::collections::HashSet::new();
+        let mut work = vec![capi::new_ref(type_ptr!(PyBaseObject_Type))];
+        while let Some(class) = work.pop() {
+            if seen.insert(class as usize) {
+                let v = objects::type_version(class);
+                if v != 0 && objects::type_flags(class) & stoop_cpython::layout::flags::HEAP != 0 {
+                    t.newest = t.newest.max(v);
+                    t.by_version.extend(Weak::new(class).map(|w| (v, w)));
+                }
+                let list = capi::PyObject_Vectorcall(method, &raw const class, 1, std::ptr::null_mut());
+                if list.is_null() {
+                    capi::PyErr_Clear();
+                } else {
+                    work.extend(objects::list_slice(list).iter().map(|o| capi::new_ref(*o)));
+                    capi::decref(list);
+                }
+            }
+            capi::decref(class);
+        }
+    }
+    t
+}
