@@ -3,7 +3,11 @@
 from types import FunctionType
 from typing import TypedDict
 
+from stoop.bson import _extension
+
 __version__: str
+
+bson = _extension
 
 Value = bool | int | float | str
 

@@ -1,5 +1,6 @@
 """Dtypes, conversions and policies: what fits is exact, and what does not is an error that says so."""
 
+import concurrent.futures
 import datetime
 import decimal
 import uuid
@@ -356,6 +357,16 @@ def test_results_do_not_depend_on_threads():
     with pytest.raises(sb.BSONDecodeError) as second:
         sb.to_ndarray(raw, [("k", "i4")], threads=2)
     assert str(first.value) == str(second.value) and first.value.document == 0
+
+
+def test_python_threads_may_decode_at_the_same_time():
+    """The same dtype, so the same plan, in several threads at once."""
+    raw = encode(*({"x": i / 4, "k": i} for i in range(20_000)))
+    dtype = np.dtype([("x", "f8"), ("k", "i4")])
+    wanted = sb.to_ndarray(raw, dtype)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for array in pool.map(lambda _: sb.to_ndarray(raw, dtype), range(100)):
+            assert (array == wanted).all()
 
 
 def test_round_trip():

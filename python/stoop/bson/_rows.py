@@ -24,6 +24,8 @@ class Plan:
             self.mask_dtype = np.ma.make_mask_descr(dtype)
             self.fields = _dtypes.fields(dtype, policies, types, paths, self.mask_dtype)
         keys = [leaf.keys for leaf in _dtypes.leaves(dtype, paths or {})]
+        # Decoders that nobody uses just now. Taking one is a pop, so that threads never share one.
+        self.spare = []
         self.objects = [(keys[i], i) for i, field in enumerate(self.fields) if field[1] == "object"]
 
     def decoder(self, on_error="raise", threads=None):
@@ -155,10 +157,9 @@ def plan_for(dtype, missing, null, convert, overflow, fill, types, paths):
     if simple and isinstance(dtype, np.dtype):
         if len(_plans) >= _PLANS:
             _plans.clear()
-        plan.cached_decoder = plan.decoder() if not plan.objects else None
+        if not plan.objects:
+            plan.spare.append(plan.decoder())
         _plans[key] = plan
-    else:
-        plan.cached_decoder = None
     return plan
 
 
@@ -186,7 +187,7 @@ def to_ndarray(
     the pair (array, list of BSONDecodeError).
     """
     plan = plan_for(dtype, missing, null, convert, overflow, fill, types, paths)
-    if type(source) is bytes and plan.cached_decoder is not None and on_error == "raise" and threads is None:
+    if type(source) is bytes and plan.spare and on_error == "raise" and threads is None:
         # A few documents at a time: no work but the decoder's. Whatever is wrong is found again, and told, below.
         array = _at_once(plan, source)
         if array is not None:
@@ -200,16 +201,22 @@ def _at_once(plan, source):
     if len(source) > PIECE:
         return None
     try:
+        decoder = plan.spare.pop()
+    except IndexError:
+        return None
+    try:
         number = _stoop.bson.count(source)[0]
         array = np.empty(number, plan.dtype)
         if plan.mask_dtype is None:
-            plan.cached_decoder.decode_into(source, array)
+            decoder.decode_into(source, array)
             return array
         mask = np.zeros(number, plan.mask_dtype)
-        plan.cached_decoder.decode_into(source, array, mask)
+        decoder.decode_into(source, array, mask)
         return plan.wrap(array, mask)
     except BSONDecodeError:
         return None
+    finally:
+        plan.spare.append(decoder)
 
 
 def read(plan, source, on_error="raise", threads=None):
