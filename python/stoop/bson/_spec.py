@@ -39,7 +39,7 @@ _PARAMETERS = re.compile(r"(\w+)\s*[\[(]\s*([^\])]*?)\s*[\])]$")
 def fields(schema, policies):
     """The decoder's fields for a schema."""
     spec = as_spec(schema)
-    if not spec:
+    if not spec and not hasattr(schema, "_as_spec"):
         raise ValueError("the schema names no field")
     found = [_field(name, _path(spec, name), type_, policies, ()) for name, type_ in spec.items()]
     policies.check_all_used([path for path, *_ in found])
