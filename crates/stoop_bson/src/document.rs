@@ -480,3 +480,72 @@ fn bad_size(bytes: &[u8], size: Option<i32>) -> String {
 pub fn op_of(leaf: &Leaf, ty: u8) -> Op {
     leaf.ops[dense(ty)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::InRows;
+    use crate::rows::Rows;
+    use crate::schema::{Field, Kind, Policy, RowPlace, Schema};
+
+    fn document(names: [&str; 2]) -> Vec<u8> {
+        let mut bytes = vec![0; 4];
+        for name in names {
+            bytes.push(1);
+            bytes.extend(name.as_bytes());
+            bytes.push(0);
+            bytes.extend(2.5f64.to_le_bytes());
+        }
+        bytes.push(0);
+        bytes[0] = bytes.len() as u8;
+        bytes
+    }
+
+    fn plan() -> Plan {
+        let field = |(number, name): (usize, &str)| Field {
+            path: vec![name.to_owned()],
+            name: name.to_owned(),
+            zone: String::new(),
+            kind: Kind::F64,
+            policy: Policy::default(),
+            place: Some(RowPlace { offset: number * 8, ..RowPlace::default() }),
+        };
+        let fields = ["x", "y"].into_iter().enumerate().map(field).collect();
+        Plan::new(&Schema { fields }, &mut InRows::default()).expect("a good schema")
+    }
+
+    #[test]
+    fn documents_alike_are_decoded_in_one_run() {
+        let plan = plan();
+        let (mut out, mut mask) = (vec![0; 160], []);
+        let mut sink = Rows { out: &mut out, mask: &mut mask, size: 16, mask_size: 0, objects: Vec::new() };
+        let bytes = [document(["x", "y"]).repeat(9), document(["y", "x"])].concat();
+        let size = bytes.len() / 10;
+        let mut reader = Reader::new(&plan);
+        assert_eq!(reader.run(&bytes, &mut sink, 0, 10).0, 0);
+        let place = sink.place(0);
+        assert_eq!(reader.row(&bytes, size, &mut sink, place), Ok(()));
+        // The last lacks bytes behind it, and its order is another one.
+        assert_eq!(reader.run(&bytes[size..], &mut sink, 1, 9), (8, size));
+    }
+
+    #[test]
+    fn fields_in_ever_new_orders_are_remembered() {
+        let plan = plan();
+        let (mut out, mut mask) = (vec![0; 16], []);
+        let mut sink = Rows { out: &mut out, mask: &mut mask, size: 16, mask_size: 0, objects: Vec::new() };
+        let mut fields = Reader::new(&plan).fields;
+        fields.cache.open();
+        let bytes = document(["y", "x"]);
+        let end = bytes.len() - 1;
+        let place = sink.place(0);
+        let run = |fields: &mut Fields, sink: &mut Rows| {
+            let mut seen = vec![0; fields.seen.len()];
+            fields.cache.run(&plan, 0, &mut seen, &[&bytes[..], &[0; 16]].concat(), 4, end, sink, place)
+        };
+        assert_eq!(run(&mut fields, &mut sink), 4);
+        assert_eq!(fields.scope(plan.row(), &bytes, bytes.len(), &mut sink, place), Ok(()));
+        assert_eq!(run(&mut fields, &mut sink), end);
+        assert_eq!(sink.out, [2.5f64.to_le_bytes(), 2.5f64.to_le_bytes()].concat());
+    }
+}

@@ -15,7 +15,8 @@ pub fn utf32(utf8: &[u8], out: &mut [u8], truncate: bool) -> Result<(), &'static
         if utf8.len() > places.len() && !truncate {
             return Err(TOO_LONG);
         }
-        for (place, byte) in places.by_ref().zip(utf8) {
+        // The text first: an iterator that ends second has lost one place to the zip.
+        for (byte, place) in utf8.iter().zip(places.by_ref()) {
             place.copy_from_slice(&u32::from(*byte).to_le_bytes());
         }
     } else {
