@@ -61,7 +61,9 @@ def make_rides(first, count, total, rng):
     minutes = 4 + degrees * 400 * rng.uniform(0.8, 1.4, count)
     rides["dropoff"]["time"] = start + (minutes * 60_000).astype("m8[ms]")
     rides["passengers"] = rng.choice([1, 2, 3, 4], count, p=[0.7, 0.17, 0.07, 0.06])
-    rides["fare"] = (3 + degrees * 280 + minutes * 0.3).round(2)
+    hours = second // 3600
+    surcharge = np.where((hours >= 20) | (hours < 6), 1.0, 0.0) + np.where((hours >= 16) & (hours < 20), 2.5, 0.0)
+    rides["fare"] = (3 + degrees * 280 + minutes * 0.3 + surcharge).round(2)
     rides["tip"] = (rides["fare"] * rng.choice([0, 0.1, 0.2], count)).round(2)
     rides["payment"] = rng.choice(["card", "cash", "mobile"], count, p=[0.6, 0.25, 0.15])
     identities = np.zeros(count, [("time", ">u4"), ("rest", ">u8")])

@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import bson
@@ -89,3 +91,14 @@ def test_the_table_of_types_is_right():
             sb.to_ndarray(b"", [("v", dtype)], types=named)
             seen += 1
     assert seen > 30
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the examples are not part of this installation")
+def test_the_taxi_example(tmp_path):
+    """Both ways agree, or it exits with an error; and there is a picture."""
+    example = [sys.executable, str(ROOT / "examples" / "taxi_rides.py"), "--rides", "3000", "--folder", str(tmp_path)]
+    done = subprocess.run(example, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" rides  ") == 24 and "PyMongo: " in done.stdout
+    assert (tmp_path / "taxi_rides.png").read_bytes().startswith(b"\x89PNG")
+    assert sb.infer_schema(tmp_path / "rides-3000.bson").documents == 3000

@@ -13,6 +13,7 @@ import pymongo
 import pymongo.errors
 import pytest
 from mongo_server import CommandError, Cut, MongoServer
+from pymongo.cursor import RawBatchCursor
 
 import stoop.bson as sb
 
@@ -111,32 +112,20 @@ def test_only_the_fields_wanted_are_asked_for(server, collection):
     assert "projection" not in server.commands("find")[-1]
 
 
-def test_the_next_batch_is_asked_for_while_one_is_decoded(server, collection):
+def test_the_next_batch_is_asked_for_while_one_is_decoded(server, collection, monkeypatch):
     """The getMores do not wait for the decoder: they run ahead of it, in another thread."""
     threads = set()
-    real = pymongo.collection.Collection.find_raw_batches
+    real = RawBatchCursor.next
 
-    class Watching:
-        def __init__(self, cursor):
-            self.cursor = cursor
+    def next_batch(cursor):
+        threads.add(threading.current_thread())
+        return real(cursor)
 
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            threads.add(threading.current_thread())
-            return next(self.cursor)
-
-        def close(self):
-            self.cursor.close()
-
-    def find_raw_batches(self, *arguments, **options):
-        return Watching(real(self, *arguments, **options))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pymongo.collection.Collection, "find_raw_batches", find_raw_batches)
-        assert len(sb.find(collection, {}, DTYPE)) == 1000
-    assert len(threads) == 1 and threading.current_thread() not in threads
+    monkeypatch.setattr(RawBatchCursor, "next", next_batch)
+    monkeypatch.setattr(RawBatchCursor, "__next__", next_batch)
+    assert len(sb.find(collection, {}, DTYPE)) == 1000
+    assert len(sb.to_arrow(collection.find_raw_batches({}), {"x": "double"})) == 1000
+    assert len(threads) == 2 and threading.current_thread() not in threads
     assert not any(thread.is_alive() for thread in threads)
 
 

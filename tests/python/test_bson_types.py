@@ -167,6 +167,33 @@ def test_strings_that_do_not_fit():
     assert read("aäö", "S2", overflow="truncate") == b"a"
 
 
+def test_arrays_that_are_shorter():
+    raw = encode({"l": [1, 2, 3]}, {"l": [4]}, {"l": []})
+    dtype = [("l", "i4", (3,))]
+    with pytest.raises(sb.BSONDecodeError, match='document 1 .*"l"'):
+        sb.to_ndarray(raw, dtype, missing="mask")
+    array = sb.to_ndarray(raw, dtype, missing="mask", length="pad")
+    assert array["l"].tolist() == [[1, 2, 3], [4, None, None], [None, None, None]]
+    array = sb.to_ndarray(raw, dtype, missing="fill", length={"l": "pad"}, fill={"l": -1})
+    assert array["l"].tolist() == [[1, 2, 3], [4, -1, -1], [-1, -1, -1]]
+    with pytest.raises(sb.BSONDecodeError, match="4 items"):
+        sb.to_ndarray(encode({"l": [1, 2, 3, 4]}), dtype, missing="fill", length="pad")
+
+
+def test_bytes_that_are_no_utf8():
+    raw = encode({"s": "one"}, {"s": "twoX"}).replace(b"X", b"\xff")
+    for dtype, wanted in (("U4", "two\ufffd"), ("S6", b"two\xef\xbf\xbd"), ("O", "two\ufffd")):
+        with pytest.raises(sb.BSONDecodeError, match='document 1 .*"s".* UTF-8'):
+            sb.to_ndarray(raw, [("s", dtype)])
+        assert sb.to_ndarray(raw, [("s", dtype)], utf8="replace")["s"][1] == wanted
+    with pytest.raises(sb.BSONDecodeError, match="UTF-8"):
+        sb.to_arrow(raw, {"s": "string"})
+    assert sb.to_arrow(raw, {"s": "string"}, utf8="replace").to_pyarrow()["s"].to_pylist() == ["one", "two\ufffd"]
+    listed = encode({"l": ["X"], "d": {"s": "X"}}).replace(b"X", b"\xff")
+    table = sb.to_arrow(listed, {"l": ["string"], "d": {"s": "string"}}, utf8="replace").to_pyarrow()
+    assert table.to_pylist() == [{"l": ["\ufffd"], "d": {"s": "\ufffd"}}]
+
+
 def test_every_document_error_of_the_specification_reads_as_promised():
     documents = [{"fare": {"total": 1.0}}] * 18_233
     raw = encode(*documents, {"fare": {"total": "n/a"}})

@@ -22,6 +22,8 @@ type Source = Raw | str | os.PathLike[str] | BinaryIO | Iterable[Raw]
 type OnMissing = Literal["error", "fill", "mask"]
 type Convert = Literal["exact", "lossy", "strict"]
 type Overflow = Literal["error", "truncate"]
+type Length = Literal["error", "pad"]
+type Utf8 = Literal["error", "replace"]
 type PerField[T] = T | Mapping[str, T]
 type Path = str | Sequence[str]
 type Array = np.ndarray[tuple[int], np.dtype[np.void]]
@@ -75,6 +77,8 @@ def to_ndarray(
     null: PerField[OnMissing] | None = None,
     convert: PerField[Convert] = "exact",
     overflow: PerField[Overflow] = "error",
+    length: PerField[Length] = "error",
+    utf8: PerField[Utf8] = "error",
     fill: Mapping[str, Any] | None = None,
     types: Mapping[str, str] | None = None,
     paths: Mapping[str, Path] | None = None,
@@ -90,6 +94,8 @@ def to_ndarray(
     null: PerField[OnMissing] | None = None,
     convert: PerField[Convert] = "exact",
     overflow: PerField[Overflow] = "error",
+    length: PerField[Length] = "error",
+    utf8: PerField[Utf8] = "error",
     fill: Mapping[str, Any] | None = None,
     types: Mapping[str, str] | None = None,
     paths: Mapping[str, Path] | None = None,
@@ -106,6 +112,8 @@ def iter_ndarrays(
     null: PerField[OnMissing] | None = None,
     convert: PerField[Convert] = "exact",
     overflow: PerField[Overflow] = "error",
+    length: PerField[Length] = "error",
+    utf8: PerField[Utf8] = "error",
     fill: Mapping[str, Any] | None = None,
     types: Mapping[str, str] | None = None,
     paths: Mapping[str, Path] | None = None,
@@ -122,6 +130,8 @@ def iter_ndarrays(
     null: PerField[OnMissing] | None = None,
     convert: PerField[Convert] = "exact",
     overflow: PerField[Overflow] = "error",
+    length: PerField[Length] = "error",
+    utf8: PerField[Utf8] = "error",
     fill: Mapping[str, Any] | None = None,
     types: Mapping[str, str] | None = None,
     paths: Mapping[str, Path] | None = None,
@@ -136,6 +146,7 @@ def to_arrow(
     missing: PerField[OnMissing] = "mask",
     null: PerField[OnMissing] | None = None,
     convert: PerField[Convert] = "exact",
+    utf8: PerField[Utf8] = "error",
     fill: Mapping[str, Any] | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     threads: int | None = None,
@@ -148,6 +159,7 @@ def to_arrow(
     missing: PerField[OnMissing] = "mask",
     null: PerField[OnMissing] | None = None,
     convert: PerField[Convert] = "exact",
+    utf8: PerField[Utf8] = "error",
     fill: Mapping[str, Any] | None = None,
     on_error: Literal["collect"],
     threads: int | None = None,

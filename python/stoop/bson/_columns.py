@@ -96,6 +96,7 @@ def to_arrow(
     missing="mask",
     null=None,
     convert="exact",
+    utf8="error",
     fill=None,
     on_error="raise",
     threads=None,
@@ -111,7 +112,7 @@ def to_arrow(
     with open_source(source) as opened:
         if schema is None:
             schema, opened = _spec.inferred(opened)
-        policies = _policies.Policies(missing, null, convert, "error", fill)
+        policies = _policies.Policies(missing, null, convert, utf8=utf8, fill=fill)
         reading = Reading(Plan(_spec.fields(schema, policies)), opened, on_error, threads)
         batches = []
         try:

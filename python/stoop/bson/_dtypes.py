@@ -107,7 +107,7 @@ def _field(leaf, policies, named, mask):
     """One field; `mask` is its leaf in the dtype of the masks."""
     inner, shape = (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else (leaf.dtype, ())
     policy = policies.of(leaf.path)
-    params = {"offset": leaf.offset}
+    params = {"offset": leaf.offset, "utf8": policy.pop("utf8")}
     if mask is not None:
         params["mask_offset"] = mask.offset
     if inner.names is not None:

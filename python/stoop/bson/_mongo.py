@@ -6,14 +6,22 @@ from stoop.bson._rows import plan_for, read
 from stoop.bson._sources import open_source
 
 # What decides about the answer, not about the query.
-_DECODING = ("missing", "null", "convert", "overflow", "fill", "types", "paths", "on_error", "threads")
+_POLICIES = {
+    "missing": "error",
+    "null": None,
+    "convert": "exact",
+    "overflow": "error",
+    "length": "error",
+    "utf8": "error",
+}
+_DECODING = (*_POLICIES, "fill", "types", "paths", "on_error", "threads")
 
 
 def find(collection, filter=None, dtype=None, *, projection="auto", **options):
     """Run a query and decode its answer into a structured array.
 
-    `options` are those of `to_ndarray` (missing, null, convert, overflow, fill, types, paths,
-    on_error, threads); all others (sort, limit, skip, batch_size, hint, session, …) go to
+    `options` are those of `to_ndarray` (missing, null, convert, overflow, length, utf8, fill,
+    types, paths, on_error, threads); all others (sort, limit, skip, batch_size, hint, session, …) go to
     `collection.find_raw_batches`. Only the fields of the dtype are asked for, unless
     `projection` says otherwise.
     """
@@ -89,9 +97,8 @@ def _plan(dtype, decoding):
     if dtype is None:
         raise TypeError("say what to read: a structured dtype, like [('x', 'f8'), ('k', 'i4')]")
     _policies.check_on_error(decoding.get("on_error", "raise"))
-    names = ("missing", "null", "convert", "overflow", "fill", "types", "paths")
-    defaults = {"missing": "error", "convert": "exact", "overflow": "error"}
-    return plan_for(dtype, *[decoding.get(name, defaults.get(name)) for name in names])
+    policies = [decoding.get(name, default) for name, default in _POLICIES.items()]
+    return plan_for(dtype, *policies, decoding.get("fill"), decoding.get("types"), decoding.get("paths"))
 
 
 def _projection(plan):
@@ -111,7 +118,7 @@ def _projection(plan):
 
 def _read(cursor, plan, decoding):
     try:
-        with open_source(cursor, ahead=True) as source:
+        with open_source(cursor) as source:
             return read(plan, source, decoding.get("on_error", "raise"), decoding.get("threads"))
     finally:
         cursor.close()

@@ -7,6 +7,8 @@ CHOICES = {
     "null": ("error", "fill", "mask"),
     "convert": ("exact", "lossy", "strict"),
     "overflow": ("error", "truncate"),
+    "length": ("error", "pad"),
+    "utf8": ("error", "replace"),
 }
 ON_ERROR = ("raise", "skip", "collect")
 
@@ -29,12 +31,16 @@ class Policies:
     is for what lies below it too. `null` left out is as `missing`.
     """
 
-    def __init__(self, missing="error", null=None, convert="exact", overflow="error", fill=None):
+    def __init__(
+        self, missing="error", null=None, convert="exact", overflow="error", length="error", utf8="error", fill=None
+    ):
         self._given = {
             "missing": missing,
             "null": missing if null is None else null,
             "convert": convert,
             "overflow": overflow,
+            "length": length,
+            "utf8": utf8,
         }
         self.null_given = null is not None
         self._fill = dict(fill) if fill else {}

@@ -138,14 +138,14 @@ class _Growing:
         return self.plan.wrap(self.array, self.mask)
 
 
-def plan_for(dtype, missing, null, convert, overflow, fill, types, paths):
+def plan_for(dtype, missing, null, convert, overflow, length, utf8, fill, types, paths):
     """The plan for a dtype, from the cache where everything about it can be a key."""
     if hasattr(dtype, "_types"):
         types = {**dtype._types(), **(types or {})}
         paths = {**dtype._paths(), **(paths or {})}
         dtype = dtype.dtype()
     simple = fill is None and types is None and paths is None
-    key = (dtype, missing, null, convert, overflow)
+    key = (dtype, missing, null, convert, overflow, length, utf8)
     if simple:
         try:
             return _plans[key]
@@ -153,7 +153,7 @@ def plan_for(dtype, missing, null, convert, overflow, fill, types, paths):
             pass
         except TypeError:
             simple = False
-    plan = Plan(dtype, _policies.Policies(missing, null, convert, overflow, fill), types, paths)
+    plan = Plan(dtype, _policies.Policies(missing, null, convert, overflow, length, utf8, fill), types, paths)
     if simple and isinstance(dtype, np.dtype):
         if len(_plans) >= _PLANS:
             _plans.clear()
@@ -171,6 +171,8 @@ def to_ndarray(
     null=None,
     convert="exact",
     overflow="error",
+    length="error",
+    utf8="error",
     fill=None,
     types=None,
     paths=None,
@@ -180,13 +182,13 @@ def to_ndarray(
     """Decode a source into a structured array (a masked one where a policy says "mask").
 
     `dtype` is a structured dtype, or the answer of `infer_schema`. `missing`,
-    `null`, `convert` and `overflow` are policies for all fields, or dictionaries by
+    `null`, `convert`, `overflow`, `length` and `utf8` are policies for all fields, or dictionaries by
     path; `fill` maps paths to values. `types` says what a field holds where its
     dtype leaves that open; `paths` maps field names to paths in the documents.
     With `on_error="skip"` bad documents are left out, with "collect" the answer is
     the pair (array, list of BSONDecodeError).
     """
-    plan = plan_for(dtype, missing, null, convert, overflow, fill, types, paths)
+    plan = plan_for(dtype, missing, null, convert, overflow, length, utf8, fill, types, paths)
     if type(source) is bytes and plan.spare and on_error == "raise" and threads is None:
         # A few documents at a time: no work but the decoder's. Whatever is wrong is found again, and told, below.
         array = _at_once(plan, source)
@@ -250,6 +252,8 @@ def iter_ndarrays(
     null=None,
     convert="exact",
     overflow="error",
+    length="error",
+    utf8="error",
     fill=None,
     types=None,
     paths=None,
@@ -264,7 +268,7 @@ def iter_ndarrays(
     if rows < 1:
         raise ValueError(f"rows must be at least 1, not {rows!r}")
     _policies.check_on_error(on_error)
-    plan = plan_for(dtype, missing, null, convert, overflow, fill, types, paths)
+    plan = plan_for(dtype, missing, null, convert, overflow, length, utf8, fill, types, paths)
     return _iterate(plan, open_source(source), rows, on_error, threads)
 
 

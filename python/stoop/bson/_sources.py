@@ -139,7 +139,7 @@ def _count(piece):
         return error.document, error.offset, False
 
 
-def open_source(source, ahead=False):
+def open_source(source):
     """Whatever a caller may give as a source, opened."""
     if isinstance(source, (bytes, bytearray, memoryview, mmap.mmap)):
         return Source(buffer=_flat(source))
@@ -169,7 +169,8 @@ def open_source(source, ahead=False):
             f"not {type(source).__name__!r}"
         ) from None
     chunks = _gather(items)
-    if ahead:
+    if type(source).__module__.partition(".")[0] == "pymongo":
+        # A cursor: the next batch is fetched while one is decoded. Other iterators stay in the caller's thread.
         chunks = Ahead(chunks)
         return Source(chunks=chunks, close=chunks.close)
     return Source(chunks=chunks)

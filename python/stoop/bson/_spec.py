@@ -88,7 +88,8 @@ def inferred(source):
 def _field(name, path, type_, policies, above):
     kind, params = kind_of(type_, name, policies, above + path)
     policy = policies.of(above + path)
-    policy.pop("overflow")
+    del policy["overflow"], policy["length"]
+    _say_utf8(kind, params, policy.pop("utf8"))
     given, value = policies.fill(above + path)
     if given:
         policy["fill"] = _fill_bytes(value, kind, params, name)
@@ -100,6 +101,14 @@ def _field(name, path, type_, policies, above):
         policy["item"] = {**policy, "missing": "mask", "null": "mask"}
         policy["item"].pop("fill", None)
     return path, kind, {"name": name, **params}, policy
+
+
+def _say_utf8(kind, params, utf8):
+    """Tell a field, and the items of its lists, what to do with bytes that are no UTF-8."""
+    params["utf8"] = utf8
+    if isinstance(kind, tuple) and kind[0] == "list":
+        params["item"] = dict(params["item"])
+        _say_utf8(kind[1], params["item"], utf8)
 
 
 def kind_of(type_, name, policies, path):
