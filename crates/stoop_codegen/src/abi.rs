@@ -145,6 +145,14 @@ pub struct Abi {
     pub tuple_items: i32,
     /// `length` of a str.
     pub str_length: i32,
+    /// `state` of a str (32 bits).
+    pub str_state: i32,
+    /// The bit in there that says that all characters are ASCII.
+    pub str_ascii: i32,
+    /// Where such a str's characters begin, a byte each.
+    pub str_ascii_data: i32,
+    /// Address of a table of the strs of the first 256 characters, which are immortal.
+    pub characters: u64,
     /// `start`, `step`, `len` (three longs) of a range iterator.
     pub range_iter: [i32; 3],
     /// `it_index`, `it_seq` of a list iterator.

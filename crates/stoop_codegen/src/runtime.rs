@@ -206,6 +206,18 @@ helpers! {
     PyEnter(R) -> R;
     /// (exception, cause or NULL) Always raises: -1.
     PyRaise(R R) -> I;
+    /// (str, position) The character there; NULL without exception if it can't be made.
+    StrItem(R L) -> R;
+    /// The number of a str's only character; -1 if there is not just one.
+    StrOrd(R) -> L;
+    /// The character of a number; NULL without exception if there is none.
+    StrChr(L) -> R;
+    /// Whether two strs are equal.
+    StrEqual(R R) -> I;
+    /// -1, 0 or 1: how two strs are ordered.
+    StrOrder(R R) -> I;
+    /// (part, whole)
+    StrIn(R R) -> I;
     /// (slot, more) Append to the string in a frame slot. 0, or -1 with the slot empty.
     StrAppend(P R) -> I;
     /// (object, type flag) Whether the object's type has the flag.

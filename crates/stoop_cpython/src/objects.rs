@@ -133,6 +133,43 @@ pub unsafe fn str_text(s: Obj) -> String {
     }
 }
 
+/// The number of a str's characters.
+///
+/// # Safety
+/// A live str.
+pub unsafe fn str_length(s: Obj) -> usize {
+    // SAFETY: every str carries its length.
+    unsafe { read::<isize, _>(s, layout::get().str_length) as usize }
+}
+
+/// How many bytes a character takes, and the characters.
+///
+/// # Safety
+/// A live exact str; the result is not used after it.
+pub unsafe fn str_bytes<'a>(s: Obj) -> (u32, &'a [u8]) {
+    let l = layout::get();
+    // SAFETY: a compact str holds `length` characters of `kind` bytes right behind its head.
+    unsafe {
+        let state: u32 = read(s, l.str_state);
+        let data = if state & l.str_state_ascii as u32 != 0 { l.str_ascii_data } else { l.str_compact_data };
+        let kind = state >> l.str_state_kind_shift & 7;
+        (kind, std::slice::from_raw_parts(s.cast::<u8>().offset(data as isize), str_length(s) * kind as usize))
+    }
+}
+
+/// The character at a position.
+///
+/// # Safety
+/// A live exact str; the position is in range.
+pub unsafe fn str_char(s: Obj, position: usize) -> u32 {
+    // SAFETY: the caller's string and position.
+    let (kind, bytes) = unsafe { str_bytes(s) };
+    let at = position * kind as usize;
+    let mut word = [0; 4];
+    word[..kind as usize].copy_from_slice(&bytes[at..at + kind as usize]);
+    u32::from_le_bytes(word)
+}
+
 /// The value of an int, if it fits.
 ///
 /// # Safety

@@ -246,6 +246,11 @@ ops! {
     ListLen "list.len" n(1) => I64, Mem::LIST, NO, N, 0, "Size of an exact list.";
     TupleLen "tuple.len" n(1) => I64, NO, NO, N, 0, "Size of an exact tuple.";
     StrLen "str.len" n(1) => I64, NO, NO, N, 0, "Length of an exact str in code points.";
+    StrItem "str.item" n(2) => New, NO, NO, G, 0, "(str, position) The character there, as a str. Position is in range.";
+    StrOrd "str.ord" n(1) => I64, NO, NO, G, 0, "The number of a str's only character; leaves if there is not just one.";
+    StrChr "str.chr" n(1) => New, NO, NO, G, 0, "The character of that number, as a str; leaves if there is none.";
+    StrCmp "str.cmp" n(2) => I1, NO, NO, N, 0, "Comparison of exact strs (imm: cmp).";
+    StrIn "str.in" n(2) => I1, NO, NO, Flags::RAISE, 0, "(part, whole) Whether the one str is in the other.";
     StrAppend "str.append" n(2) => Borrowed, Mem::FRAME, Mem::FRAME.or(REFS).or(Mem::BOX), Flags::PINNED.or(Flags::RAISE), 0, "(str, more) slot += more, for the local slot (imm: index) that holds str, in place where the slot is its only owner: nobody else may use str afterwards. The result is what the slot holds then.";
     MatchKind "match.kind" n(1) => I1, ALL, NO, N, 0, "Whether patterns take the object's type for a mapping or sequence (imm: int, the type flag).";
     Index "index" n(2) => I64, NO, NO, G, 0, "(i, len) The position i stands for (negative from the end); leaves when out of range.";

@@ -64,6 +64,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::IntAdvance
         | Op::RangeLen
         | Op::VirtualRange
+        | Op::StrChr
         | Op::NewRangeIter => Operand::I64,
         Op::BoxFloat
         | Op::FloatAdd
@@ -89,7 +90,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         Op::StoreLocal if i == 1 => Operand::Any,
         // Its items may be known unboxed.
         Op::VirtualTuple => Operand::Any,
-        Op::ListItem | Op::TupleItem | Op::ListSwap if i == 1 => Operand::I64,
+        Op::ListItem | Op::TupleItem | Op::StrItem | Op::ListSwap if i == 1 => Operand::I64,
         Op::ListLoad if i > 0 => Operand::I64,
         Op::GuardShapes if i > 0 => Operand::I64,
         Op::ListSlice | Op::ListReversePrefix if i > 0 => Operand::I64,
@@ -155,6 +156,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::PyImportFrom
         | Op::Exit => matches!(imm, Imm::Name(_)),
         Op::PyBinary | Op::PyInplace | Op::NumBinary => matches!(imm, Imm::Bin(_)),
+        Op::StrCmp => matches!(imm, Imm::Cmp(_)),
         Op::PyUnary => matches!(imm, Imm::Un(_)),
         Op::PyCompare | Op::PyCompareBool | Op::NumCompare | Op::IntCmp | Op::FloatCmp => matches!(imm, Imm::Cmp(_)),
         Op::PyCall => matches!(imm, Imm::None | Imm::Const(_)),

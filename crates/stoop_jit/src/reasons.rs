@@ -45,6 +45,7 @@ reasons! {
         IntToFloat "exit_int_to_float" "an int was too large to be exact as a float";
         Index "exit_index" "an index was out of range";
         Range "exit_range" "a range had step 0 or was too long";
+        Character "exit_character" "a string was no single character, or a number stood for none";
         Shared "exit_shared" "a loop's iterator was the program's as well";
         Attribute "exit_attribute" "an attribute was not stored in the object where it used to be";
         Cell "exit_cell" "a variable shared with an inner function was not set";
@@ -105,6 +106,7 @@ impl ExitReason {
             Op::FloatToInt => ExitReason::FloatToInt,
             Op::Index | Op::ListReversePrefix => ExitReason::Index,
             Op::NewRangeIter | Op::RangeLen => ExitReason::Range,
+            Op::StrItem | Op::StrOrd | Op::StrChr => ExitReason::Character,
             Op::GuardUnique => ExitReason::Shared,
             Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => ExitReason::Attribute,
             Op::LoadCell => ExitReason::Cell,

@@ -141,7 +141,9 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
         Rule::FloatBin(_) | Rule::IntTrueDiv | Rule::FloatNeg | Rule::FloatAbs | Rule::FloatSqrt | Rule::ToFloat => {
             Type::Exact(Class::Float)
         }
-        Rule::IntCmp(_) | Rule::FloatCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
+        Rule::Ord => Type::Exact(Class::Int),
+        Rule::StrGet | Rule::Chr => Type::Exact(Class::Str),
+        Rule::IntCmp(_) | Rule::FloatCmp(_) | Rule::StrCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
         Rule::IsInstance(_) => Type::Exact(Class::Bool),
         Rule::ResultClass(c) => Type::Exact(c),
         Rule::ListSlice => Type::Exact(Class::List),
@@ -450,6 +452,34 @@ impl Specialiser {
             }
             Rule::Truth(c) => self.truth(f, d, c),
             Rule::ListGet | Rule::TupleGet => self.get_item(f, d, rule == Rule::ListGet),
+            Rule::StrGet => {
+                let s = self.exact(f, a(0), Class::Str, st);
+                let k = self.int(f, a(1), st);
+                let len = self.val(f, Op::StrLen, &[s], Type::I64, None);
+                let pos = self.val(f, Op::Index, &[k, len], Type::I64, st);
+                let v = self.val(f, Op::StrItem, &[s, pos], Type::Exact(Class::Str), st);
+                self.yields(f, d, v);
+            }
+            Rule::StrCmp(c) => {
+                let (x, y) = (self.exact(f, a(0), Class::Str, st), self.exact(f, a(1), Class::Str, st));
+                let v = self.emit(f, Op::StrCmp, &[x, y], Imm::Cmp(c), Type::I1, None).expect("a truth value");
+                self.yields(f, d, v);
+            }
+            Rule::StrIn => {
+                let (x, y) = (self.exact(f, a(0), Class::Str, st), self.exact(f, a(1), Class::Str, st));
+                let v = self.val(f, Op::StrIn, &[x, y], Type::I1, st);
+                self.yields(f, d, v);
+            }
+            Rule::Ord => {
+                let s = self.exact(f, a(2), Class::Str, st);
+                let v = self.val(f, Op::StrOrd, &[s], Type::I64, st);
+                self.yields(f, d, v);
+            }
+            Rule::Chr => {
+                let n = self.int(f, a(2), st);
+                let v = self.val(f, Op::StrChr, &[n], Type::Exact(Class::Str), st);
+                self.yields(f, d, v);
+            }
             Rule::ListSet => {
                 let list = self.exact(f, a(0), Class::List, st);
                 let k = self.int(f, a(1), st);

@@ -59,6 +59,16 @@ pub enum Rule {
     ListGet,
     /// `tuple[int]`
     TupleGet,
+    /// `str[int]`
+    StrGet,
+    /// Both strs.
+    StrCmp(CmpOp),
+    /// `str in str`
+    StrIn,
+    /// `ord(str)`
+    Ord,
+    /// `chr(int)`
+    Chr,
     /// `list[int] = value`
     ListSet,
     /// `list[start:stop]`, each bound an int or None.
@@ -125,10 +135,11 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         Op::PyGetItem => match (class(0), class(1)) {
             (Some(Class::List), Some(Class::Int)) => Rule::ListGet,
             (Some(Class::Tuple), Some(Class::Int)) => Rule::TupleGet,
-            (Some(Class::Str), Some(Class::Int)) => Rule::ResultClass(Class::Str),
+            (Some(Class::Str), Some(Class::Int)) => Rule::StrGet,
             (Some(c), Some(Class::Int)) if c.array_element().is_some() => Rule::ArrayGet(c),
             _ => Rule::Generic,
         },
+        Op::PyContains if class(0) == Some(Class::Str) && class(1) == Some(Class::Str) => Rule::StrIn,
         Op::PySetItem => match (class(0), class(1)) {
             (Some(Class::List), Some(Class::Int)) => Rule::ListSet,
             (Some(c), Some(Class::Int)) if array_takes(c, known_class(types, d.args[2])) => Rule::ArraySet(c),
@@ -256,7 +267,7 @@ fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
         }
         (Some(Float), None) | (None, Some(Float)) if hint == Hint::Numbers => Rule::FloatCmp(op),
         (None | Some(Class::Int), None | Some(Class::Int)) if hint == Hint::Numbers => Rule::NumCmp(op),
-        (Some(Class::Str), Some(Class::Str)) => Rule::ResultClass(Class::Bool),
+        (Some(Class::Str), Some(Class::Str)) => Rule::StrCmp(op),
         _ => Rule::Generic,
     }
 }
@@ -284,6 +295,8 @@ fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         };
     }
     match (name, arg) {
+        ("builtins.ord", Some(Class::Str)) => Rule::Ord,
+        ("builtins.chr", Some(Class::Int)) => Rule::Chr,
         ("builtins.abs", Some(Class::Int)) => Rule::IntAbs,
         ("builtins.abs", Some(Class::Float)) => Rule::FloatAbs,
         // Only numbers have one; which, is a guess where nothing is known.

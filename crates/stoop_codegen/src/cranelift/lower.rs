@@ -617,6 +617,11 @@ impl<'a> Lower<'a> {
 
             Op::ListLen | Op::TupleLen => Ok(Some(self.load(a[0], self.req.abi.ob_size))),
             Op::StrLen => Ok(Some(self.load(a[0], self.req.abi.str_length))),
+            Op::StrItem => one(self.str_item(a[0], a[1])),
+            Op::StrOrd => one(self.str_ord(a[0])),
+            Op::StrChr => one(self.str_chr(a[0])),
+            Op::StrCmp => one(self.str_cmp(a)),
+            Op::StrIn => one(self.call_truth(Helper::StrIn, a)),
             Op::StrAppend => one(self.str_append(data, a)),
             Op::MatchKind => {
                 let flag = self.imm_int()?;

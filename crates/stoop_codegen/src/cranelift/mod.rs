@@ -15,6 +15,7 @@ mod lists;
 mod lower;
 mod objects;
 mod slots;
+mod strings;
 mod stub;
 
 use crate::disas;

@@ -94,19 +94,6 @@ impl Lower<'_> {
         self.dec_ref_of(former, ty)
     }
 
-    /// Makes sure that the slot holds the string itself, and takes what it holds afterwards.
-    pub(crate) fn str_append(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
-        let k = self.imm_index()?;
-        let offset = self.slot_offset(k);
-        let slot = self.add_imm(self.frame, i64::from(offset));
-        let held = self.facts[k as usize];
-        if !held.is_some_and(|f| f.exact && self.roots.reference(f.value) == self.roots.reference(data.args[0])) {
-            self.helper(Helper::SyncRef, &[slot, a[0]]);
-        }
-        self.call_status(Helper::StrAppend, &[slot, a[1]])?;
-        Ok(self.load(self.frame, offset))
-    }
-
     /// What slot `k` holds now, if a value at hand is that very reference, and its type at least.
     fn former_content(&self, k: u32, old: Value) -> Result<(Option<CV>, Type), Error> {
         let Some(fact) = self.facts[k as usize] else {

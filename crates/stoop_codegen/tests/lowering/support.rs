@@ -205,7 +205,7 @@ mod fakes {
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
-            StrAppend MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
+            StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
             PySetUpdate PyMapAdd PyDictUpdate PyListToTuple PyLen
         }
@@ -505,6 +505,10 @@ impl World {
             arrays: &ARRAYS,
             tuple_items: 24,
             str_length: 16,
+            str_state: 32,
+            str_ascii: 64,
+            str_ascii_data: 40,
+            characters: 0,
             range_iter: [16, 24, 32],
             list_iter: [16, 24],
             tuple_iter: [16, 24],

@@ -4,7 +4,7 @@
 use super::heap::{Fault, Kind, Obj, Val};
 use super::{Interp, Step, index};
 use crate::func::{Imm, InstData};
-use crate::ops::Op;
+use crate::ops::{CmpOp, Op};
 use crate::types::Type;
 
 /// How many attributes a fresh instance of the model has room for.
@@ -141,6 +141,27 @@ impl Interp<'_> {
         let kind = self.heap.get(o)?;
         match (data.op, kind, rest) {
             (Op::ListLen, Kind::List(items), _) | (Op::TupleLen, Kind::Tuple(items), _) => done(Val::I64(items.len() as i64)),
+            (Op::StrItem, Kind::Str(s), [Val::I64(i)]) => {
+                let c = s.chars().nth(*i as usize).ok_or("position out of range")?;
+                done(Val::Ref(self.heap.alloc(Kind::Str(c.to_string()))))
+            }
+            (Op::StrOrd, Kind::Str(s), _) => match s.chars().collect::<Vec<_>>()[..] {
+                [c] => done(Val::I64(u32::from(c).into())),
+                _ => Ok(Step::Leave),
+            },
+            (Op::StrCmp | Op::StrIn, Kind::Str(s), [Val::Ref(other)]) => {
+                let s = s.clone();
+                let Kind::Str(t) = self.heap.get(*other)? else { return Err("no str".to_owned()) };
+                done(Val::I1(match data.imm {
+                    Imm::Cmp(CmpOp::Lt) => s < *t,
+                    Imm::Cmp(CmpOp::Le) => s <= *t,
+                    Imm::Cmp(CmpOp::Eq) => s == *t,
+                    Imm::Cmp(CmpOp::Ne) => s != *t,
+                    Imm::Cmp(CmpOp::Gt) => s > *t,
+                    Imm::Cmp(CmpOp::Ge) => s >= *t,
+                    _ => t.contains(s.as_str()),
+                }))
+            }
             (Op::StrLen, Kind::Str(s), _) => done(Val::I64(s.chars().count() as i64)),
             (Op::ListItem, Kind::List(items), [Val::I64(i)]) | (Op::TupleItem, Kind::Tuple(items), [Val::I64(i)]) => {
                 done(Val::Ref(item(items, *i)?))

@@ -259,8 +259,10 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         }
         O::ContainsOp => {
             let st = b.state(i.unit);
+            let hint = operands_hint(b, i, &[b.peek(1), b.peek(0)]);
             let (container, item) = (b.pop(), b.pop());
             let mut c = b.op(Op::PyContains, &[item.value, container.value], Imm::None, Type::I1, Some(st));
+            b.set_hint(hint);
             b.ran_python = true;
             if i.flag {
                 c = b.op(Op::BoolNot, &[c], Imm::None, Type::I1, None);

@@ -432,16 +432,6 @@ unsafe fn take_around(iter: Obj, before: usize, after: usize, items: &mut Vec<Ob
     }
 }
 
-/// Appends to the string that a frame slot holds, in place where the slot is its only owner. Empties the slot when
-/// it fails.
-pub unsafe extern "C" fn str_append(slot: *mut Obj, more: Obj) -> i32 {
-    // SAFETY: a slot that owns an exact string, and another string.
-    unsafe {
-        ffi::PyUnicode_Append(slot, more);
-        if (*slot).is_null() { -1 } else { 0 }
-    }
-}
-
 /// Whether an object's type has a flag.
 pub unsafe extern "C" fn match_kind(o: Obj, flag: i64) -> i32 {
     // SAFETY: the caller's object.

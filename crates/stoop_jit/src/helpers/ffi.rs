@@ -19,6 +19,12 @@ unsafe extern "C" {
     pub fn _PyObject_LookupSpecial(o: Obj, name: Obj) -> Obj;
     /// An exception's arguments, a new reference.
     pub fn PyException_GetArgs(exception: Obj) -> Obj;
+    /// The string of a character.
+    pub fn PyUnicode_FromOrdinal(ordinal: c_int) -> Obj;
+    /// -1, 0 or 1.
+    pub fn PyUnicode_Compare(a: Obj, b: Obj) -> c_int;
+    /// Whether a string is in another.
+    pub fn PyUnicode_Contains(whole: Obj, part: Obj) -> c_int;
     /// Appends to the string at `left`, in place where it has one owner; NULL there on failure.
     pub fn PyUnicode_Append(left: *mut Obj, right: Obj);
     /// Takes a dict; steals nothing.

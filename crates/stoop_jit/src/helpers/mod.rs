@@ -11,7 +11,8 @@
 //! - [`calls`]: calls and functions;
 //! - [`containers`]: iteration, displays, updates;
 //! - [`instances`]: making instances of classes;
-//! - [`exceptions`]: raising, handlers, context managers.
+//! - [`exceptions`]: raising, handlers, context managers;
+//! - [`strings`]: characters, comparisons, appending.
 //!
 //! A Rust panic in a helper aborts the process (`extern "C"` sees to that); helpers with code that could
 //! panic run in [`contained`], which makes it a `SystemError` instead.
@@ -31,6 +32,7 @@ pub mod instances;
 pub mod names;
 pub mod numbers;
 pub mod operators;
+pub mod strings;
 
 /// The address of a helper; `None` for the rows that the engine itself implements.
 pub fn address(helper: Helper) -> Option<u64> {
@@ -112,7 +114,13 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PySuperAttr => attributes::super_attr as *const () as usize,
         Helper::PyEnter => exceptions::enter as *const () as usize,
         Helper::PyRaise => exceptions::raise as *const () as usize,
-        Helper::StrAppend => containers::str_append as *const () as usize,
+        Helper::StrItem => strings::str_item as *const () as usize,
+        Helper::StrOrd => strings::str_ord as *const () as usize,
+        Helper::StrChr => strings::str_chr as *const () as usize,
+        Helper::StrEqual => strings::str_equal as *const () as usize,
+        Helper::StrOrder => strings::str_order as *const () as usize,
+        Helper::StrIn => strings::str_in as *const () as usize,
+        Helper::StrAppend => strings::str_append as *const () as usize,
         Helper::MatchKind => containers::match_kind as *const () as usize,
         Helper::PyDictMerge => containers::dict_merge as *const () as usize,
         Helper::PyImport => names::import as *const () as usize,
