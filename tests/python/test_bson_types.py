@@ -309,6 +309,17 @@ def test_field_order_may_change():
     assert array["c"].tolist() == [3000 + i for i in range(600)]
 
 
+@pytest.mark.parametrize("lengths", [(5, 5, 5), (3, 5, 1), (5, 3, 1), (5, 3, 4, 8), (1, 9), (9, 1, 5)])
+def test_lengths_that_add_up_otherwise(lengths):
+    """The length of all is a multiple of the first's, now by the number of documents and now not."""
+    raw = encode(*({"x": i, "s": "t" * length} for i, length in enumerate(lengths)))
+    dtype = np.dtype([("x", "i4")])
+    for source in (raw, raw + encode({"x": 7}) * 3):
+        wanted = [d["x"] for d in bson.decode_all(source)]
+        assert sb.to_ndarray(source, dtype)["x"].tolist() == wanted
+        assert sb.to_ndarray(source, dtype, missing="mask")["x"].tolist() == wanted
+
+
 def test_dotted_and_nested_and_renamed_fields_are_the_same():
     raw = encode({"a": {"b": {"c": 5}}})
     assert sb.to_ndarray(raw, [("a.b.c", "i4")])["a.b.c"][0] == 5

@@ -8,6 +8,9 @@ from stoop.bson._errors import BSONDecodeError
 from stoop.bson._objects import to_objects
 from stoop.bson._sources import PIECE, SourceFailed, StreamInterrupted, open_source
 
+# Bytes of rows below which an array grows by half, not by what is needed.
+SPARE = 4 << 20
+
 # Compiled plans by dtype and policies, for callers who decode a few documents at a time.
 _plans = {}
 _PLANS = 64
@@ -40,7 +43,7 @@ class Plan:
 
     def wrap(self, array, mask):
         """The array as the caller gets it."""
-        return array if mask is None else np.ma.MaskedArray(array, mask=mask, copy=False)
+        return array if mask is None else np.ma.MaskedArray(array, mask=mask, copy=False, keep_mask=False)
 
 
 class Reading:
@@ -121,7 +124,7 @@ class _Growing:
         needed = self.rows + number
         if needed > len(self.array):
             # Many small pieces may not cost a copy each; large arrays grow by just what is needed.
-            spare = needed // 2 if needed * self.plan.dtype.itemsize < PIECE else 0
+            spare = needed // 2 if needed * self.plan.dtype.itemsize < SPARE else 0
             self._resize(needed + spare)
         mask = self.mask[self.rows : needed] if self.mask is not None else None
         return self.array[self.rows : needed], mask
@@ -207,15 +210,18 @@ def _at_once(plan, source):
     except IndexError:
         return None
     try:
-        number = _stoop.bson.count(source)[0]
+        first = int.from_bytes(source[:4], "little")
+        if first > 4 and len(source) % first == 0:
+            # Documents of one length, it seems: then nobody has to walk along them to count.
+            number = len(source) // first
+        else:
+            number = _stoop.bson.count(source)[0]
         array = np.empty(number, plan.dtype)
-        if plan.mask_dtype is None:
-            decoder.decode_into(source, array)
-            return array
-        mask = np.zeros(number, plan.mask_dtype)
-        decoder.decode_into(source, array, mask)
-        return plan.wrap(array, mask)
-    except BSONDecodeError:
+        mask = np.zeros(number, plan.mask_dtype) if plan.mask_dtype is not None else None
+        rows, _ = decoder.decode_into(source, array, mask)
+        return plan.wrap(array, mask) if rows == number else None
+    except ValueError:
+        # A bad document, or no room for the documents there are.
         return None
     finally:
         plan.spare.append(decoder)

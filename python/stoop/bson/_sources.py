@@ -17,7 +17,7 @@ from stoop import _stoop
 
 # Large enough that a call's overhead is nothing, small enough to stop at a key press.
 PIECE = 32 << 20
-READ = 4 << 20
+READ = 2 << 20
 # What an iterator's items are gathered to before they are decoded.
 GATHER = 1 << 20
 # A document in a stream has to be held whole. MongoDB's own limit is 16 MB.
