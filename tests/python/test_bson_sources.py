@@ -305,3 +305,23 @@ def test_nothing_heavy_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\nTrue\n"
+
+
+@pytest.mark.parametrize(
+    "package, call, words",
+    [
+        ("numpy", "sb.to_ndarray(b'', [('x', 'f8')])", "stoop.bson needs NumPy: pip install 'stoop[bson]'"),
+        ("bson", "sb.to_ndarray(raw, [('l', 'O')])", "need PyMongo: pip install 'stoop[bson]'"),
+        ("pyarrow", "sb.to_arrow(raw, {'x': 'double'}).to_pyarrow()", "needs pyarrow, which is not installed"),
+        ("polars", "sb.to_arrow(raw).to_polars()", "needs polars, which is not installed"),
+    ],
+)
+def test_what_is_not_installed_is_said(package, call, words):
+    import subprocess
+    import sys
+
+    raw = bson.encode({"x": 1.0, "l": [1]})
+    program = f"import sys\nsys.modules[{package!r}] = None\nimport stoop.bson as sb\nraw = {raw!r}\n{call}\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: ") and words in done.stderr.splitlines()[-1]
