@@ -59,6 +59,41 @@ def test_calls_between_compiled_functions(both):
     run.assert_compiled("add", "f").assert_stayed("add", "f")
 
 
+def test_what_compiled_code_calls_is_compiled_as_well(both):
+    run = both(
+        """
+        from probe import hot
+
+        from numbers import Number
+
+        class P:
+            def __init__(self):
+                self.x = 0
+
+            def step(self, k):
+                self.x += k
+                # Runs Python code for all the compiler knows: this is not inlined.
+                return isinstance(k, Number)
+
+        def f(p, n):
+            for i in range(n):
+                p.step(i)
+            return p.x
+
+        p = P()
+        hot(f, p, 5)
+        for _ in range(300):
+            f(p, 2000)
+        print(p.x)
+    """,
+        threshold=50,
+        compile_share=100,
+        sample_interval_ms=1000,
+    )
+    run.assert_compiled("f")
+    assert [r["entries"] for r in run.regions("P.step") if r["kind"] == "function"], run.functions
+
+
 def test_defaults_changed_late(both):
     run = both("""
         from probe import hot

@@ -70,6 +70,11 @@ pub fn affords(ns: u64) -> bool {
     is_unlimited() || SPENT.load(Ordering::Relaxed) + RESERVED.load(Ordering::Relaxed) + ns <= allowed()
 }
 
+/// The same for code that is sure to pay: it may go as far again over the limit.
+pub fn affords_surely(ns: u64) -> bool {
+    is_unlimited() || SPENT.load(Ordering::Relaxed) + RESERVED.load(Ordering::Relaxed) + ns <= 2 * allowed()
+}
+
 fn allowed() -> u64 {
     let used = process_ns().saturating_sub(START.load(Ordering::Relaxed));
     let share = u64::from(SHARE.load(Ordering::Relaxed));

@@ -6,12 +6,13 @@
 //! its calls; a loop of its own is compiled only for a call that lasts, or where the function cannot be entered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use stoop_cpython::capi::{Frame, Obj, PyThreadState};
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
-use stoop_cpython::{frame, monitoring};
+use stoop_cpython::{frame, inspect, monitoring};
 
 use super::compile;
 use super::record::{CodeState, Started};
@@ -20,6 +21,8 @@ use super::trial::Verdict;
 use super::{budget, registry};
 use crate::frontend::Entry;
 
+/// Code that has run for this many times its price is compiled although others have used the budget up.
+const SURELY_HOT: u64 = 3;
 /// Frames looked at, from the innermost.
 const FRAMES: usize = 4;
 
@@ -183,12 +186,65 @@ pub unsafe fn arm_jumps_again(s: &mut CodeState) {
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn started(_ts: *mut PyThreadState, code: Obj) {
-    if let Some(s) = registry::find(code)
-        && s.started == Started::Asked
-    {
-        s.started = Started::Yes;
-        s.events &= !monitoring::START;
+pub unsafe fn started(ts: *mut PyThreadState, code: Obj) {
+    let Some(s) = registry::find(code) else { return };
+    if !matches!(s.started, Started::Asked | Started::Wanted) {
+        return;
+    }
+    let wanted = std::mem::replace(&mut s.started, Started::Yes) == Started::Wanted;
+    s.events &= !monitoring::START;
+    // SAFETY: the current frame is the one that starts, checked.
+    unsafe {
+        let fr = frame::current(ts);
+        if wanted && !fr.is_null() && frame::code(fr) == code && frame::is_complete(fr) {
+            sampler::request(code, frame::function(fr), fr);
+        }
+    }
+}
+
+/// How often it must be told of a function before it is compiled; `u32::MAX` where functions are not entered by calls.
+static LEAST_TOLD: AtomicU32 = AtomicU32::new(u32::MAX);
+
+/// Takes what [`called`] needs of the settings.
+pub fn start(settings: &Settings) {
+    LEAST_TOLD.store(if settings.functions { settings.threshold } else { u32::MAX }, Ordering::Relaxed);
+}
+
+/// Calls of an interpreted function by compiled code have taken so long. Once they have taken as long as compiling it
+/// takes, its next call has that done.
+///
+/// # Safety
+/// A live function, the GIL held.
+pub unsafe fn called(f: Obj, ns: u64) {
+    // SAFETY: as documented.
+    unsafe {
+        if !registry::is_enabled() {
+            return;
+        }
+        let code = inspect::function_code(f);
+        let s = registry::state(code);
+        s.told = s.told.saturating_add(1);
+        if s.never || s.dropped.is_some() || s.started == Started::Wanted || s.told < LEAST_TOLD.load(Ordering::Relaxed) {
+            return;
+        }
+        s.heat_ns = s.heat_ns.saturating_add(ns);
+        let info = match &s.info {
+            Some(info) => info.clone(),
+            None => match compile::info(s) {
+                Ok(info) => info,
+                Err(e) => {
+                    s.dropped = Some(e);
+                    return;
+                }
+            },
+        };
+        if function_is_open(s, &info) && pays(s, &info.instrs) {
+            s.started = Started::Wanted;
+            // Reported anew also where it was answered with "no more".
+            monitoring::arm(code, s.events & !monitoring::START);
+            s.events |= monitoring::START;
+            monitoring::arm(code, s.events);
+        }
     }
 }
 
@@ -260,7 +316,8 @@ pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
 /// Whether code of these instructions has run for long enough to be compiled, and the budget allows it.
 fn pays(s: &CodeState, instrs: &[Instr]) -> bool {
     let price = price(instrs);
-    s.heat_ns >= price * (1 + u64::from(s.recompiles)) && budget::affords(price)
+    let least = price * (1 + u64::from(s.recompiles));
+    s.heat_ns >= least && (budget::affords(price) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
 }
 
 /// What compiling these instructions costs, for what it gains.

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stoop_cpython::capi::{self, Obj, PyThreadState, VectorcallFn};
 use stoop_cpython::inspect;
 
+use super::{choose, trial};
+
 /// A vectorcall that takes the thread state, or NULL, as a fifth argument.
 pub type LinkedFn = unsafe extern "C" fn(Obj, *const Obj, usize, Obj, *mut PyThreadState) -> Obj;
 
@@ -22,7 +24,24 @@ struct Links {
     all: HashMap<usize, Box<u64>>,
     /// Functions and what their links hold, for look-ups.
     recent: [(usize, u64); RECENT],
+    /// Interpreted functions that compiled code calls.
+    interpreted: [Interpreted; PLACES],
 }
+
+/// What an interpreted function has taken since that was last told.
+#[derive(Clone, Copy, Default)]
+struct Interpreted {
+    function: usize,
+    calls: u32,
+    ticks: u64,
+}
+
+/// Interpreted functions told apart, by place; of two at one place the later takes over.
+const PLACES: usize = 64;
+/// Calls after which it is told what they took.
+const TELL_CALLS: u32 = 32;
+/// A call that takes longer waits, or does much else: it says little about the function itself.
+const LONG_TICKS: u64 = 200_000;
 
 struct Held(UnsafeCell<Option<Links>>);
 // SAFETY: every access is made with the GIL held, which orders them.
@@ -31,7 +50,13 @@ static LINKS: Held = Held(UnsafeCell::new(None));
 
 fn links() -> &'static mut Links {
     // SAFETY: the GIL is held; callers keep no reference over calls that come back here.
-    unsafe { (*LINKS.0.get()).get_or_insert_with(|| Links { all: HashMap::new(), recent: [(0, 0); RECENT] }) }
+    unsafe {
+        (*LINKS.0.get()).get_or_insert_with(|| Links {
+            all: HashMap::new(),
+            recent: [(0, 0); RECENT],
+            interpreted: [Interpreted::default(); PLACES],
+        })
+    }
 }
 
 fn place(f: usize) -> usize {
@@ -95,6 +120,10 @@ pub fn forget(f: Obj) {
     if recent.0 == f as usize {
         *recent = (0, 0);
     }
+    let interpreted = &mut l.interpreted[(f as usize >> 4) % PLACES];
+    if interpreted.function == f as usize {
+        *interpreted = Interpreted::default();
+    }
 }
 
 static INTERPRETED_CALLS: AtomicU64 = AtomicU64::new(0);
@@ -111,6 +140,32 @@ unsafe extern "C" fn indirect(f: Obj, args: *const Obj, nargsf: usize, kwnames: 
     // SAFETY: a function's vectorcall is never NULL; the caller keeps the protocol.
     unsafe {
         let target: VectorcallFn = std::mem::transmute(inspect::function_vectorcall(f) as *const c_void);
-        target(f, args, nargsf, kwnames)
+        let start = trial::now();
+        let result = target(f, args, nargsf, kwnames);
+        // Telling calls into the interpreter, which wants no exception set.
+        if !result.is_null() {
+            note(f, trial::now() - start);
+        }
+        result
+    }
+}
+
+/// Notes what a call has taken. The sampler is blind to functions that compiled loops call: it sees threads where they
+/// look whether somebody wants the GIL, and the loops do that.
+///
+/// # Safety
+/// A live function, the GIL held.
+unsafe fn note(f: Obj, ticks: u64) {
+    let place = &mut links().interpreted[(f as usize >> 4) % PLACES];
+    if place.function != f as usize {
+        *place = Interpreted { function: f as usize, calls: 0, ticks: 0 };
+    }
+    place.calls += 1;
+    place.ticks += ticks.min(LONG_TICKS);
+    if place.calls >= TELL_CALLS {
+        let ns = trial::nanoseconds(std::mem::take(&mut place.ticks));
+        place.calls = 0;
+        // SAFETY: as documented.
+        unsafe { choose::called(f, ns) };
     }
 }

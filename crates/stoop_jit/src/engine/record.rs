@@ -122,6 +122,8 @@ pub enum Started {
     Unknown,
     /// The next call will tell.
     Asked,
+    /// The next call is to have the function compiled.
+    Wanted,
     /// It was called since.
     Yes,
 }
@@ -137,6 +139,8 @@ pub struct CodeState {
     /// Nanoseconds of processor time it has run since then or since something of it was last compiled, as far as
     /// samples tell.
     pub heat_ns: u64,
+    /// How often compiled code has told of calls of it, interpreted.
+    pub told: u32,
     /// Whether it has been called since it was first seen.
     pub started: Started,
     /// Headers of loops that are to be compiled when they next come round.
@@ -188,6 +192,7 @@ impl CodeState {
             info: None,
             samples: 0,
             heat_ns: 0,
+            told: 0,
             started: Started::Unknown,
             wanted: BTreeSet::new(),
             no_inline: BTreeMap::new(),

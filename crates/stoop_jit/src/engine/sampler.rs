@@ -44,6 +44,7 @@ const LONGEST_CHAIN: usize = 64;
 pub fn start(settings: Settings, shared: std::sync::Arc<Shared>) {
     let generation = GENERATION.fetch_add(1, Ordering::SeqCst) + 1;
     RUNNING.store(true, Ordering::SeqCst);
+    choose::start(&settings);
     let t = std::thread::Builder::new().name("stoop-sampler".to_owned()).spawn(move || run(settings, &shared, generation));
     if let Ok(t) = t {
         *lock(&THREAD) = Some(t);

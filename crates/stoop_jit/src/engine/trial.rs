@@ -123,6 +123,17 @@ pub fn now() -> u64 {
     }
 }
 
+/// How long so many ticks of [`now`] are, in nanoseconds.
+pub fn nanoseconds(ticks: u64) -> u64 {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+    static BEGIN: LazyLock<(Instant, u64)> = LazyLock::new(|| (Instant::now(), now()));
+    let (begin, first) = *BEGIN;
+    let (ns, all) = (begin.elapsed().as_nanos(), u128::from(now().saturating_sub(first)));
+    // Too short to tell: processors tick about three times a nanosecond.
+    if ns < 100_000 || all == 0 { ticks / 3 } else { (u128::from(ticks) * ns / all) as u64 }
+}
+
 /// What a call through a function's vectorcall costs more than one within the interpreter's loop.
 static CALL_COST: AtomicU32 = AtomicU32::new(0);
 
