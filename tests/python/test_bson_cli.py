@@ -252,7 +252,8 @@ def test_standard_input(place):
 
 def test_the_progress_bar(place):
     _, errors = run(place, "bson", "convert", "--progress", "rides.bson", "-o", "o.csv")
-    assert "[##" in errors and "500 documents" in errors and errors.endswith("\r\x1b[K")
+    assert "looking at documents  [##" in errors and "o.csv  [##" in errors and "500 documents" in errors
+    assert errors.endswith("\r\x1b[K")
     now = [0.0]
     stream = io.StringIO()
     stream.isatty = lambda: True

@@ -188,6 +188,41 @@ def test_errors_count_over_pieces(monkeypatch):
         assert error.partial["k"].tolist() == list(range(300))
 
 
+@pytest.mark.parametrize("size", [300, 5000, 10**9])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", [memoryview, io.BytesIO])
+def test_bad_documents_left_out_piece_by_piece(size, threads, kind, monkeypatch):
+    """The places of bad rows are used again: nothing of them may stay, in rows or masks."""
+    monkeypatch.setattr(_sources, "PIECE", size)
+    monkeypatch.setattr(_sources, "READ", size)
+    bad = {"a": "bad", "z": 1}
+    documents = [bad if i % 10 == 3 or i % 17 == 0 else {"a": i, **({"z": i} if i % 3 else {})} for i in range(2000)]
+    raw = b"".join(map(bson.encode, documents))
+    good = [document for document in documents if document is not bad]
+    options = {"missing": "mask", "on_error": "collect", "threads": threads}
+    dtype = [("z", "i4"), ("a", "i4")]
+    array, errors = sb.to_ndarray(kind(raw), dtype, **options)
+    assert array["a"].tolist() == [d["a"] for d in good]
+    assert array["z"].tolist() == [d.get("z") for d in good]
+    assert [error.document for error in errors] == [i for i, d in enumerate(documents) if d is bad]
+    parts = list(sb.iter_ndarrays(kind(raw), dtype, rows=77, **options))
+    assert [z for part, _ in parts for z in part["z"].tolist()] == [d.get("z") for d in good]
+    assert sum(len(errors) for _, errors in parts) == len(documents) - len(good)
+    assert {len(part) for part, _ in parts[:-1]} == {77}
+
+
+def test_a_rest_that_cannot_be_read_is_told_even_when_skipping(path):
+    path.write_bytes(WHOLE + b"\3\0\0\0" + WHOLE)
+    words = rf"{path}: nothing can be read from document 500 \(byte {len(WHOLE):,}\) on: expected valid BSON, found"
+    with pytest.warns(RuntimeWarning, match=words) as caught:
+        assert_all(sb.to_ndarray(path, DTYPE, on_error="skip"))
+    assert caught[0].filename == __file__
+    with pytest.warns(RuntimeWarning, match=words):
+        assert len(sb.to_arrow(path, {"x": "double"}, on_error="skip")) == 500
+    array, errors = sb.to_ndarray(path, DTYPE, on_error="collect")
+    assert len(array) == 500 and [error.document for error in errors] == [500]
+
+
 def test_the_file_is_named(path):
     path.write_bytes(WHOLE + b"\1\2")
     with pytest.raises(sb.BSONDecodeError) as caught:
@@ -270,3 +305,23 @@ def test_nothing_heavy_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\nTrue\n"
+
+
+@pytest.mark.parametrize(
+    "package, call, words",
+    [
+        ("numpy", "sb.to_ndarray(b'', [('x', 'f8')])", "stoop.bson needs NumPy: pip install 'stoop[bson]'"),
+        ("bson", "sb.to_ndarray(raw, [('l', 'O')])", "need PyMongo: pip install 'stoop[bson]'"),
+        ("pyarrow", "sb.to_arrow(raw, {'x': 'double'}).to_pyarrow()", "needs pyarrow, which is not installed"),
+        ("polars", "sb.to_arrow(raw).to_polars()", "needs polars, which is not installed"),
+    ],
+)
+def test_what_is_not_installed_is_said(package, call, words):
+    import subprocess
+    import sys
+
+    raw = bson.encode({"x": 1.0, "l": [1]})
+    program = f"import sys\nsys.modules[{package!r}] = None\nimport stoop.bson as sb\nraw = {raw!r}\n{call}\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: ") and words in done.stderr.splitlines()[-1]

@@ -551,3 +551,112 @@ print(methods(K()))
 """)
     )
     run.assert_compiled("calls", "methods")
+
+
+DICTS = """
+class D:
+    def __init__(self, n):
+        self.n = n
+        self.__dict__["extra"] = n + 1
+        self.__dict__.update((f"a{k}", k) for k in range(40))
+    def method(self, k):
+        return self.n + k
+    def change(self, v):
+        self.n = v
+        self.extra = v
+        return self.n, self.extra
+
+def load(o):
+    return o.n, o.a7, o.method(1)
+
+def change(o, v):
+    o.n = v
+    o.extra = (v, v)
+    return o.change(v)
+
+"""
+
+
+def test_objects_with_dicts_of_their_own(both):
+    run = both(
+        program(
+            DICTS
+            + """
+settle(load, (D(1),), (D(2),))
+settle(change, (D(1), 2), (D(2), 3.5))
+o = D(5)
+print(load(o), change(o, 7), load(o))
+o.method = lambda k: "hidden"
+print(load(o))
+del o.method
+print(load(o))
+del o.a7
+try:
+    load(o)
+except AttributeError as e:
+    print(e)
+D.a7 = "of the class"
+print(load(o), load(D(6)))
+o.__dict__ = {"a7": 1, "n": 2}
+print(load(o))
+o.__dict__ = {1: 2, "a7": 1, "n": 3}
+print(load(o), change(o, 5))
+o.__dict__.clear()
+try:
+    load(o)
+except AttributeError as e:
+    print(e)
+D.n = property(lambda self: "property", lambda self, v: print("set", v))
+print(D(0).__dict__.get("n"))
+o = D(1)
+o.__dict__["n"] = "not seen"
+D.method = lambda self, k: k
+print(load(o), change(o, 9))
+"""
+        )
+    )
+    run.assert_compiled("load", "change")
+
+
+def test_objects_with_dicts_stay_inside(both):
+    run = both(
+        program(
+            DICTS
+            + """
+settle(load, (D(1),), (D(2),))
+settle(change, (D(1), 2), (D(2), 3))
+objects = [D(n) for n in range(5)]
+print([load(o) for o in objects * 10], [change(o, 3) for o in objects])
+"""
+        )
+    )
+    run.assert_compiled("load", "change").assert_stayed("load")
+
+
+def test_a_watched_global_that_keeps_changing(both):
+    run = both("""
+        from probe import compiled, hot
+
+        count = 0
+        other = 5
+
+        def bump():
+            global count
+            count += 1
+            return count
+
+        def read():
+            return count, other
+
+        hot(read)
+        hot(bump)
+        for n in range(300):
+            bump()
+            assert read() == (count, other)
+        compiled(read)
+        other = 6
+        print(read(), bump(), read())
+        globals().update(other=7, count=10)
+        print(read(), bump(), read())
+    """)
+    assert run.output

@@ -6,6 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use stoop_ir::{Class, Element};
 
+/// Byte offsets in dicts and their tables of keys that are all strings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dicts {
+    /// `ma_keys` in a dict.
+    pub keys: i32,
+    /// `dk_log2_index_bytes` in a table (8 bits).
+    pub log2_index_bytes: i32,
+    /// `dk_kind` in a table (8 bits), and what it is for one of strings only that belongs to one dict.
+    pub kind: (i32, i32),
+    /// `dk_nentries` in a table.
+    pub count: i32,
+    /// The index, which the entries follow.
+    pub indices: i32,
+    /// The key in an entry.
+    pub key: i32,
+    /// The value in an entry.
+    pub value: i32,
+    /// Bytes of an entry.
+    pub entry: i32,
+}
+
 /// Where a memory word that compiled code reads lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
@@ -117,6 +138,8 @@ pub struct Abi {
     pub ob_type: i32,
     /// `tp_version_tag` in a type (32 bits).
     pub tp_version_tag: i32,
+    /// Dicts' tables.
+    pub dicts: Dicts,
     /// `ht_cached_keys` in a heap type: the keys its instances share.
     pub heap_keys: i32,
     /// `dk_version` in such keys (32 bits).

@@ -157,6 +157,8 @@ helpers! {
     PyLoadAttr(R R) -> R;
     /// (object, name object) see the op.
     PyLoadMethod(R R P) -> R;
+    /// (object, name object) Whether an object with a dict of its own has nothing of that name there. Runs no Python code.
+    NotInDict(R R) -> I;
     /// (object, name object, value)
     PyStoreAttr(R R R) -> I;
     /// (object, name object)

@@ -285,6 +285,8 @@ ops! {
 
     // --- attributes, cells: direct memory -----------------------------------------------------------
     LoadField "field.load" n(1) => Borrowed, Mem::ATTR, NO, G, 0, "Inline attribute value (imm: index); leaves if the object has a materialised dict or the value is NULL.";
+    LoadDictEntry "dictentry.load" n(2) => Borrowed, Mem::ATTR.or(Mem::DICT), NO, G, 0, "(obj, name) The value of the entry at this place (imm: index) of the object's dict; leaves unless there is a dict with a table of its own and that key there.";
+    GuardNotInDict "guard.notindict" n(2) => Void, Mem::ATTR.or(Mem::DICT), NO, G, 0, "(obj, name) The object, whose class keeps attributes in a dict, has none of that name there.";
     SwapField "field.swap" n(2) => New, Mem::ATTR, Mem::ATTR, G.or(Flags::PINNED), 2, "(obj, new) Put new into inline value (imm: index), taking its reference; yields the former value (MaybeNull); leaves if the values are not inline, or if the slot is NULL and the object has a dict too.";
     SetFieldFloat "field.setfloat" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), G.or(Flags::PINNED), 0, "(obj, f64) Store a float into inline value (imm: index), overwriting a uniquely owned float box where there is one.";
     SetFieldInt "field.setint" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), G.or(Flags::PINNED), 0, "(obj, i64) Store an int the same way.";

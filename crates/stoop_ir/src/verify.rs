@@ -137,6 +137,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::StoreLocal
         | Op::StrAppend
         | Op::LoadField
+        | Op::LoadDictEntry
         | Op::SwapField
         | Op::InitField
         | Op::SetFieldFloat

@@ -90,7 +90,7 @@ impl ExitReason {
         match op {
             Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare => ExitReason::Class,
             Op::GuardVersion | Op::GuardShapes | Op::GuardClassVersion => ExitReason::HeapType,
-            Op::GuardKeys => ExitReason::Keys,
+            Op::GuardKeys | Op::GuardNotInDict => ExitReason::Keys,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
             Op::GuardNotNull => ExitReason::Unbound,
             Op::GuardTrue | Op::GuardFalse => ExitReason::Condition,
@@ -108,7 +108,9 @@ impl ExitReason {
             Op::NewRangeIter | Op::RangeLen => ExitReason::Range,
             Op::StrItem | Op::StrOrd | Op::StrChr => ExitReason::Character,
             Op::GuardUnique => ExitReason::Shared,
-            Op::LoadField | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => ExitReason::Attribute,
+            Op::LoadField | Op::LoadDictEntry | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => {
+                ExitReason::Attribute
+            }
             Op::LoadCell => ExitReason::Cell,
             Op::Check | Op::CheckHandling | Op::CheckValid => ExitReason::Assumption,
             Op::Poll => ExitReason::Breaker,

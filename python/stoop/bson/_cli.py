@@ -102,8 +102,11 @@ def _open(options):
 def _schema(options):
     from stoop.bson._infer import scan_source
 
-    with _open(options) as source:
-        print(scan_source(source, None if options.all else options.sample))
+    from stoop.bson._progress import Progress
+
+    with _open(options) as source, Progress(source.size, "looking at documents") as progress:
+        schema = scan_source(source, None if options.all else options.sample, progress)
+    print(schema)
     return 0
 
 
@@ -160,7 +163,8 @@ def _convert(options):
     with _open(options) as source:
         if source.buffer is None:
             source = _again(source, options)
-        schema = scan_source(source, options.sample)
+        with Progress(source.size, "looking at documents", options.progress) as progress:
+            schema = scan_source(source, options.sample, progress)
         spec = schema._as_spec()
         widths = schema.widths()
         drop = []

@@ -1,5 +1,7 @@
 """Documents into structured arrays."""
 
+import warnings
+
 import numpy as np
 
 from stoop import _stoop
@@ -57,7 +59,6 @@ class Reading:
         self.documents = 0
         self.bytes = 0
         self.errors = []
-        self.ended_early = False
 
     def into(self, piece, number, array, mask):
         """Decode a piece into the start of `array`; the rows filled."""
@@ -74,9 +75,20 @@ class Reading:
         self.note(errors)
         self.documents += number or 0
         self.bytes += len(piece)
-        if number is None:
-            self.ended_early = True
         return rows
+
+    def _warn_of_end(self, piece):
+        """Bad documents are left out silently, as was asked for; all that follows one without a length is not."""
+        try:
+            _stoop.bson.count(piece)
+        except BSONDecodeError as error:
+            where = f"{self.source.name}: " if self.source.name else ""
+            warnings.warn(
+                f"{where}nothing can be read from document {self.documents:,} (byte {self.bytes:,}) on: "
+                f"expected {error.expected}, found {error.found}",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
     def _place_objects(self, array):
         objects = self.decoder.take_objects()
@@ -96,7 +108,10 @@ class Reading:
     def pieces(self):
         """The source's pieces; its own failure becomes a StreamInterrupted that says how far it came."""
         try:
-            yield from self.source.pieces()
+            for piece, number in self.source.pieces():
+                if number is None and self.on_error == "skip":
+                    self._warn_of_end(piece)
+                yield piece, number
         except SourceFailed as failure:
             cause = failure.__cause__
             if not self.documents:

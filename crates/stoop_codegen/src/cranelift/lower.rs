@@ -672,6 +672,11 @@ impl<'a> Lower<'a> {
             }
 
             Op::LoadField => one(self.load_field(data, a[0])),
+            Op::LoadDictEntry => one(self.load_dict_entry(a[0], a[1])),
+            Op::GuardNotInDict => {
+                let lacks = self.helper1(Helper::NotInDict, a)?;
+                none(self.guard(lacks))
+            }
             Op::SwapField => one(self.swap_field(data, a)),
             Op::SetFieldFloat => none(self.set_field_float(data, a)),
             Op::SetFieldInt => none(self.set_field_int(data, a)),

@@ -482,6 +482,40 @@ impl Lower<'_> {
         self.load_not_null(base, offset)
     }
 
+    /// The value of the entry at a place of an object's dict, whose key is a name.
+    pub(crate) fn load_dict_entry(&mut self, object: CV, name: CV) -> Result<CV, Error> {
+        let place = self.imm_index()? as i32;
+        let abi = self.req.abi;
+        let dict = match abi.inline_values {
+            InlineValues::TaggedPointer { offset, .. } => {
+                let word = self.load(object, offset);
+                let values = self.b.ins().band_imm_u(word, 1);
+                self.guard_not(values)?;
+                word
+            }
+            InlineValues::AfterObject { dict, .. } => self.load(object, dict),
+        };
+        let none = self.icmp_imm(IntCC::Equal, dict, 0);
+        self.guard_not(none)?;
+        let d = abi.dicts;
+        let keys = self.load(dict, d.keys);
+        let kind = self.load_as(types::I8, keys, d.kind.0);
+        let own = self.icmp_imm(IntCC::Equal, kind, d.kind.1.into());
+        self.guard(own)?;
+        let count = self.load(keys, d.count);
+        let there = self.icmp_imm(IntCC::SignedGreaterThan, count, place.into());
+        self.guard(there)?;
+        let log2 = self.load_as(types::I8, keys, d.log2_index_bytes);
+        let one = self.iconst(1);
+        let bytes = self.b.ins().ishl(one, log2);
+        let entries = self.add(keys, bytes);
+        let entry = d.indices + place * d.entry;
+        let key = self.load(entries, entry + d.key);
+        let same = self.icmp(IntCC::Equal, key, name);
+        self.guard(same)?;
+        self.load_not_null(entries, entry + d.value)
+    }
+
     pub(crate) fn swap_field(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
         let (base, offset) = self.field(data, a[0])?;
         let former = self.load(base, offset);

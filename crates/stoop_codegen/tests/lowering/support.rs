@@ -203,7 +203,7 @@ mod fakes {
         plain {
             Poll ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NumBinary NumCompare NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
-            PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
+            NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
             StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
@@ -491,6 +491,7 @@ impl World {
             ob_refcnt: 0,
             ob_type: 8,
             tp_version_tag: 16,
+            dicts: stoop_codegen::abi::Dicts::default(),
             heap_keys: 32,
             keys_version: 0,
             ob_size: 16,

@@ -1,6 +1,6 @@
 //! The code generator's description of this interpreter, from the CPython crate's layout.
 
-use stoop_codegen::abi::{Abi, Expected, InlineValues, Place, Watch};
+use stoop_codegen::abi::{Abi, Dicts, Expected, InlineValues, Place, Watch};
 use stoop_codegen::cranelift::entry::EntryAbi;
 use stoop_cpython::capi::{self, PyThreadState};
 use stoop_cpython::layout::{self, Breaker};
@@ -50,6 +50,16 @@ pub fn describe(ts: *mut PyThreadState) -> Abi {
         func_closure: l.func_closure,
         func_code: l.func_code,
         inline_values,
+        dicts: Dicts {
+            keys: l.dict_keys,
+            log2_index_bytes: l.keys_log2_index_bytes,
+            kind: (l.keys_kind, 1),
+            count: l.keys_nentries,
+            indices: l.keys_indices,
+            key: l.unicode_entry_key,
+            value: l.unicode_entry_value,
+            entry: l.unicode_entry_size,
+        },
         heap_keys: l.ht_cached_keys,
         keys_version: l.keys_version,
         frame_locals: l.frame_locals,

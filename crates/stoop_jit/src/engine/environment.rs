@@ -180,13 +180,63 @@ impl Environment for Live<'_> {
         let version = version_of(class as Obj)?;
         let name = self.info.names[name_index as usize];
         // SAFETY: a live class, an interned name.
-        let place = match unsafe { attributes::find_for_code(class as Obj, name, method) }? {
+        let place = match unsafe { attributes::find_for_code(class as Obj, name, method, false) }? {
             Found::Field(k) => Place::Field(k),
             Found::Slot(offset) => Place::Slot(offset as u32),
             Found::Value(value, keys) => Place::Value(self.known(value), keys),
             Found::Property(getter) => Place::Property(self.known(getter)),
+            Found::InDict => return None,
         };
         Some((version, place))
+    }
+
+    fn dict_place(
+        &mut self,
+        class: u64,
+        name_index: u32,
+        method: bool,
+        seen: Option<(u32, u32)>,
+        example: Option<u64>,
+    ) -> Option<(u32, Place)> {
+        let version = version_of(class as Obj)?;
+        let name = self.info.names[name_index as usize];
+        let seen = seen.filter(|s| s.0 == version).map(|s| s.1);
+        // SAFETY: examples are alive while the GIL is held; nothing runs meanwhile.
+        let example = example.map(|o| o as Obj).filter(|o| unsafe { capi::type_of(*o) } == class as Obj);
+        // SAFETY: as above, an instance of the class.
+        let found = example.and_then(|o| unsafe { attributes::entry_of(o, name) });
+        if seen.is_none() && found.is_none() {
+            return None;
+        }
+        // SAFETY: a live class, an interned name.
+        let place = match unsafe { attributes::find_for_code(class as Obj, name, method, true) }? {
+            Found::InDict => Place::Entry(found.flatten().map(|f| f.0).or(seen)?),
+            Found::Value(value, _) => Place::Unless(self.known(value)),
+            Found::Slot(offset) => Place::Slot(offset as u32),
+            Found::Property(getter) => Place::Property(self.known(getter)),
+            Found::Field(_) => return None,
+        };
+        Some((version, place))
+    }
+
+    fn example_entry(&self, object: u64, name_index: u32) -> Option<u64> {
+        let name = self.info.names[name_index as usize];
+        // SAFETY: as for `dict_place`.
+        unsafe { attributes::entry_of(object as Obj, name) }.flatten().map(|f| f.1 as u64)
+    }
+
+    fn made_class(&self, object: u64) -> Option<u64> {
+        // SAFETY: a live example.
+        unsafe {
+            let class = capi::type_of(object as Obj);
+            let made = objects::type_flags(class) & (layout::flags::HEAP | layout::flags::IMMUTABLE) == layout::flags::HEAP;
+            made.then_some(class as u64)
+        }
+    }
+
+    fn name(&mut self, name_index: u32) -> Known {
+        let name = self.info.names[name_index as usize];
+        self.known(name)
     }
 
     fn class_attribute(&mut self, class: u64, name_index: u32) -> Option<(u32, Known, bool)> {
@@ -253,7 +303,7 @@ impl Environment for Live<'_> {
         match unsafe { attributes::find_store_for_code(class as Obj, name) }? {
             Found::Field(k) => Some((version, Place::Field(k))),
             Found::Slot(offset) => Some((version, Place::Slot(offset as u32))),
-            Found::Value(..) | Found::Property(_) => None,
+            Found::InDict | Found::Value(..) | Found::Property(_) => None,
         }
     }
 

@@ -30,8 +30,8 @@ struct Names {
     dicts: HashMap<usize, HashMap<String, Entry>>,
     /// Regions that have inlined a function.
     functions: HashMap<usize, Vec<*mut Record>>,
-    /// Interned name objects that somebody relies on: most events are about others.
-    interned: std::collections::HashSet<usize>,
+    /// Interned name objects that somebody relies on, and in how many dicts: most events are about others.
+    interned: HashMap<usize, u32>,
 }
 
 #[derive(Default)]
@@ -39,6 +39,8 @@ struct Entry {
     records: Vec<*mut Record>,
     /// How often it changed while relied on. Names that keep changing are not relied on again.
     broken: u32,
+    /// Its name object among the interned ones; 0 if it is not there.
+    listed: usize,
 }
 
 /// A name that changed this often is a variable.
@@ -63,7 +65,12 @@ pub fn track_name(record: *mut Record, dict: Obj, name: Obj) -> bool {
     if !entry.records.contains(&record) {
         entry.records.push(record);
     }
-    n.interned.insert(name as usize);
+    // Who relied on it before may be gone, and the name's object with it.
+    if entry.listed != name as usize {
+        unlist(entry, &mut n.interned);
+        entry.listed = name as usize;
+        *n.interned.entry(name as usize).or_default() += 1;
+    }
     // SAFETY: an exact dict, the GIL held. Watching twice is harmless.
     unsafe { watch::watch_dict(dict) }
 }
@@ -105,14 +112,14 @@ pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
         // SAFETY: the key is alive during the event.
         let is_str = unsafe { inspect::is_exact_str(key) };
         // SAFETY: an exact str.
-        if !is_str || !n.interned.contains(&(key as usize)) && unsafe { inspect::is_interned(key) } {
+        if !is_str || !n.interned.contains_key(&(key as usize)) && unsafe { inspect::is_interned(key) } {
             return;
         }
         if let Some(entries) = n.dicts.get_mut(&(dict as usize)) {
             // SAFETY: as above.
             let text = unsafe { objects::str_text(key) };
             if let Some(e) = entries.get_mut(&text) {
-                break_entry(e);
+                break_entry(e, &mut n.interned);
             }
         }
         return;
@@ -120,16 +127,29 @@ pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
     // Cleared, cloned into, or freed: everything falls.
     if let Some(mut entries) = n.dicts.remove(&(dict as usize)) {
         for e in entries.values_mut() {
-            break_entry(e);
+            e.broken = TOO_OFTEN;
+            break_entry(e, &mut n.interned);
         }
     }
 }
 
-fn break_entry(e: &mut Entry) {
-    if e.records.is_empty() {
-        return;
+/// Takes an entry's name out of the interned ones.
+fn unlist(e: &mut Entry, interned: &mut HashMap<usize, u32>) {
+    let name = std::mem::take(&mut e.listed);
+    if let Some(dicts) = interned.get_mut(&name) {
+        *dicts -= 1;
+        if *dicts == 0 {
+            interned.remove(&name);
+        }
     }
-    e.broken += 1;
+}
+
+fn break_entry(e: &mut Entry, interned: &mut HashMap<usize, u32>) {
+    e.broken += u32::from(!e.records.is_empty());
+    if e.broken >= TOO_OFTEN {
+        // Nobody will rely on it again: its changes need not be looked at.
+        unlist(e, interned);
+    }
     for r in e.records.drain(..) {
         // SAFETY: `forget` takes a record out before it is freed.
         unsafe { (*r).invalidate() };

@@ -31,6 +31,7 @@ pub(super) fn cell(b: &mut Builder<'_>, slot: u32) -> Value {
 fn seen_version(f: Feedback) -> Option<u32> {
     match f {
         Feedback::InstanceValue { type_version, .. }
+        | Feedback::WithHint { type_version, .. }
         | Feedback::Slot { type_version, .. }
         | Feedback::Property { type_version, .. }
         | Feedback::MethodWithValues { type_version, .. }
@@ -51,7 +52,13 @@ fn expected(b: &mut Builder<'_>, i: &Instr, object: Value) -> Vec<u64> {
     {
         return vec![class];
     }
-    b.env.classes(i.unit, seen_version(i.feedback))
+    let classes = b.env.classes(i.unit, seen_version(i.feedback));
+    if !classes.is_empty() {
+        return classes;
+    }
+    // The interpreter has no cache for methods of objects with dicts of their own.
+    let example = b.examples.get(&object).copied();
+    example.and_then(|o| b.env.made_class(o)).filter(|_| i.feedback == Feedback::None).into_iter().collect()
 }
 
 /// Leaves unless the object's class is one of these versions, with these keys; the object, better typed where it can be.
@@ -87,7 +94,7 @@ fn assume_shape(b: &mut Builder<'_>, object: Value, shapes: &[(u32, u32)], k: us
 }
 
 /// What a place's object is loaded by; borrowed.
-fn load_place(b: &mut Builder<'_>, object: Value, place: &Place, st: State) -> Value {
+fn load_place(b: &mut Builder<'_>, i: &Instr, object: Value, place: &Place, st: State) -> Value {
     match place {
         Place::Field(k) => {
             let v = b.op(Op::LoadField, &[object], Imm::Index(*k), Type::Obj, Some(st));
@@ -98,14 +105,30 @@ fn load_place(b: &mut Builder<'_>, object: Value, place: &Place, st: State) -> V
             v
         }
         Place::Slot(offset) => b.op(Op::LoadSlot, &[object], Imm::Int((*offset).into()), Type::Obj, Some(st)),
+        Place::Entry(k) => {
+            let name = b.env.name(i.arg);
+            let name = b.known(name);
+            let v = b.op(Op::LoadDictEntry, &[object, name], Imm::Index(*k), Type::Obj, Some(st));
+            let found = b.examples.get(&object).copied().and_then(|o| b.env.example_entry(o, i.arg));
+            b.examples.extend(found.map(|o| (v, o)));
+            v
+        }
+        Place::Unless(k) => {
+            let name = b.env.name(i.arg);
+            let name = b.known(name);
+            b.void(Op::GuardNotInDict, &[object, name], Imm::None, Some(st));
+            b.known(k.clone())
+        }
         Place::Value(k, _) | Place::Property(k) => b.known(k.clone()),
     }
 }
 
 fn same_place(a: &Place, b: &Place) -> bool {
     match (a, b) {
-        (Place::Field(x), Place::Field(y)) | (Place::Slot(x), Place::Slot(y)) => x == y,
-        (Place::Value(x, _), Place::Value(y, _)) | (Place::Property(x), Place::Property(y)) => x.address == y.address,
+        (Place::Field(x), Place::Field(y)) | (Place::Slot(x), Place::Slot(y)) | (Place::Entry(x), Place::Entry(y)) => x == y,
+        (Place::Value(x, _), Place::Value(y, _))
+        | (Place::Property(x), Place::Property(y))
+        | (Place::Unless(x), Place::Unless(y)) => x.address == y.address,
         _ => false,
     }
 }
@@ -118,13 +141,18 @@ fn keys_of(place: &Place) -> u32 {
 fn load_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildError> {
     let x = b.peek(0);
     let classes = expected(b, i, x.value);
-    let rows: Vec<(u32, Place)> = classes.iter().filter_map(|c| b.env.load_place(*c, i.arg, i.flag)).collect();
+    let seen = if let Feedback::WithHint { type_version, hint } = i.feedback { Some((type_version, hint)) } else { None };
+    let example = b.examples.get(&x.value).copied();
+    let place = |b: &mut Builder<'_>, c: u64| {
+        b.env.dict_place(c, i.arg, i.flag, seen, example).or_else(|| b.env.load_place(c, i.arg, i.flag))
+    };
+    let rows: Vec<(u32, Place)> = classes.iter().filter_map(|c| place(b, *c)).collect();
     if rows.is_empty() || rows.len() < classes.len() {
         return Ok((classes.len() > 1).then_some(false));
     }
     let shapes: Vec<(u32, u32)> = rows.iter().map(|(version, place)| (*version, keys_of(place))).collect();
     let is_one = rows.iter().all(|(_, p)| same_place(p, &rows[0].1));
-    let methods = rows.iter().filter(|(_, p)| matches!(p, Place::Value(..))).count();
+    let methods = rows.iter().filter(|(_, p)| matches!(p, Place::Value(..) | Place::Unless(_))).count();
     let list_methods = rows.iter().any(|(_, p)| matches!(p, Place::Value(k, _) if k.text.starts_with("list.")));
     if list_methods || i.flag && methods != 0 && methods != rows.len() {
         return Ok((rows.len() > 1).then_some(false));
@@ -132,7 +160,7 @@ fn load_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildEr
     let st = b.state(i.unit);
     if i.flag && methods == rows.len() {
         b.pop();
-        load_one_of(b, x, &rows, &shapes, is_one, st)?;
+        load_one_of(b, i, x, &rows, &shapes, is_one, st)?;
         return Ok(Some(true));
     }
     if let Place::Property(getter) = &rows[0].1
@@ -153,12 +181,12 @@ fn load_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildEr
     b.pop();
     let v = if is_one {
         let o = guard_shapes(b, x.value, &shapes, st);
-        load_place(b, o, &rows[0].1, st)
+        load_place(b, i, o, &rows[0].1, st)
     } else {
         let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
         let mut arm = |b: &mut Builder<'_>, k: usize| {
             let o = assume_shape(b, x.value, &shapes, k, st);
-            Ok(load_place(b, o, &rows[k].1, st))
+            Ok(load_place(b, i, o, &rows[k].1, st))
         };
         b.cases(rows.len(), Type::Obj, &mut test, &mut arm)?
     };
@@ -192,6 +220,7 @@ fn push_loaded(b: &mut Builder<'_>, i: &Instr, v: Value) {
 /// A method that is about to be called: one for all classes, or one of a few.
 fn load_one_of(
     b: &mut Builder<'_>,
+    i: &Instr,
     x: Item,
     rows: &[(u32, Place)],
     shapes: &[(u32, u32)],
@@ -200,17 +229,17 @@ fn load_one_of(
 ) -> Result<(), BuildError> {
     let (m, o) = if is_one {
         let o = guard_shapes(b, x.value, shapes, st);
-        (load_place(b, o, &rows[0].1, st), o)
+        (load_place(b, i, o, &rows[0].1, st), o)
     } else {
         let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
         let mut arm = |b: &mut Builder<'_>, k: usize| {
             let o = assume_shape(b, x.value, shapes, k, st);
-            Ok(load_place(b, o, &rows[k].1, st))
+            Ok(load_place(b, i, o, &rows[k].1, st))
         };
         let m = b.cases(rows.len(), Type::Obj, &mut test, &mut arm)?;
         let mut methods: Vec<(super::Known, Option<u32>)> = Vec::new();
         for (version, place) in rows {
-            let Place::Value(k, _) = place else { continue };
+            let (Place::Value(k, _) | Place::Unless(k)) = place else { continue };
             match methods.iter_mut().find(|(n, _)| n.address == k.address) {
                 Some((_, only)) => *only = None,
                 None => methods.push((k.clone(), Some(*version))),
@@ -269,7 +298,7 @@ fn swap_place(b: &mut Builder<'_>, object: Value, value: Value, place: &Place, s
             b.void(Op::IncRef, &[value], Imm::None, None);
             old
         }
-        Place::Value(..) | Place::Property(_) => unreachable!("nothing is stored there"),
+        Place::Entry(_) | Place::Unless(_) | Place::Value(..) | Place::Property(_) => unreachable!("nothing is stored there"),
     }
 }
 

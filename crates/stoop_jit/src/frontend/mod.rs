@@ -58,6 +58,10 @@ pub enum Place {
     Field(u32),
     /// In a slot, at this byte offset.
     Slot(u32),
+    /// At this place in the object's own dict.
+    Entry(u32),
+    /// It is this object of the class's, while the object's own dict has none.
+    Unless(Known),
     /// It is this object of the class's, while the class's shared keys have this version (0: always).
     Value(Known, u32),
     /// What this function returns for the instance.
@@ -95,6 +99,22 @@ pub trait Environment {
     fn class_of_version(&self, version: u32) -> Option<u64>;
     /// A class's version, and where its instances have an attribute (that is to be called at once: `method`).
     fn load_place(&mut self, class: u64, name_index: u32, method: bool) -> Option<(u32, Place)>;
+    /// The same for instances with dicts of their own instead of inline values, as far as there is reason to expect that:
+    /// the interpreter saw one with this version, and where in it (`seen`), or an example has one.
+    fn dict_place(
+        &mut self,
+        class: u64,
+        name_index: u32,
+        method: bool,
+        seen: Option<(u32, u32)>,
+        example: Option<u64>,
+    ) -> Option<(u32, Place)>;
+    /// What an example has under a name in its own dict.
+    fn example_entry(&self, object: u64, name_index: u32) -> Option<u64>;
+    /// An example's class, if it is one made in Python.
+    fn made_class(&self, object: u64) -> Option<u64>;
+    /// A name's object.
+    fn name(&mut self, name_index: u32) -> Known;
     /// The version of a class that is an instance of `type` itself, and what its attribute is; `true` for a function
     /// that is to be bound to the class.
     fn class_attribute(&mut self, class: u64, name_index: u32) -> Option<(u32, Known, bool)>;

@@ -20,8 +20,10 @@ use stoop_cpython::type_ptr;
 enum Place {
     /// Ask the object.
     Elsewhere,
-    /// Among the inline values, at this index.
+    /// Among the inline values, at this index, or in the object's own dict.
     Inline(u32),
+    /// In the dict of its own that the object may have instead of inline values.
+    InDict,
     /// The object is a class, and its own or a base's has it: a second table knows.
     OfClass,
     /// It is this object. (A class keeps it alive while it has the version.)
@@ -106,6 +108,48 @@ unsafe fn has_no_dict(o: Obj) -> bool {
     unsafe { l.values_valid.is_none() || read::<usize, _>(o, l.managed_dict) == 0 }
 }
 
+/// The dict of an object of a class with inline values, if it has one that keeps its values itself, under strings only.
+#[inline]
+unsafe fn own_dict(o: Obj) -> Option<Obj> {
+    const STRINGS: u8 = 1;
+    let l = layout::get();
+    // SAFETY: as for `inline_values`; on 3.12 the word has its low bit set where it points at values.
+    unsafe {
+        let dict: Obj = read(o, l.managed_dict);
+        if dict.is_null() || dict as usize & 1 != 0 || type_of(dict) != type_ptr!(PyDict_Type) {
+            return None;
+        }
+        let keys: *mut u8 = read(dict, l.dict_keys);
+        (read::<u8, _>(keys, l.keys_kind) == STRINGS).then_some(dict)
+    }
+}
+
+/// Where in its own dict an object has a name, and what; `None` if it has no such dict.
+///
+/// # Safety
+/// A live object and an interned name, the GIL held. Runs no Python code.
+pub unsafe fn entry_of(o: Obj, name: Obj) -> Option<Option<(u32, Obj)>> {
+    let l = layout::get();
+    // SAFETY: entries lie behind the table's index.
+    unsafe {
+        names(type_of(o))?;
+        let keys: *mut u8 = read(own_dict(o)?, l.dict_keys);
+        let index = 1usize << read::<u8, _>(keys, l.keys_log2_index_bytes);
+        let first = keys.offset(l.keys_indices as isize).add(index);
+        let at = |k: usize| first.add(k * l.unicode_entry_size as usize);
+        let count: i64 = read(keys, l.keys_nentries);
+        let found = (0..count as usize).find(|k| read::<Obj, _>(at(*k), l.unicode_entry_key) == name);
+        let entry = found.map(|k| (k as u32, read::<Obj, _>(at(k), l.unicode_entry_value)));
+        Some(entry.filter(|e| !e.1.is_null()))
+    }
+}
+
+/// Whether an object's own dict has nothing of a name.
+pub unsafe extern "C" fn not_in_dict(o: Obj, name: Obj) -> i32 {
+    // SAFETY: asked for classes whose instances may have inline values; a table of strings runs no Python code.
+    unsafe { i32::from(own_dict(o).is_some_and(|dict| capi::PyDict_Contains(dict, name) == 0)) }
+}
+
 /// The names of a class's instances' inline values: first entry, and how many.
 unsafe fn names(ty: Obj) -> Option<(*mut u8, i64)> {
     const SPLIT: u8 = 2;
@@ -170,8 +214,14 @@ unsafe fn find_load(ty: Obj, name: Obj) -> Place {
         if !descriptor.is_null() && read::<usize, _>(type_of(descriptor), l.tp_descr_set) != 0 {
             return slot_of(ty, descriptor, false).map_or(Place::Elsewhere, Place::Slot);
         }
-        index_of(ty, name).map_or(Place::Elsewhere, Place::Inline)
+        index_of(ty, name).map_or_else(|| in_dict(ty), Place::Inline)
     }
+}
+
+/// Where attributes are that a class's shared keys do not know.
+unsafe fn in_dict(ty: Obj) -> Place {
+    // SAFETY: a live type.
+    if unsafe { names(ty) }.is_some() { Place::InDict } else { Place::Elsewhere }
 }
 
 unsafe fn find_in_class(class: Obj, name: Obj) -> Place {
@@ -196,7 +246,7 @@ unsafe fn find_store(ty: Obj, name: Obj) -> Place {
         if !descriptor.is_null() && read::<usize, _>(type_of(descriptor), l.tp_descr_set) != 0 {
             return slot_of(ty, descriptor, true).map_or(Place::Elsewhere, Place::Slot);
         }
-        index_of(ty, name).map_or(Place::Elsewhere, Place::Inline)
+        index_of(ty, name).map_or_else(|| in_dict(ty), Place::Inline)
     }
 }
 
@@ -226,18 +276,21 @@ pub enum Found {
     Field(u32),
     /// In a slot of the object, at this offset.
     Slot(i32),
+    /// In the dict of its own that the object has.
+    InDict,
     /// It is this object, which the class has; and the instance has none of that name while its class's shared keys
-    /// have this version (0: it never has).
+    /// have this version (0: it never has; the greatest number: while its own dict has none).
     Value(Obj, u32),
     /// What this function returns for the instance.
     Property(Obj),
 }
 
-/// Where instances of a class have an attribute. `method`: it is about to be called.
+/// Where instances of a class have an attribute. `method`: it is about to be called. `dict`: they have dicts of their own
+/// instead of inline values.
 ///
 /// # Safety
 /// A live class and an interned name, the GIL held. Runs no Python code.
-pub unsafe fn find_for_code(ty: Obj, name: Obj, method: bool) -> Option<Found> {
+pub unsafe fn find_for_code(ty: Obj, name: Obj, method: bool, dict: bool) -> Option<Found> {
     let l = layout::get();
     // SAFETY: as documented.
     unsafe {
@@ -246,7 +299,7 @@ pub unsafe fn find_for_code(ty: Obj, name: Obj, method: bool) -> Option<Found> {
         }
         let value = capi::_PyType_Lookup(ty, name);
         if value.is_null() {
-            return index_of(ty, name).map(Found::Field);
+            return if dict { names(ty).map(|_| Found::InDict) } else { index_of(ty, name).map(Found::Field) };
         }
         let of = type_of(value);
         if of == type_ptr!(PyProperty_Type) {
@@ -262,13 +315,16 @@ pub unsafe fn find_for_code(ty: Obj, name: Obj, method: bool) -> Option<Found> {
         if read::<usize, _>(of, l.tp_descr_set) != 0 {
             return slot_of(ty, value, false).map(Found::Slot);
         }
-        if let Some(k) = index_of(ty, name) {
+        if let Some(k) = index_of(ty, name).filter(|_| !dict) {
             return Some(Found::Field(k));
         }
         let is_method = read::<u64, _>(of, l.tp_flags) & flags::METHOD_DESCRIPTOR != 0;
         let is_plain = read::<usize, _>(of, l.tp_descr_get) == 0;
         if if method { !is_method } else { !is_plain } {
             return None;
+        }
+        if dict {
+            return names(ty).map(|_| Found::Value(value, u32::MAX));
         }
         if names(ty).is_some() {
             let keys: *mut u8 = read(ty, l.ht_cached_keys);
@@ -333,7 +389,7 @@ pub unsafe fn find_store_for_code(ty: Obj, name: Obj) -> Option<Found> {
     match unsafe { find_store(ty, name) } {
         Place::Inline(k) => Some(Found::Field(k)),
         Place::Slot(offset) => Some(Found::Slot(offset)),
-        Place::Elsewhere | Place::OfClass | Place::Value(_) | Place::Method(_) | Place::MethodUnless(..) => None,
+        Place::Elsewhere | Place::InDict | Place::OfClass | Place::Value(_) | Place::Method(_) | Place::MethodUnless(..) => None,
     }
 }
 
@@ -346,7 +402,11 @@ pub unsafe extern "C" fn load_attr(o: Obj, name: Obj) -> Obj {
                 Some(Place::Value(value)) => value,
                 _ => null_mut(),
             },
-            Some(Place::Inline(k)) => inline_values(o).map_or(null_mut(), |v| *v.add(k as usize)),
+            Some(Place::Inline(k)) => match inline_values(o) {
+                Some(v) => *v.add(k as usize),
+                None => own_dict(o).map_or(null_mut(), |dict| capi::PyDict_GetItem(dict, name)),
+            },
+            Some(Place::InDict) => own_dict(o).map_or(null_mut(), |dict| capi::PyDict_GetItem(dict, name)),
             Some(Place::Slot(offset)) => read(o, offset),
             _ => null_mut(),
         };
@@ -366,7 +426,8 @@ pub unsafe extern "C" fn load_method(o: Obj, name: Obj, slf: *mut Obj) -> Obj {
         let found = match METHODS.place(type_of(o), name, find_method) {
             Some(Place::Method(method)) => method,
             Some(Place::MethodUnless(method, count))
-                if inline_values(o).is_some() && names(type_of(o)).is_some_and(|n| n.1 == count) =>
+                if (inline_values(o).is_some() && names(type_of(o)).is_some_and(|n| n.1 == count))
+                    || not_in_dict(o, name) != 0 =>
             {
                 method
             }
@@ -394,7 +455,11 @@ pub unsafe extern "C" fn store_attr(o: Obj, name: Obj, value: Obj) -> i32 {
             _ => null_mut(),
         };
         if place.is_null() || (*place).is_null() {
-            return capi::PyObject_SetAttr(o, name, value);
+            let in_dict = matches!(STORES.place(type_of(o), name, find_store), Some(Place::Inline(_) | Place::InDict));
+            return match own_dict(o).filter(|_| in_dict && inline_values(o).is_none()) {
+                Some(dict) => capi::PyDict_SetItem(dict, name, value),
+                None => capi::PyObject_SetAttr(o, name, value),
+            };
         }
         let old = *place;
         write(place, 0, new_ref(value));

@@ -90,6 +90,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PySetSlice => operators::set_slice as *const () as usize,
         Helper::PyLoadAttr => attributes::load_attr as *const () as usize,
         Helper::PyLoadMethod => attributes::load_method as *const () as usize,
+        Helper::NotInDict => attributes::not_in_dict as *const () as usize,
         Helper::PyStoreAttr => attributes::store_attr as *const () as usize,
         Helper::PyDelAttr => names::del_attr as *const () as usize,
         Helper::PyLoadGlobal => names::load_global as *const () as usize,
