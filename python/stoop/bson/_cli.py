@@ -101,7 +101,6 @@ def _open(options):
 
 def _schema(options):
     from stoop.bson._infer import scan_source
-
     from stoop.bson._progress import Progress
 
     with _open(options) as source, Progress(source.size, "looking at documents") as progress:
