@@ -4,10 +4,11 @@
 //! name, finding it among the wanted ones, and finding out what is done with its type. Fields that nobody wants
 //! are remembered, too.
 
-use crate::element::{self, Extent, Type, first, zero_bytes};
+use crate::element::{self, first, zero_bytes};
 use crate::op::Op;
 use crate::plan::{Leaf, Plan, Slot};
 use crate::sink::{Place, Sink};
+use crate::stage;
 use crate::value;
 
 /// The type and the name of an element, where both fit 15 bytes.
@@ -43,6 +44,18 @@ impl Header {
         Some(Header { low, high: high & (zeros ^ (zeros - 1)), size: (bits / 8) as usize + 9 })
     }
 
+    /// The type byte.
+    #[inline(always)]
+    pub fn ty(self) -> u8 {
+        self.low as u8
+    }
+
+    /// Bytes to the value.
+    #[inline(always)]
+    pub fn size(self) -> usize {
+        self.size
+    }
+
     #[inline(always)]
     fn bucket(self, node: usize) -> usize {
         let mixed = (self.low ^ self.high.rotate_left(29) ^ node as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -52,21 +65,23 @@ impl Header {
 
 /// What is done with a field.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+pub struct Known {
     /// The header; 0 for none.
     low: u64,
     high: u64,
     /// The bit, in its word.
-    bit: u64,
+    pub bit: u64,
     node: u32,
     /// The word of the bit.
     word: u32,
-    /// The bytes of the value; [`VARIES`] where that is looked up.
-    size: u32,
     /// The leaf it is for.
     leaf: u32,
     op: Op,
     wanted: bool,
+    /// Nothing needs to be done but to copy it, if it is wanted at all.
+    is_plain: bool,
+    /// Where it is put when rows are staged.
+    pub stage: u8,
     slot: Slot,
 }
 
@@ -76,15 +91,13 @@ const UNKNOWN: Known = Known {
     bit: 0,
     node: 0,
     word: 0,
-    size: 0,
     leaf: 0,
     op: Op::Refuse,
     wanted: false,
+    is_plain: false,
+    stage: 0,
     slot: Slot { at: 0, mask: 0 },
 };
-
-/// The size of values that have no fixed one.
-const VARIES: u32 = u32::MAX;
 
 const BITS: u32 = 8;
 
@@ -112,19 +125,25 @@ impl Cache {
     /// Remembers what is done with a field of a node: nothing, or storing it in a leaf, whose bit is given.
     pub fn put(&mut self, header: Header, node: usize, leaf: Option<(usize, &Leaf, usize)>) {
         let ty = header.low as u8;
-        let size = match Type(ty).extent() {
-            Extent::Fixed(size) => size.into(),
-            _ => VARIES,
-        };
-        let mut known = Known { low: header.low, high: header.high, node: node as u32, size, ..UNKNOWN };
+        let mut known = Known { low: header.low, high: header.high, node: node as u32, ..UNKNOWN };
+        (known.is_plain, known.stage) = (element::fixed_size(ty).is_some(), stage::slot(None));
         if let Some((number, leaf, bit)) = leaf {
             let op = crate::document::op_of(leaf, ty);
             (known.leaf, known.op, known.wanted, known.slot) = (number as u32, op, true, leaf.slot);
             (known.word, known.bit) = ((bit / 64) as u32, 1 << (bit % 64));
+            (known.is_plain, known.stage) = (stage::copied(op).is_some(), stage::slot(Some(bit)));
         }
         if let Some(place) = self.known.get_mut(header.bucket(node)) {
             *place = known;
         }
+    }
+
+    /// What is known of a field, if it needs to be copied only, or to be stepped over by a fixed number of bytes.
+    #[inline(always)]
+    pub fn copied(&self, header: Header, node: usize) -> Option<&Known> {
+        let known = self.known.get(header.bucket(node))?;
+        let is_it = known.low == header.low && known.high == header.high && known.node as usize == node;
+        (is_it && known.is_plain).then_some(known)
     }
 
     /// Decodes elements as long as they are known, from `at` on; where the first is that is not, or not good.
@@ -148,13 +167,13 @@ impl Cache {
             if known.low != header.low || known.high != header.high || known.node as usize != node {
                 break;
             }
-            let size = if known.size != VARIES {
-                known.size as usize
-            } else {
-                match looked_up_size(header.low as u8, bytes, at + header.size, end) {
+            // From the type, although it is known: the next element waits for this.
+            let size = match element::fixed_size(header.ty()) {
+                Some(size) => size,
+                None => match looked_up_size(header.ty(), bytes, at + header.size, end) {
                     Some(size) => size,
                     None => break,
-                }
+                },
             };
             let next = at + header.size + size;
             if next > end {

@@ -276,8 +276,8 @@ impl Sink for Columns<'_> {
         offsets.push(bytes.len() as i32);
     }
 
-    fn unmask(&mut self, slot: Slot, place: Place) {
-        self.columns[slot.mask].mark(place.at, false);
+    fn mask(&mut self, slot: Slot, place: Place, masked: bool) {
+        self.columns[slot.mask].mark(place.at, masked);
     }
 
     fn absent(&mut self, leaf: &Leaf, place: Place, mask: bool) {

@@ -8,6 +8,7 @@ use crate::op::{Op, expected};
 use crate::plan::{Entry, Leaf, Plan, Scope, Target};
 use crate::schema::{Absent, Policy};
 use crate::sink::{Output, Place, Sink};
+use crate::stage::Stage;
 use crate::template::{self, Followed, SIZES, Templates};
 use crate::value;
 
@@ -18,21 +19,22 @@ pub struct Reader<'p> {
     templates: Templates,
     /// Where the documents end that a template has opened.
     ends: Vec<usize>,
+    /// For rows of plain values.
+    stage: Option<Stage>,
 }
 
 impl<'p> Reader<'p> {
     /// A reader by a plan.
     pub fn new(plan: &'p Plan) -> Reader<'p> {
         let fields = Fields { plan, seen: vec![0; plan.bits / 64], cache: Cache::default() };
-        Reader { fields, templates: Templates::default(), ends: Vec::new() }
+        Reader { fields, templates: Templates::new(plan.plain_rows), ends: Vec::new(), stage: None }
     }
 
     /// Decodes the document of `size` bytes at the start of `bytes`; what lies behind it is not looked at.
     #[inline(always)]
     pub fn row<S: Sink>(&mut self, bytes: &[u8], size: usize, sink: &mut S, place: Place) -> Fallible<()> {
         if !self.templates.awake() {
-            self.fields.cache.open();
-            return self.fields.scope(self.fields.plan.row(), bytes, size, sink, place);
+            return self.strange_row(bytes, size, sink, place);
         }
         let likely = self.templates.by_size[size % SIZES].into();
         if self.follow(likely, bytes, size, sink, place) {
@@ -50,6 +52,21 @@ impl<'p> Reader<'p> {
         let (done, size) = template.run(self.fields.plan, bytes, sink, row, most);
         self.templates.hits(done);
         (done, size)
+    }
+
+    /// A document among many that do not look like each other.
+    #[inline(never)]
+    fn strange_row<S: Sink>(&mut self, bytes: &[u8], size: usize, sink: &mut S, place: Place) -> Fallible<()> {
+        if !self.fields.cache.is_open() {
+            self.fields.cache.open();
+            self.stage = Stage::new(self.fields.plan);
+        }
+        if let Some(stage) = &mut self.stage
+            && stage.row(&self.fields.cache, bytes, size, sink, place)
+        {
+            return Ok(());
+        }
+        self.fields.scope(self.fields.plan.row(), bytes, size, sink, place)
     }
 
     /// A document that does not look like the one before.
@@ -375,7 +392,7 @@ impl Fields<'_> {
     fn again(&mut self, scope: &Scope, target: Target, sink: &mut impl Sink, place: Place) {
         let plan = self.plan;
         match target {
-            Target::Leaf(leaf) => sink.unmask(plan.leaves[leaf].slot, place),
+            Target::Leaf(leaf) => sink.mask(plan.leaves[leaf].slot, place, false),
             Target::Items(number) => {
                 let items = &plan.items[number];
                 sink.mark(items.slot, place, false);

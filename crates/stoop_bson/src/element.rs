@@ -137,6 +137,13 @@ pub fn value_size(ty: u8, bytes: &[u8]) -> Result<usize, &'static str> {
     variable_size(size, bytes)
 }
 
+/// The size of values of a type that has one for all.
+#[inline(always)]
+pub fn fixed_size(ty: u8) -> Option<usize> {
+    let size = SIZES[ty as usize];
+    (size < 0xF0).then_some(size.into())
+}
+
 /// A value of a fixed size that does not fit.
 pub const CUT: &str = "a value that runs past the end of its document";
 

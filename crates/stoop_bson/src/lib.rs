@@ -26,6 +26,7 @@ pub mod rows;
 pub mod scan;
 pub mod schema;
 pub mod sink;
+pub mod stage;
 pub mod template;
 pub mod text;
 pub mod validate;

@@ -3,6 +3,7 @@
 use crate::keys::Keys;
 use crate::op::{self, Ops};
 use crate::schema::{Absent, Field, Kind, Policy, RowPlace, Schema};
+use crate::stage;
 
 /// Where values of a leaf go; what the numbers mean is the sink's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,8 @@ pub struct Plan {
     pub scopes: Vec<Scope>,
     /// Bits of all scopes; a multiple of 64 for each.
     pub bits: usize,
+    /// Rows have no documents, no arrays and no values but small ones of fixed size.
+    pub plain_rows: bool,
     /// Check all of each document, not only what is asked for.
     pub validate: bool,
 }
@@ -213,7 +216,10 @@ impl Plan {
     /// The plan of a schema; an `Err` says what is wrong with the schema.
     pub fn new(schema: &Schema, places: &mut dyn Places) -> Result<Plan, String> {
         let mut plan = Plan::default();
-        plan.scope(&schema.fields, places)?;
+        let row = plan.scope(&schema.fields, places)?;
+        let units = &plan.scopes[row].units;
+        plan.plain_rows = units.len() <= stage::MOST_FIELDS
+            && units.iter().all(|unit| matches!(unit.target, Target::Leaf(leaf) if stage::is_plain(&plan.leaves[leaf])));
         Ok(plan)
     }
 

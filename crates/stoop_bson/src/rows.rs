@@ -62,6 +62,7 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    #[inline(always)]
     fn set_mask(&mut self, slot: Slot, place: Place, masked: bool) {
         if slot.mask != NO_MASK {
             self.mask[place.mask + slot.mask] = masked.into();
@@ -97,8 +98,9 @@ impl Sink for Rows<'_> {
         self.objects[slot.at].push(row, kind.unwrap_or(0), value);
     }
 
-    fn unmask(&mut self, slot: Slot, place: Place) {
-        self.set_mask(slot, place, false);
+    #[inline(always)]
+    fn mask(&mut self, slot: Slot, place: Place, masked: bool) {
+        self.set_mask(slot, place, masked);
     }
 
     fn absent(&mut self, leaf: &Leaf, place: Place, mask: bool) {

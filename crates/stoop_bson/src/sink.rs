@@ -42,8 +42,8 @@ pub trait Sink {
     /// A value of any length; `kind` is the type byte that precedes it, for those that keep it.
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]);
 
-    /// Takes a value's mask off: it was set for an earlier field of the same name.
-    fn unmask(&mut self, slot: Slot, place: Place);
+    /// Masks a value of a leaf, or takes its mask off.
+    fn mask(&mut self, slot: Slot, place: Place, masked: bool);
 
     /// A value that is not there: what stands for it, and the mask if it is asked for.
     fn absent(&mut self, leaf: &Leaf, place: Place, mask: bool);

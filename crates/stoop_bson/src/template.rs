@@ -493,6 +493,7 @@ pub struct Templates {
     pub last: usize,
     /// The one that a document of a size followed last, by the size's lowest bits.
     pub by_size: [u8; SIZES],
+    most: usize,
     hits: u32,
     misses: u32,
     /// Documents to be decoded before templates are tried again.
@@ -503,9 +504,11 @@ pub struct Templates {
 /// Sizes of documents are told apart up to this.
 pub const SIZES: usize = 64;
 
-impl Default for Templates {
-    fn default() -> Templates {
-        Templates { list: Vec::new(), last: 0, by_size: [0; SIZES], hits: 0, misses: 0, asleep: 0, nap: 0 }
+impl Templates {
+    /// None yet; only a few where staging rows is nearly as fast.
+    pub fn new(plain_rows: bool) -> Templates {
+        let most = if plain_rows { 8 } else { MOST };
+        Templates { list: Vec::new(), last: 0, by_size: [0; SIZES], most, hits: 0, misses: 0, asleep: 0, nap: 0 }
     }
 }
 
@@ -541,7 +544,7 @@ impl Templates {
     #[cold]
     pub fn miss(&mut self) -> bool {
         self.misses += 1;
-        if self.list.len() < MOST {
+        if self.list.len() < self.most {
             return true;
         }
         if self.misses >= 64 {
