@@ -308,3 +308,56 @@ def test_recursion_depth_as_seen_from_inside(both):
         print(f(0), f(10), f(100))
     """)
     run.assert_compiled("f")
+
+
+def test_callees_that_look_at_the_frame_and_let_go(both):
+    run = both("""
+        import sys
+        from probe import hot
+
+        write = False
+        kept = []
+
+        def caller():
+            f = sys._getframe()
+            f = f.f_back
+            if write == "keep":
+                kept.append(f)
+            elif write:
+                f.f_locals["x"] = 100.5
+            return f.f_lineno, f.f_code.co_name
+
+        def f(n):
+            x = 0.5
+            out = []
+            for i in range(n):
+                out.append(caller())
+                x += 1.0
+            return x, len(out), out[-1]
+
+        hot(f, 3)
+        for write in (False, True, "keep", False):
+            print(f(50))
+        print([sorted(k.f_locals.items(), key=str)[-1] for k in kept[:2]])
+    """)
+    run.assert_compiled("f")
+
+
+def test_looking_at_a_frame_does_not_end_compiled_code(both):
+    run = both("""
+        import sys
+        from probe import hot
+
+        def caller():
+            return sys._getframe(1).f_lineno
+
+        def f(n):
+            total = 0
+            for i in range(n):
+                total += caller()
+            return total
+
+        hot(f, 3)
+        print(f(50))
+    """)
+    run.assert_compiled("f").assert_stayed("f")

@@ -53,6 +53,8 @@ helpers! {
     RaiseExit(P P P P I) -> R;
     /// (tstate, frame) Serve the eval breaker: 0 go on, 1 leave (the interpreter must serve it), -1 exception set.
     Poll(P P) -> I;
+    /// (tstate, frame, record) A safe point found something changed: whether compiled code must leave.
+    Recheck(P P P) -> I;
     /// (slot, value) Make a frame slot hold this int, reusing its box where uniquely owned.
     SyncInt(P L) -> V;
     /// (slot, value) Make a frame slot hold this float, reusing its box where uniquely owned.

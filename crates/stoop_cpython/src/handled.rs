@@ -21,6 +21,37 @@ fn entry(frame: *mut Frame) -> &'static (AtomicUsize, AtomicU64) {
 /// What allocated the views before [`watch_views`].
 static ALLOCATE: AtomicUsize = AtomicUsize::new(0);
 
+/// What ended the views before [`watch_views`].
+static END: AtomicUsize = AtomicUsize::new(0);
+
+/// A bit is set for each frame object that had a view which is gone. Objects share bits, and later objects have the
+/// addresses of earlier ones: a set bit tells little, a clear one that there was no view.
+static VIEWED: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+fn bit(object: Obj) -> (usize, u64) {
+    let hash = (object as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+    ((hash >> 6) as usize, 1 << (hash & 63))
+}
+
+type EndFn = unsafe extern "C" fn(view: Obj);
+
+unsafe extern "C" fn end_view(view: Obj) {
+    /// A view is an object with one field.
+    const FRAME: i32 = 16;
+    // SAFETY: a view that is being freed; its field is a frame object, or NULL if the garbage collector was there.
+    unsafe {
+        let object: Obj = read(view, FRAME);
+        if !object.is_null() && capi::type_of(object) == crate::type_ptr!(PyFrame_Type) {
+            let (word, bit) = bit(object);
+            VIEWED[word].fetch_or(bit, Ordering::Relaxed);
+        } else {
+            VIEWED.iter().for_each(|w| w.store(u64::MAX, Ordering::Relaxed));
+        }
+        let former: EndFn = std::mem::transmute(END.load(Ordering::Relaxed) as *const c_void);
+        former(view);
+    }
+}
+
 type AllocFn = unsafe extern "C" fn(ty: Obj, items: isize) -> Obj;
 
 unsafe extern "C" fn allocate_view(ty: Obj, items: isize) -> Obj {
@@ -45,7 +76,9 @@ pub unsafe fn watch_views() {
             return;
         }
         ALLOCATE.store(read::<usize, _>(ty, l.tp_alloc), Ordering::Relaxed);
+        END.store(read::<usize, _>(ty, l.tp_dealloc), Ordering::Relaxed);
         write(ty, l.tp_alloc, allocate_view as *const c_void);
+        write(ty, l.tp_dealloc, end_view as *const c_void);
     }
 }
 
@@ -112,21 +145,44 @@ pub unsafe extern "C" fn forget(frame: *mut Frame) {
     unsafe { frame::forget_object(frame) }
 }
 
+/// Whether asking for the frame's locals has left something in it, as it does where there are no views (3.12).
+unsafe fn was_asked(frame: *mut Frame) -> bool {
+    const OPTIMIZED: i32 = 1;
+    // SAFETY: the caller's frame.
+    unsafe {
+        let code = frame::code(frame);
+        let optimized = !code.is_null() && read::<i32, _>(code, layout::get().co_flags) & OPTIMIZED != 0;
+        optimized && !frame::locals_mapping(frame).is_null()
+    }
+}
+
+/// Whether somebody has a frame's object, or may have written its locals before letting go of it.
+///
+/// # Safety
+/// The calling thread's current frame.
+pub unsafe fn is_seen(frame: *mut Frame) -> bool {
+    // SAFETY: the caller's frame; what it has, lives.
+    unsafe {
+        let object = frame::frame_object(frame);
+        if object.is_null() {
+            return false;
+        }
+        let (word, bit) = bit(object);
+        (*object).ob_refcnt != 1 || VIEWED[word].load(Ordering::Relaxed) & bit != 0 || was_asked(frame)
+    }
+}
+
 /// Whether somebody may have got at a frame's locals since [`catch`], and so may have written them. Merely having the
 /// frame, as tracebacks and the frames in them do, lets nobody write.
 ///
 /// # Safety
 /// The calling thread's current frame.
 pub unsafe extern "C" fn is_held(frame: *mut Frame) -> i32 {
-    const OPTIMIZED: i32 = 1;
     // SAFETY: the caller's frame.
     unsafe {
-        let code = frame::code(frame);
-        let optimized = !code.is_null() && read::<i32, _>(code, layout::get().co_flags) & OPTIMIZED != 0;
         let (owner, views) = entry(frame);
         let known =
             owner.load(Ordering::Relaxed) == frame as usize && views.load(Ordering::Relaxed) == VIEWS.load(Ordering::Relaxed);
-        // Where there are no views (3.12), asking for a function's locals leaves a dict in the frame.
-        i32::from(!known || optimized && !frame::locals_mapping(frame).is_null())
+        i32::from(!known || was_asked(frame))
     }
 }

@@ -283,10 +283,22 @@ impl Lower<'_> {
                 None => d,
             });
         }
-        match differs {
-            Some(d) => self.guard_not(d),
-            None => Ok(()),
+        let Some(differs) = differs else { return Ok(()) };
+        if !all {
+            return self.guard_not(differs);
         }
+        // That somebody had the frame's object does not matter once nobody has it.
+        let leave = self.leave_block()?;
+        let (look, go_on, back) = (self.cold_block(), self.next_block(), self.cold_block());
+        self.branch(differs, look, go_on);
+        self.b.switch_to_block(look);
+        let record = self.address(self.req.record);
+        let matters = self.helper1(Helper::Recheck, &[self.tstate, self.frame, record])?;
+        self.branch(matters, leave, back);
+        self.b.switch_to_block(back);
+        self.jump(go_on, &[]);
+        self.b.switch_to_block(go_on);
+        Ok(())
     }
 
     /// As `check`, but a frame object may be there, as long as nobody asked it for the locals.

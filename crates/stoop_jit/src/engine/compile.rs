@@ -438,6 +438,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         Helper::SideExit => exits::side_exit as *const () as u64,
         Helper::RaiseExit => exits::raise_exit as *const () as u64,
         Helper::Poll => exits::poll as *const () as u64,
+        Helper::Recheck => exits::recheck as *const () as u64,
         h => crate::helpers::address(h).expect("every other helper has an address"),
     };
     let record: *const Record = &raw const *job.record;

@@ -2,7 +2,7 @@
 
 use stoop_codegen::unit::{ExitDesc, Recipe};
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
-use stoop_cpython::frame;
+use stoop_cpython::{frame, handled};
 use stoop_ir::Op;
 
 use super::record::Record;
@@ -200,4 +200,17 @@ pub(super) unsafe fn raise(ts: *mut PyThreadState, f: *mut Frame, record: *mut R
 pub unsafe extern "C" fn poll(ts: *mut PyThreadState, f: *mut Frame) -> i32 {
     // SAFETY: the GIL is held.
     unsafe { super::breaker::serve(ts, f) }
+}
+
+/// The runtime helper `Recheck`.
+///
+/// # Safety
+/// As for [`side_exit`]; the frame is in order (synced).
+pub unsafe extern "C" fn recheck(ts: *mut PyThreadState, f: *mut Frame, record: *mut Record) -> i32 {
+    // SAFETY: the record lives while an activation runs; the GIL is held.
+    unsafe {
+        let r = &*record;
+        let stays = r.is_valid() && super::entry::is_quiet(ts) && r.is_unobserved() && !handled::is_seen(f);
+        i32::from(!stays)
+    }
 }
