@@ -118,9 +118,24 @@ pub struct ExitDesc {
     pub stack: Vec<Recipe>,
     /// The recipes of tuples' items.
     pub parts: Vec<Recipe>,
+    /// Instances that the exit makes before anything else.
+    pub objects: Vec<ObjectRecipe>,
     /// Callers of an inlined innermost frame, innermost first; the last one is the real frame. Empty when
     /// nothing is inlined. Frames but the real one have every local listed.
     pub parents: Vec<ExitFrame>,
+}
+
+/// An instance that an exit makes: see [`stoop_ir::Op::VirtualObject`].
+#[derive(Clone, Debug)]
+pub struct ObjectRecipe {
+    /// Where it goes in the buffer; the recipes of locals and stack find it there.
+    pub slot: usize,
+    /// Its class, whose instances are made as `object` does.
+    pub class: u64,
+    /// Its attributes: index of an inline value or, negative, offset of a member, and what is there.
+    pub fields: Vec<(i64, Recipe)>,
+    /// How many of those recipes take a reference over. For each, compiled code holds one of each attribute.
+    pub owned: usize,
 }
 
 /// A caller's frame of an exit inside inlined code.

@@ -47,6 +47,33 @@ pub unsafe fn has_no_init(class: Obj) -> bool {
     unsafe { read::<usize, _>(class, l.tp_init) == read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_init) }
 }
 
+/// Sets an attribute of an instance that nobody else has seen, taking the value's reference: an inline value by its index,
+/// or a member by its offset, negative. It was not set before.
+///
+/// # Safety
+/// A fresh instance whose class has such an attribute.
+pub unsafe fn set_fresh(object: Obj, place: i64, value: Obj) {
+    let l = layout::get();
+    // SAFETY: a member lies within the object; inline values keep the order in which they were set.
+    unsafe {
+        if place < 0 {
+            return layout::write(object, -place as i32, value);
+        }
+        let values: *mut u8 = match l.values_valid {
+            None => (read::<usize, _>(object, l.managed_dict) + 1) as *mut u8,
+            Some(_) => object.cast::<u8>().offset(read::<isize, _>(capi::type_of(object), l.tp_basicsize)),
+        };
+        layout::write(values, l.values_first + 8 * place as i32, value);
+        let count: u8 = read(values, l.values_size);
+        layout::write(values, l.values_size, count + 1);
+        let order = match l.values_capacity {
+            None => l.values_size - i32::from(count) - 1,
+            Some(at) => l.values_first + 8 * i32::from(read::<u8, _>(values, at)) + i32::from(count),
+        };
+        layout::write(values, order, place as u8);
+    }
+}
+
 /// A bare instance of a plain class; NULL with an exception when memory is out. Runs no Python code.
 ///
 /// # Safety

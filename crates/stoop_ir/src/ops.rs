@@ -181,6 +181,7 @@ ops! {
     GuardTrue "guard.true" n(1) => Void, NO, NO, G, 0, "The truth value is true.";
     GuardFalse "guard.false" n(1) => Void, NO, NO, G, 0, "The truth value is false.";
     GuardKeys "guard.keys" n(1) => Void, Mem::ATTR, NO, G, 0, "The object's type has shared attribute keys of this version (imm: int), and the object's attributes are inline: it shadows no method.";
+    GuardClassKeys "guard.classkeys" n(1) => Void, Mem::ATTR, NO, G, 0, "Instances of the operand, a class, have shared attribute keys of this version (imm: int).";
     GuardBuiltin "guard.builtin" n(1) => Void, NO, NO, G, 0, "The operand, an exact built-in, has this definition (imm: int, its address).";
     GuardFuncVersion "guard.funcversion" n(1) => Void, NO, NO, G, 0, "The function's code object is (imm: const); the operand is an exact function.";
 
@@ -340,6 +341,7 @@ ops! {
     PyImportFrom "py.importfrom" n(1) => New, ALL, ALL, PYF, 0, "from module import (imm: name).";
     BuildTuple "build.tuple" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A tuple of the operands, taking their references.";
     VirtualTuple "virtual.tuple" Arity::Any => Borrowed, NO, NO, N, 0, "No code: what an exit makes a tuple of the operands from. Only frame states use it; each of its references stands for one of each operand.";
+    VirtualObject "virtual.object" Arity::Any => Borrowed, NO, NO, N, 0, "(class, place, value, …) No code: what an exit makes an instance from, with these attributes: a place is the index of an inline value, or the offset of a member, negative. Only frame states use it; each of its references stands for one of each value.";
     BuildList "build.list" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A list of the operands, taking their references.";
     BuildMap "build.map" Arity::Any => New, ALL, ALL, PYF, 0, "A dict of key, value, key, value …";
     BuildSet "build.set" Arity::Any => New, ALL, ALL, PYF, 0, "A set of the operands.";

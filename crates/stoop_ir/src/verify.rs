@@ -89,7 +89,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         // What a slot held may have been known unboxed only.
         Op::StoreLocal if i == 1 => Operand::Any,
         // Its items may be known unboxed.
-        Op::VirtualTuple => Operand::Any,
+        Op::VirtualTuple | Op::VirtualObject => Operand::Any,
         Op::ListItem | Op::TupleItem | Op::StrItem | Op::ListSwap if i == 1 => Operand::I64,
         Op::ListLoad if i > 0 => Operand::I64,
         Op::GuardShapes if i > 0 => Operand::I64,
@@ -129,7 +129,9 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
         Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange | Op::VersionIs => matches!(imm, Imm::Int(_)),
-        Op::GuardClassVersion | Op::NewObject | Op::InitSlot | Op::SetSlotFloat | Op::SetSlotInt => matches!(imm, Imm::Int(_)),
+        Op::GuardClassVersion | Op::GuardClassKeys | Op::NewObject | Op::InitSlot | Op::SetSlotFloat | Op::SetSlotInt => {
+            matches!(imm, Imm::Int(_))
+        }
         Op::FloatFn => matches!(imm, Imm::Int(k) if usize::try_from(k).is_ok_and(|k| k < MathFn::ALL.len())),
         Op::ConstObj | Op::GuardFuncVersion => matches!(imm, Imm::Const(_)),
         Op::EntryLocal

@@ -90,7 +90,7 @@ impl ExitReason {
         match op {
             Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare => ExitReason::Class,
             Op::GuardVersion | Op::GuardShapes | Op::GuardClassVersion => ExitReason::HeapType,
-            Op::GuardKeys | Op::GuardNotInDict => ExitReason::Keys,
+            Op::GuardKeys | Op::GuardClassKeys | Op::GuardNotInDict => ExitReason::Keys,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
             Op::GuardNotNull => ExitReason::Unbound,
             Op::GuardTrue | Op::GuardFalse => ExitReason::Condition,

@@ -214,7 +214,7 @@ fn is_shareable(op: Op, args: usize) -> bool {
     let info = op.info();
     let excluded = [Flags::PINNED, Flags::TERM, Flags::PY, Flags::RAISE];
     // Each stands for a tuple of its own.
-    if op == Op::VirtualTuple {
+    if matches!(op, Op::VirtualTuple | Op::VirtualObject) {
         return false;
     }
     info.writes == Mem::NONE && info.ret != Ret::New && args <= 3 && !excluded.iter().any(|f| info.flags.has(*f))

@@ -154,7 +154,7 @@ fn may_move(func: &Function, i: Inst, always: bool, written: Mem) -> bool {
     }
     match op {
         // It speaks of the call right before it; a cast of what a branch has found out; no code at all.
-        Op::PyMethodSelf | Op::RefCast | Op::VirtualTuple | Op::VirtualRange => false,
+        Op::PyMethodSelf | Op::RefCast | Op::VirtualTuple | Op::VirtualRange | Op::VirtualObject => false,
         // Reads through references: from where the loop always comes to, as long as nobody writes there.
         Op::TupleLen | Op::TupleItem | Op::StrLen => always,
         _ => !reads(func, i).meets(written) && (always || !(info.flags.has(Flags::EXIT) || info.reads != Mem::NONE)),

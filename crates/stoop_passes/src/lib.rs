@@ -22,6 +22,7 @@ pub mod sink_boxes;
 pub mod specialise;
 pub mod specialise_rules;
 pub mod split_polls;
+pub mod take_objects_apart;
 pub mod take_ranges_apart;
 pub mod take_tuples_apart;
 pub mod unbox_params;

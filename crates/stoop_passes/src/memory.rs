@@ -24,7 +24,7 @@ pub fn reads(func: &Function, inst: Inst) -> Mem {
         Op::ListLen | Op::ListData => LENGTHS,
         // A class's shared keys grow, and an object gets a dict, only where Python code runs: stores into attributes that
         // are there already change neither.
-        Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys | Op::GuardShapes | Op::VersionIs | Op::GuardClassVersion => {
+        Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys | Op::GuardClassKeys | Op::GuardShapes | Op::VersionIs | Op::GuardClassVersion => {
             IDENTITY
         }
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an

@@ -104,6 +104,11 @@ pub static PASSES: &[Pass] = &[
     },
     FOLD,
     Pass {
+        name: "take_objects_apart",
+        doc: "An instance that only its attributes are wanted of is never made.",
+        run: crate::take_objects_apart::run,
+    },
+    Pass {
         name: "initialise_fresh",
         doc: "The first store to each attribute of a fresh instance asks nothing.",
         run: crate::initialise_fresh::run,

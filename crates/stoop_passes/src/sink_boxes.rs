@@ -19,7 +19,7 @@ pub fn run(f: &mut Function) -> usize {
         for &i in &b.insts {
             let d = f.inst(i);
             match d.op {
-                Op::IncRef | Op::DecRef => {}
+                Op::IncRef | Op::DecRef | Op::VirtualObject => {}
                 Op::UnboxInt | Op::UnboxFloat if is_guard[d.args[0].index()] => {}
                 Op::StoreLocal => {
                     if !f.ty(d.args[1]).drop_is_silent() {

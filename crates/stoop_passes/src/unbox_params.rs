@@ -184,7 +184,7 @@ fn object_operands(op: Op, n: usize) -> usize {
     match op {
         Op::StoreLocal => 1,
         // Exits box its items, as those of frame states.
-        Op::VirtualTuple => 0,
+        Op::VirtualTuple | Op::VirtualObject => 0,
         _ => n,
     }
 }

@@ -4,7 +4,7 @@ use super::lower::{Lower, machine_type};
 use super::slots::{self, Root};
 use crate::abi::{Expected, Place, Watch};
 use crate::runtime::Helper;
-use crate::unit::{Error, ExitDesc, ExitFrame, ExitKind, Recipe};
+use crate::unit::{Error, ExitDesc, ExitFrame, ExitKind, ObjectRecipe, Recipe};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, InstBuilder, SourceLoc, Value as CV, types};
 use stoop_ir::{Imm, InstData, Op, State, Type, Value};
@@ -75,6 +75,9 @@ impl Lower<'_> {
             frames.push(self.exit_frame(s, &listed, &mut values)?);
             at = row.parent;
         }
+        if self.objects.iter().any(|o| o.owned == 0) {
+            return Err(self.malformed("describes an instance that nobody owns"));
+        }
         let inner = frames.remove(0);
         let block = self.cold_block();
         self.exit_need = self.exit_need.max(values.len() as u32);
@@ -92,6 +95,7 @@ impl Lower<'_> {
             stack: inner.stack,
             parents: frames,
             parts: std::mem::take(&mut self.parts),
+            objects: std::mem::take(&mut self.objects),
         });
         Ok(block)
     }
@@ -123,12 +127,46 @@ impl Lower<'_> {
         }
     }
 
+    /// Has the exit make an instance, if that is what a value describes; where it then is in the buffer.
+    fn virtual_object(&mut self, v: Value, owned: bool, values: &mut Vec<CV>) -> Result<Option<Recipe>, Error> {
+        let Root::Value(root) = self.roots.reference(v) else { return Ok(None) };
+        let Some(d) = self.f.def_inst(root).map(|i| self.f.inst(i)).filter(|d| d.op == Op::VirtualObject) else {
+            return Ok(None);
+        };
+        let cv = self.v(root)?;
+        let slot = values.iter().position(|x| *x == cv).unwrap_or_else(|| {
+            values.push(cv);
+            values.len() - 1
+        });
+        let known = self.objects.iter().position(|o| o.slot == slot);
+        let k = match known {
+            Some(k) => k,
+            None => {
+                let Root::Object(class) = self.roots.reference(d.args[0]) else {
+                    return Err(self.malformed("describes an instance of no constant class"));
+                };
+                let mut fields = Vec::new();
+                for pair in d.args[1..].chunks(2) {
+                    let place = self.known_int(pair[0]).ok_or_else(|| self.malformed("an attribute without a place"))?;
+                    fields.push((place, self.recipe(pair[1], false, values)?));
+                }
+                self.objects.push(ObjectRecipe { slot, class, fields, owned: 0 });
+                self.objects.len() - 1
+            }
+        };
+        self.objects[k].owned += usize::from(owned);
+        Ok(Some(if owned { Recipe::Owned(slot) } else { Recipe::Borrowed(slot) }))
+    }
+
     /// How an exit gets at a value; what it needs of the machine's state goes into `values`.
     fn recipe(&mut self, v: Value, owned: bool, values: &mut Vec<CV>) -> Result<Recipe, Error> {
         if let Some(items) = self.virtual_items(v) {
             let recipes = items.into_iter().map(|x| self.recipe(x, owned, values)).collect::<Result<Vec<_>, _>>()?;
             self.parts.extend(&recipes);
             return Ok(Recipe::Tuple(self.parts.len() - recipes.len(), recipes.len()));
+        }
+        if let Some(r) = self.virtual_object(v, owned, values)? {
+            return Ok(r);
         }
         if let Some((parts, form)) = self.virtual_range(v) {
             let recipes = parts.into_iter().map(|x| self.recipe(x, false, values)).collect::<Result<Vec<_>, _>>()?;

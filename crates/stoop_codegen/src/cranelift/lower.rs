@@ -49,6 +49,7 @@ pub(crate) fn lower(
         exits: Vec::new(),
         pending: Vec::new(),
         parts: Vec::new(),
+        objects: Vec::new(),
         tails: [None, None],
         leave: None,
         raise: None,
@@ -157,6 +158,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) pending: Vec<Pending>,
     /// Recipes of tuples' items, of the exit being made.
     pub(crate) parts: Vec<crate::unit::Recipe>,
+    /// Instances that the exit being made makes.
+    pub(crate) objects: Vec<crate::unit::ObjectRecipe>,
     pub(crate) tails: [Option<Tail>; 2],
     /// The present instruction's exits, once made.
     pub(crate) leave: Option<ir::Block>,
@@ -538,6 +541,7 @@ impl<'a> Lower<'a> {
 
             Op::GuardClass => one(self.guard_class(data, a[0])),
             Op::GuardVersion => one(self.guard_version(data, a[0])),
+            Op::GuardClassKeys => none(self.guard_class_keys(a[0])),
             Op::GuardClassVersion => none(self.guard_class_version(a[0])),
             Op::GuardShapes => none(self.guard_shapes(data, a[0])),
             Op::VersionIs => one(self.version_is(a[0])),
@@ -784,7 +788,7 @@ impl<'a> Lower<'a> {
             }
             Op::BuildTuple => one(self.build(Helper::BuildTuple, a)),
             // Exits build it; nothing else looks at it.
-            Op::VirtualTuple | Op::VirtualRange => Ok(Some(self.iconst(0))),
+            Op::VirtualTuple | Op::VirtualRange | Op::VirtualObject => Ok(Some(self.iconst(0))),
             Op::BuildList => one(self.build(Helper::BuildList, a)),
             Op::BuildMap => one(self.build(Helper::BuildMap, a)),
             Op::BuildSet => one(self.build(Helper::BuildSet, a)),

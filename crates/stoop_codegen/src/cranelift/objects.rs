@@ -682,6 +682,16 @@ impl Lower<'_> {
         self.guard(same)
     }
 
+    /// The names of instances' attributes are unchanged.
+    pub(crate) fn guard_class_keys(&mut self, class: CV) -> Result<(), Error> {
+        let version = self.imm_int()?;
+        let keys = self.load(class, self.req.abi.heap_keys);
+        let found = self.load_as(types::I32, keys, self.req.abi.keys_version);
+        let wanted = self.i32const(version as i32);
+        let same = self.icmp(IntCC::Equal, found, wanted);
+        self.guard(same)
+    }
+
     /// Only None passes; anything else is a TypeError.
     pub(crate) fn init_result(&mut self, result: CV) -> Result<(), Error> {
         let raise = self.raise_block()?;

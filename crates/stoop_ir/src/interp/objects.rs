@@ -40,7 +40,7 @@ impl Interp<'_> {
                 Ok(if holds { Step::Value(Some(args[0])) } else { Step::Leave })
             }
             // A model's class does not change.
-            (Op::GuardClassVersion, [Val::Ref(_)]) => Ok(Step::Value(None)),
+            (Op::GuardClassVersion | Op::GuardClassKeys, [Val::Ref(_)]) => Ok(Step::Value(None)),
             (Op::NewObject, [Val::Ref(_)]) => {
                 let Imm::Int(version) = data.imm else { return Err("no version".to_owned()) };
                 done(Val::Ref(self.heap.alloc(Kind::Instance(version as u32, vec![None; FRESH_FIELDS]))))
@@ -81,6 +81,17 @@ impl Interp<'_> {
                 (Op::UnboxBool, Kind::Bool(b)) => done(Val::I1(*b)),
                 (_, k) => Err(format!("can't unbox {k:?}")),
             },
+            (Op::VirtualObject, [_, rest @ ..]) => {
+                let mut fields = vec![None; FRESH_FIELDS];
+                for pair in rest.chunks(2) {
+                    let [Val::I64(place), v] = pair else { return Err("no place".to_owned()) };
+                    let k = usize::try_from(*place).map_err(|_| "a member".to_owned())?;
+                    let Val::Ref(o) = self.heap.boxed(*v) else { return Err("NULL is no attribute".to_owned()) };
+                    *fields.get_mut(k).ok_or("no such attribute")? = Some(o);
+                }
+                let Some(Type::Heap(version)) = data.result.map(|r| self.func.ty(r)) else { return Err("no version".to_owned()) };
+                done(Val::Ref(self.heap.alloc_immortal(Kind::Instance(version, fields))))
+            }
             (Op::VirtualTuple, _) => {
                 // Nothing owns it and it owns nothing; it is here for exits to show.
                 let items = args.iter().map(|a| match a {

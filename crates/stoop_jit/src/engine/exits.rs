@@ -2,7 +2,7 @@
 
 use stoop_codegen::unit::{ExitDesc, Recipe};
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
-use stoop_cpython::{frame, handled};
+use stoop_cpython::{frame, handled, objects};
 use stoop_ir::Op;
 
 use super::record::Record;
@@ -53,6 +53,39 @@ unsafe fn materialise(r: Recipe, values: *const u64, parts: &[Recipe]) -> Obj {
                     }
                 }
                 t
+            }
+        }
+    }
+}
+
+/// Makes the instances that compiled code has done without.
+///
+/// # Safety
+/// The exit's own buffer.
+unsafe fn make_objects(e: &ExitDesc, values: *mut u64) {
+    // SAFETY: recipes index the buffer; classes are kept alive by the region. An instance takes references of its own;
+    // those that compiled code holds go for each of the instance's that is handed over.
+    unsafe {
+        for o in &e.objects {
+            let object = objects::new_instance(o.class as Obj);
+            if object.is_null() {
+                capi::_Py_FatalErrorFunc(c"stoop".as_ptr(), c"out of memory while leaving compiled code".as_ptr());
+            }
+            for (place, r) in &o.fields {
+                objects::set_fresh(object, *place, materialise(*r, values, &e.parts));
+            }
+            values.add(o.slot).write(object as u64);
+            for n in 0..o.owned {
+                if n > 0 {
+                    capi::incref(object);
+                }
+                for (_, r) in &o.fields {
+                    match *r {
+                        Recipe::Borrowed(k) | Recipe::Owned(k) => capi::decref(*values.add(k) as Obj),
+                        Recipe::Const(a) => capi::decref(a as Obj),
+                        _ => {}
+                    }
+                }
             }
         }
     }
@@ -115,6 +148,7 @@ pub unsafe extern "C" fn side_exit(
         if matches!((*e).op, Op::Check | Op::CheckHandling) && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
             super::registry::stand_aside();
         }
+        make_objects(&*e, values.cast_mut());
         super::policy::met(record, index as usize, f, values);
         if !(*e).parents.is_empty() {
             return super::nested::leave(ts, f, values, record, &*e);
@@ -158,6 +192,7 @@ pub unsafe extern "C" fn raise_exit(
         (&mut (*record).exit_counts)[index as usize] += 1;
         let info = (*record).info.clone();
         let exc = capi::PyErr_GetRaisedException();
+        make_objects(&*e, values.cast_mut());
         super::policy::raised(record, index as usize, f);
         let real = (&(*e).parents).last();
         let (locals, stack, unit) = match real {
