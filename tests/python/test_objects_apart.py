@@ -3,8 +3,8 @@
 import textwrap
 
 SHAPES = """
-import gc, sys, time, traceback, weakref
-from probe import snapshot
+import gc, sys, traceback, weakref
+from probe import warm
 
 class V:
     def __init__(self, x, y):
@@ -31,12 +31,6 @@ class S:
         self.b = b
     def sum(self):
         return self.a + self.b
-
-def warm(f, *a):
-    end = time.process_time() + 0.15
-    while time.process_time() < end:
-        f(*a)
-    snapshot()
 
 def show(f, *a):
     try:
@@ -189,5 +183,5 @@ def test_forced_exits(both_loop):
         for n in range(1, 8):
             show(f, V(1.0, 2.0), V(0.5, 0.25), n)
     """)
-    for n in range(1, 40, 3):
+    for n in range(1, 40, 6):
         both_loop(text, force_exit=n)

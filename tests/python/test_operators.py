@@ -3,14 +3,8 @@
 import textwrap
 
 SHAPES = """
-import sys, time, traceback
-from probe import snapshot
-
-def warm(f, *a):
-    end = time.process_time() + 0.3
-    while time.process_time() < end:
-        f(*a, 10000)
-    snapshot()
+import sys, traceback
+from probe import warm
 
 class V:
     def __init__(self, x, y):
@@ -70,7 +64,7 @@ def test_operators_of_one_class(both_loop):
                 a = 0.25 * a
             return a, a == b, a < b, a(1.5), b(2, 3)
 
-        warm(f, V(1.0, 2.0), V(0.5, 0.25))
+        warm(f, V(1.0, 2.0), V(0.5, 0.25), 10000)
         print(f(V(1.0, 2.0), V(0.5, 0.25), 30))
         print(f(V(1, 2), V(0.5, 4), 3))
     """)
@@ -91,7 +85,7 @@ def test_operators_stay_in_the_code(both_loop):
                     s += a(2.0, 3.0)
             return s
 
-        warm(f, V(1.0, 2.0), V(0.5, 0.25))
+        warm(f, V(1.0, 2.0), V(0.5, 0.25), 10000)
         print(f(V(1.0, 2.0), V(0.5, 0.25), 30))
     """)
     )
@@ -147,18 +141,18 @@ def test_not_implemented(both_loop):
             return a
 
         for f in (sub, lt, eq, eq_tested):
-            warm(f, N(5), N(6))
+            warm(f, N(5), N(6), 10000)
             show(f, N(5), N(6))
             show(f, N(NotImplemented), N(6))
-            warm(f, N(5), 7)
+            warm(f, N(5), 7, 10000)
             show(f, N(NotImplemented), 7)
             show(f, N(NotImplemented), 7.5)
-            warm(f, N(5), R())
+            warm(f, N(5), R(), 10000)
             show(f, N(NotImplemented), R())
             show(f, N([]), R())
         show(isub, N(5), 1)
 
-        warm(sub, V(1, 2), V(1, 2))
+        warm(sub, V(1, 2), V(1, 2), 10000)
         show(sub, V(1, 2), 5)
         show(sub, V(1, 2), N(3))
         show(sub, V(1, 2), R())
@@ -198,11 +192,11 @@ def test_reflected_and_subclasses(both_loop):
             return c
 
         for f in (add, mul, imul):
-            warm(f, V(1, 2), V(3, 4)) if f is add else warm(f, V(1, 2), 3)
+            warm(f, V(1, 2), V(3, 4), 10000) if f is add else warm(f, V(1, 2), 3, 10000)
             for a, b in ((V(1, 2), W(3, 4)), (V(1, 2), X(3, 4)), (W(1, 2), V(3, 4)), (3, V(1, 2)), (2.5, W(3, 4)),
                          (True, V(1, 2)), ([1], V(1, 2)), (V(1, 2), "s"), (V(1, 2), None)):
                 show(f, a, b)
-        warm(mul, 2.0, V(1, 2))
+        warm(mul, 2.0, V(1, 2), 10000)
         show(mul, 3.0, V(1.5, 2))
         show(mul, 3.0, W(1.5, 2))
         V.__imul__ = lambda self, k: "imul"
@@ -244,8 +238,8 @@ def test_exceptions_in_operators(both_loop):
                     c = 0
             return c
 
-        warm(div, E(1.0), E(2.0))
-        warm(less, E(1), E(2))
+        warm(div, E(1.0), E(2.0), 10000)
+        warm(less, E(1), E(2), 10000)
         show(div, E(3.0), E(4.0))
         show(div, E(3.0), E(0.0))
         show(div, E("a"), E(0.0))
@@ -272,7 +266,7 @@ def test_identity_comparison(both_loop):
             return c
 
         p, q = P(), P()
-        warm(f, p, q)
+        warm(f, p, q, 10000)
         print(f(p, p), f(p, q), f(p, Q()), f(p, 3), f(p, V(1, 2)) if False else None)
         P.__eq__ = lambda self, o: "eq"
         print(f(p, q))
@@ -292,7 +286,7 @@ def test_calls_of_instances(both_loop):
                 c = g(a) + g(a, 5)
             return c
 
-        warm(f, V(1, 2), 3)
+        warm(f, V(1, 2), 3, 10000)
         show(f, V(1.5, 2), 3)
         show(f, V(1, "x"), 3)
         show(f, lambda a, b=0: a + b, 3)

@@ -24,9 +24,13 @@ pub fn reads(func: &Function, inst: Inst) -> Mem {
         Op::ListLen | Op::ListData => LENGTHS,
         // A class's shared keys grow, and an object gets a dict, only where Python code runs: stores into attributes that
         // are there already change neither.
-        Op::GuardVersion | Op::GuardFuncVersion | Op::GuardKeys | Op::GuardClassKeys | Op::GuardShapes | Op::VersionIs | Op::GuardClassVersion => {
-            IDENTITY
-        }
+        Op::GuardVersion
+        | Op::GuardFuncVersion
+        | Op::GuardKeys
+        | Op::GuardClassKeys
+        | Op::GuardShapes
+        | Op::VersionIs
+        | Op::GuardClassVersion => IDENTITY,
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
         // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
         // pass does that.

@@ -11,7 +11,7 @@ use stoop_ir::cfg::Cfg;
 use stoop_ir::{Block, Class, Flags, Function, Imm, Inst, Op, State, Type, Value};
 
 use crate::pipeline::PassContext;
-use crate::util::{FastMap, root};
+use crate::util::{FastMap, const_int, root};
 
 /// Runs the pass.
 pub fn run(f: &mut Function, ctx: &mut PassContext) {
@@ -84,11 +84,12 @@ fn uses_are_fine(f: &Function, object: Value) -> bool {
                 continue;
             }
             let fine = match d.op {
-                Op::GuardVersion => d.result.is_some_and(|r| f.ty(r) == ty),
+                Op::GuardVersion | Op::VersionAssume => d.result.is_some_and(|r| f.ty(r) == ty),
+                Op::GuardShapes => k == 0 && keys_among(f, d, ty).is_some(),
                 Op::RefCast | Op::GuardNotNull => {
                     d.result.is_some_and(|r| matches!(f.ty(r), Type::Obj | Type::MaybeNull) || f.ty(r) == ty)
                 }
-                Op::GuardKeys | Op::IncRef | Op::DecRef | Op::IsNull => true,
+                Op::GuardKeys | Op::IncRef | Op::DecRef | Op::IsNull | Op::VersionIs => true,
                 Op::LoadField | Op::SwapField | Op::LoadSlot | Op::SwapSlot => k == 0,
                 _ => false,
             };
@@ -98,6 +99,14 @@ fn uses_are_fine(f: &Function, object: Value) -> bool {
         }
     }
     true
+}
+
+/// The version of attribute keys that a guard of shapes asks of a class of this type; `None` if it does not let it pass.
+fn keys_among(f: &Function, d: &stoop_ir::InstData, ty: Type) -> Option<i64> {
+    let Type::Heap(version) = ty else { return None };
+    let pairs = d.args[1..].chunks_exact(2);
+    let mut found = pairs.filter(|p| const_int(f, p[0]) == Some(version.into()));
+    const_int(f, found.next()?[1])
 }
 
 /// Whether a state, or one it is inlined in, speaks of the instance.
@@ -190,14 +199,14 @@ fn step(f: &Function, i: Inst, object: Value, known: &mut Known) -> Option<()> {
 fn rewrite(f: &mut Function, new: Inst, object: Value, starts: &[Known]) {
     let (class, ty) = (f.inst(new).args[0], f.ty(object));
     let mut replace: Vec<Option<Value>> = vec![None; f.values.len()];
-    for b in 0..f.blocks.len() {
+    for (b, start) in starts.iter().enumerate() {
         if let Some(s) = f.blocks[b].entry_state
             && mentions(f, s, object)
         {
             // There is no place before the block's start where the description could stand.
             f.blocks[b].entry_state = None;
         }
-        let mut known = starts[b].clone();
+        let mut known = start.clone();
         let mut described: Option<(Shape, Value)> = None;
         let mut copies: FastMap<State, State> = FastMap::default();
         let insts = std::mem::take(&mut f.blocks[b].insts);
@@ -217,9 +226,11 @@ fn rewrite(f: &mut Function, new: Inst, object: Value, starts: &[Known]) {
                 continue;
             };
             if d.args.first().is_some_and(|a| is(f, *a, object)) {
-                own_use(f, &d, class, &shape, &mut replace, &mut out);
+                own_use(f, &d, (class, ty), &shape, &mut replace, &mut out);
                 // What may still leave keeps its state.
-                if d.op != Op::GuardKeys {
+                if !matches!(d.op, Op::GuardKeys | Op::GuardShapes)
+                    || out.last().is_none_or(|l| f.inst(*l).op != Op::GuardClassKeys)
+                {
                     continue;
                 }
             } else {
@@ -250,7 +261,7 @@ fn rewrite(f: &mut Function, new: Inst, object: Value, starts: &[Known]) {
 fn own_use(
     f: &mut Function,
     d: &stoop_ir::InstData,
-    class: Value,
+    (class, ty): (Value, Type),
     shape: &Shape,
     replace: &mut Vec<Option<Value>>,
     out: &mut Vec<Inst>,
@@ -280,6 +291,19 @@ fn own_use(
             let (j, v) = f.make_inst(Op::ConstBool, &[], Imm::Int(0), Type::I1, None);
             out.push(j);
             result(replace, v.expect("a constant"));
+        }
+        Op::VersionIs => {
+            let same = matches!((d.imm, ty), (Imm::Int(v), Type::Heap(w)) if v == i64::from(w));
+            let (j, v) = f.make_inst(Op::ConstBool, &[], Imm::Int(same.into()), Type::I1, None);
+            out.push(j);
+            result(replace, v.expect("a constant"));
+        }
+        Op::GuardShapes => {
+            let keys = keys_among(f, d, ty).expect("looked at before");
+            if keys != 0 {
+                let (j, _) = f.make_inst(Op::GuardClassKeys, &[class], Imm::Int(keys), Type::Void, d.state);
+                out.push(j);
+            }
         }
         Op::GuardKeys => {
             let (j, _) = f.make_inst(Op::GuardClassKeys, &[class], d.imm, Type::Void, d.state);

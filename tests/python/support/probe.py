@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 
 STOOP = None
 ANSWERS = {}
@@ -40,6 +41,19 @@ def compiled(function):
         plain = getattr(function, "__func__", function)
         ANSWERS[plain.__qualname__] = STOOP.compile(function)
     return function
+
+
+def warm(function, *args, seconds=5):
+    """Call a function until the engine has compiled a part of it by itself, with examples of what it works on."""
+    for _ in range(3):
+        function(*args)
+    if STOOP is not None:
+        end = time.process_time() + seconds
+        while not STOOP.info(function).regions and time.process_time() < end:
+            function(*args)
+        for _ in range(3):
+            function(*args)
+    snapshot()
 
 
 def under_stoop():
