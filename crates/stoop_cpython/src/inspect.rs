@@ -125,6 +125,15 @@ pub unsafe fn function_vectorcall(f: Obj) -> usize {
     unsafe { read(f, layout::get().func_vectorcall) }
 }
 
+/// `co_flags`.
+///
+/// # Safety
+/// A live code object.
+pub unsafe fn code_flags(code: Obj) -> u32 {
+    // SAFETY: as documented.
+    unsafe { read(code, layout::get().co_flags) }
+}
+
 /// A function's version: what the interpreter's specialised calls compare. 0: none.
 ///
 /// # Safety

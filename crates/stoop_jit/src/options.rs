@@ -183,7 +183,7 @@ macro_rules! options {
 
 options! {
     threshold: number(1..=1_000_000) = 2, "samples",
-        "How often the sampler must find code running before it is compiled.";
+        "How often the sampler must find code running before it is compiled. 1: nothing is sampled; functions are compiled at their third call and loops in their third iteration, at once, which is the same each time and slow. For tests.";
     sample_interval_ms: number(1..=60_000) = 5, "milliseconds",
         "Time between two looks of the sampler at what is running; it looks less often while nothing is hot.";
     compile_share: number(1..=100) = 8, "percent",
@@ -204,6 +204,8 @@ options! {
         "For tests: make the guard of this number (from 1) of every compiled region fail each time. 0: none.";
     perf_map: switch = false, "",
         "Write /tmp/perf-PID.map, by which the profiler perf names compiled code.";
+    jitdump: text = "", "",
+        "Directory for a file jit-PID.dump, from which the profiler perf (record -k mono, inject --jit) takes compiled code, its names and source lines. Empty: none.";
 }
 
 /// A wrong name or value: a sentence for the user.

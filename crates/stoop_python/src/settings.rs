@@ -86,6 +86,7 @@ fn config(options: &Options) -> Config {
         verify: options.verify,
         max_recompiles: u32::try_from(options.max_recompiles).unwrap_or(u32::MAX),
         perf_map: options.perf_map,
+        jitdump: options.jitdump.clone(),
         force_exit: u32::try_from(options.force_exit).ok().filter(|n| *n > 0),
     }
 }
@@ -100,7 +101,7 @@ fn watch_the_process(py: Python<'_>) -> PyResult<()> {
     // The engine's thread stops before a fork: the child must not inherit a lock that it holds, and CPython warns
     // of forks in processes with several threads.
     let kwargs = PyDict::new(py);
-    kwargs.set_item("before", wrap_pyfunction!(shutdown, py)?)?;
+    kwargs.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
     kwargs.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?)?;
     kwargs.set_item("after_in_child", wrap_pyfunction!(after_fork, py)?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&kwargs))?;
@@ -116,6 +117,11 @@ fn after_fork_in_parent() {
 #[pyfunction]
 fn after_fork() {
     api::after_fork();
+}
+
+#[pyfunction]
+fn before_fork() {
+    api::before_fork();
 }
 
 #[pyfunction]

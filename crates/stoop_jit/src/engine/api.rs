@@ -9,7 +9,7 @@ use stoop_cpython::{inspect, monitoring, watch};
 
 use super::compile::{self, Shared};
 use super::sampler::{self, Settings};
-use super::{abi, budget, choose, entry, invariants, registry, trial, well_known};
+use super::{abi, budget, choose, eager, entry, invariants, registry, trial, well_known};
 use crate::frontend::Entry;
 
 /// How to run.
@@ -29,6 +29,8 @@ pub struct Config {
     pub max_recompiles: u32,
     /// Whether perf is told the names of compiled code.
     pub perf_map: bool,
+    /// Directory for the jitdump file; empty: none is written.
+    pub jitdump: String,
     /// The guard (counted from 1 in each region) that always leaves: for tests.
     pub force_exit: Option<u32>,
 }
@@ -78,9 +80,15 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
             verify: config.verify,
             force_exit: config.force_exit,
             perf_map: config.perf_map,
+            jitdump: config.jitdump,
         });
         *on() = Some(On { shared: shared.clone(), settings: config.settings });
         registry::set_enabled(true);
+        let at_once = config.settings.threshold == 1;
+        eager::set(at_once && config.settings.functions, at_once && config.settings.osr);
+        if eager::is_on() {
+            eager::find_functions();
+        }
         sampler::start(config.settings, shared);
     }
     Ok(())
@@ -113,6 +121,7 @@ unsafe fn remember_interpreted() -> Result<(), String> {
 pub fn disable() {
     let was = on().take();
     if was.is_some() {
+        eager::set(false, false);
         sampler::stop();
         registry::set_enabled(false);
         // SAFETY: the GIL is held.
@@ -122,6 +131,11 @@ pub fn disable() {
 
 /// Before the interpreter finalises: the sampler must be gone.
 pub fn shutdown() {
+    sampler::abandon();
+}
+
+/// Before a fork: the child must not inherit a lock that the sampler holds.
+pub fn before_fork() {
     sampler::stop();
 }
 
@@ -149,6 +163,11 @@ pub fn after_fork() {
     if let Some((settings, shared)) = again {
         sampler::start(settings, shared);
     }
+}
+
+/// What compilations need, while the engine is on.
+pub fn shared() -> Option<Arc<Shared>> {
+    on().as_ref().map(|o| o.shared.clone())
 }
 
 /// Whether the engine is on.

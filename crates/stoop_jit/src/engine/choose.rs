@@ -18,7 +18,7 @@ use super::compile;
 use super::record::{CodeState, Started};
 use super::sampler::{self, Settings};
 use super::trial::Verdict;
-use super::{budget, registry};
+use super::{budget, eager, registry};
 use crate::frontend::Entry;
 
 /// Code that has run for this many times its price is compiled although others have used the budget up.
@@ -35,6 +35,9 @@ pub unsafe fn look(me: *mut PyThreadState, settings: &Settings, ns: u64) -> bool
     // SAFETY: the GIL is held; nothing below runs Python code but the arming of events.
     unsafe {
         registry::mind_tools(me);
+        if eager::is_on() {
+            return false;
+        }
         for ts in frame::threads() {
             if ts == me {
                 continue;

@@ -37,6 +37,8 @@ pub struct Shared {
     pub arena: Arena,
     /// Whether perf is told the names of compiled code.
     pub perf_map: bool,
+    /// Directory for the jitdump file; empty: none is written.
+    pub jitdump: String,
     /// The guard (counted from 1 in each region) that always leaves: for tests.
     pub force_exit: Option<u32>,
     /// Whether the IR is verified after each pass in release builds too.
@@ -630,6 +632,15 @@ fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), U
     }
     if shared.perf_map {
         super::perf::name(memory.address(), memory.len(), &out.func.name);
+    }
+    if !shared.jitdump.is_empty() {
+        let line = |unit: u32| record.info.index_of(unit).map_or(0, |k| record.info.instrs[k].line);
+        let mut lines: Vec<(u32, u32)> = compiled.unit_map.iter().map(|(at, unit)| (*at, line(*unit))).collect();
+        lines.retain(|(_, line)| *line != 0);
+        lines.dedup_by_key(|(_, line)| *line);
+        let (bytes, filename) = (&compiled.bytes[..compiled.code_size], &record.info.filename);
+        let piece = super::jitdump::Piece { address: memory.address(), bytes, name: &out.func.name, filename, lines: &lines };
+        super::jitdump::add(&shared.jitdump, &piece);
     }
     // SAFETY: the code was made with this signature.
     record.native = Some(unsafe { std::mem::transmute::<u64, NativeFn>(memory.address()) });

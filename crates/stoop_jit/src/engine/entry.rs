@@ -10,7 +10,7 @@ use stoop_cpython::monitoring::{self, Answer};
 use super::exits::HANDED_BACK;
 use super::record::Record;
 use super::trial::{self, Verdict};
-use super::{links, registry, stack};
+use super::{eager, links, registry, stack};
 use crate::frontend::Entry;
 
 /// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
@@ -201,9 +201,16 @@ pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> A
         match registry::loop_at(code, to) {
             registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r),
             registry::LoopAt::New => {
+                if !eager::is_due(registry::state(code), to) {
+                    return Answer::Go;
+                }
                 propose(fr, code, to);
-                // Reported again when the region is there.
-                Answer::Disable
+                match registry::loop_at(code, to) {
+                    registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r),
+                    _ if eager::is_on() => Answer::Go,
+                    // Reported again when the region is there.
+                    _ => Answer::Disable,
+                }
             }
             registry::LoopAt::None => Answer::Disable,
         }

@@ -176,6 +176,10 @@ pub struct CodeState {
     pub classes_learnt: u32,
     /// The events that are armed.
     pub events: u8,
+    /// Calls before it was compiled, and rounds of its loops by header unit, where these are counted.
+    pub runs: u32,
+    /// See `runs`.
+    pub rounds: BTreeMap<u32, u32>,
     /// Why it was dropped, if it was.
     pub dropped: Option<Reason>,
     /// How often calls were found not to pay, and the samples at which they are timed again.
@@ -210,6 +214,8 @@ impl CodeState {
             recompiles: 0,
             classes_learnt: 0,
             events: 0,
+            runs: 0,
+            rounds: BTreeMap::new(),
             dropped: None,
             trials: 0,
             next_trial: 0,

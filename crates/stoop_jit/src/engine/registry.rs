@@ -19,7 +19,7 @@ use stoop_ir::{Imm, Op};
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
 use super::trial::{Trial, Verdict};
-use super::{budget, choose, invariants, links, sampler, totals};
+use super::{budget, choose, eager, invariants, links, sampler, totals};
 use crate::frontend::Entry;
 use crate::reasons::ExitReason;
 
@@ -503,6 +503,9 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
         FunctionEvent::Create => {
             if find(code).is_some_and(|s| s.function.is_some()) {
                 install(f);
+            } else if is_enabled() {
+                // SAFETY: a live function.
+                unsafe { eager::on_function(f) };
             }
         }
         FunctionEvent::Destroy => {
@@ -530,6 +533,10 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
 
 /// A code object was created or is about to be freed.
 pub fn on_code(event: CodeEvent, code: Obj) {
+    if event == CodeEvent::Create && is_enabled() {
+        // SAFETY: a live code object.
+        unsafe { eager::on_code(code) };
+    }
     if event == CodeEvent::Destroy && registry().states.contains_key(&(code as usize)) {
         forget_code(code);
     }

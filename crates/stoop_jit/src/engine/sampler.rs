@@ -3,8 +3,8 @@
 //! It holds the GIL for microseconds: regions are prepared under it, optimised and lowered without it, and
 //! installed under it again. It sleeps longer while nothing new is found.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stoop_cpython::capi::{self, Frame, Obj};
@@ -12,7 +12,7 @@ use stoop_cpython::frame;
 use stoop_cpython::thread::Visitor;
 
 use super::compile::{self, Job, Shared};
-use super::{budget, choose, registry, totals};
+use super::{budget, choose, eager, registry, totals};
 use crate::frontend::Entry;
 
 /// How the sampler works.
@@ -31,7 +31,20 @@ pub struct Settings {
 static RUNNING: AtomicBool = AtomicBool::new(false);
 /// Counts starts; a thread that finds another number than its own ends.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-static THREAD: Mutex<Option<std::thread::JoinHandle<()>>> = Mutex::new(None);
+/// What the thread is at: it needs the GIL, or will soon.
+const LOOKING: u8 = 0;
+/// It compiles, which may take long, and touches nothing of the interpreter meanwhile.
+const COMPILING: u8 = 1;
+/// Nobody waits for it any more: it must not touch the interpreter again.
+const ABANDONED: u8 = 2;
+static THREAD: Mutex<Option<Running>> = Mutex::new(None);
+
+/// The thread, and what it is at.
+struct Running {
+    handle: std::thread::JoinHandle<()>,
+    doing: Arc<AtomicU8>,
+}
+
 /// Jobs that the program's own threads have prepared.
 static JOBS: Mutex<Vec<Job>> = Mutex::new(Vec::new());
 
@@ -41,13 +54,15 @@ const LONGEST: Duration = Duration::from_millis(50);
 const LONGEST_CHAIN: usize = 64;
 
 /// Starts the thread. The GIL is held.
-pub fn start(settings: Settings, shared: std::sync::Arc<Shared>) {
+pub fn start(settings: Settings, shared: Arc<Shared>) {
     let generation = GENERATION.fetch_add(1, Ordering::SeqCst) + 1;
     RUNNING.store(true, Ordering::SeqCst);
     choose::start(&settings);
-    let t = std::thread::Builder::new().name("stoop-sampler".to_owned()).spawn(move || run(settings, &shared, generation));
-    if let Ok(t) = t {
-        *lock(&THREAD) = Some(t);
+    let doing = Arc::new(AtomicU8::new(LOOKING));
+    let its_own = doing.clone();
+    let builder = std::thread::Builder::new().name("stoop-sampler".to_owned());
+    if let Ok(handle) = builder.spawn(move || run(settings, &shared, generation, &its_own)) {
+        *lock(&THREAD) = Some(Running { handle, doing });
     }
 }
 
@@ -61,15 +76,28 @@ pub fn stop() {
     GENERATION.fetch_add(1, Ordering::SeqCst);
     let t = lock(&THREAD).take();
     if let Some(t) = t {
-        t.thread().unpark();
+        t.handle.thread().unpark();
         // SAFETY: the calling thread holds the GIL and takes it again.
         unsafe {
             let saved = capi::PyEval_SaveThread();
-            let _ = t.join();
+            let _ = t.handle.join();
             capi::PyEval_RestoreThread(saved);
         }
     }
     drop_jobs();
+}
+
+/// Stops the thread for good, at the interpreter's end: a compilation under way is not waited for.
+pub fn abandon() {
+    RUNNING.store(false, Ordering::SeqCst);
+    GENERATION.fetch_add(1, Ordering::SeqCst);
+    let compiles = |t: &mut Running| t.doing.compare_exchange(COMPILING, ABANDONED, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+    let left = lock(&THREAD).take_if(compiles);
+    if left.is_some() {
+        drop_jobs();
+    } else {
+        stop();
+    }
 }
 
 /// Whether the thread runs.
@@ -92,11 +120,14 @@ fn drop_jobs() {
     }
 }
 
-/// Hands over a prepared job.
+/// Hands over a prepared job. The GIL is held.
 pub fn submit(job: Job) {
+    if eager::is_on() {
+        return eager::finish(job);
+    }
     lock(&JOBS).push(job);
     if let Some(t) = lock(&THREAD).as_ref() {
-        t.thread().unpark();
+        t.handle.thread().unpark();
     }
 }
 
@@ -142,7 +173,7 @@ fn again(code: Obj, entry: Entry, function: Obj) {
 ///
 /// # Safety
 /// As for [`compile::install`].
-unsafe fn complete(job: Job, out: compile::Output, shared: &Shared) {
+pub unsafe fn complete(job: Job, out: compile::Output, shared: &Shared) {
     let ((code, entry), function) = (job.region(), job.function());
     // SAFETY: the references outlive the installation, which gives up those of the job.
     unsafe {
@@ -156,7 +187,7 @@ unsafe fn complete(job: Job, out: compile::Output, shared: &Shared) {
     }
 }
 
-fn run(settings: Settings, shared: &Shared, generation: u64) {
+fn run(settings: Settings, shared: &Shared, generation: u64, doing: &AtomicU8) {
     let Some(mut visitor) = Visitor::new() else { return };
     let mut pause = settings.interval;
     let mut used = budget::process_ns();
@@ -182,7 +213,13 @@ fn run(settings: Settings, shared: &Shared, generation: u64) {
         pause = if found || !jobs.is_empty() { settings.interval } else { (pause * 5 / 4).min(LONGEST.max(settings.interval)) };
         let mut jobs = jobs.into_iter();
         while let Some(mut job) = jobs.next() {
+            doing.store(COMPILING, Ordering::SeqCst);
             let out = compile::finish(&mut job, shared);
+            if doing.compare_exchange(COMPILING, LOOKING, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                // The interpreter is going or gone: all that names its objects stays as it is.
+                std::mem::forget((job, out, jobs, visitor));
+                return;
+            }
             let mut finished = Some((job, out));
             // SAFETY: the visit holds the GIL.
             let done = visitor.visit(|_| finished.take().map(|(job, out)| unsafe { complete(job, out, shared) }));
