@@ -93,3 +93,31 @@ def test_results_are_pythons(both_loop):
     """),
     )
     assert run.regions("g")
+
+
+def test_an_unknown_number_beside_an_int_is_not_taken_for_a_float(both):
+    run = both("""
+        from probe import compiled
+
+        def minus(x):
+            return x - 1
+
+        def half(x):
+            return x / 2
+
+        def power(x):
+            return x ** 2
+
+        def divide(x, n):
+            return x / (n | 1)
+
+        # Compiled before the interpreter has specialised anything.
+        for f in (minus, half, power):
+            f(4)
+            compiled(f)
+            print([f(x) for x in (2, 2.5, True, 10**30, -3)])
+        divide(3, 5)
+        compiled(divide)
+        print([divide(x, n) for x in (3, 3.0, 7) for n in (4, 2**60, 2**53, 10**18 + 4)])
+    """)
+    assert set(run.answers.values()) == {None}

@@ -365,7 +365,9 @@ impl Specialiser {
                 self.yields(f, d, v);
             }
             Rule::FloatBin(op) => {
-                let (x, y) = (self.float_operand(f, d, 0, false), self.float_operand(f, d, 1, false));
+                // An unknown operand that turns out to be an int makes this a division of ints, which rounds once only.
+                let exact = op == BinOp::TrueDiv && d.args.iter().any(|v| self.ty(f, *v).class().is_none());
+                let (x, y) = (self.float_operand(f, d, 0, exact), self.float_operand(f, d, 1, exact));
                 let v = self.val(f, float_op(op), &[x, y], Type::F64, st);
                 self.yields(f, d, v);
             }
