@@ -38,7 +38,7 @@ def test_compiled_code_is_not_entered_when_off():
             for i in range(n):
                 t += i
             return t
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         for _ in range(3): f(10)
         why = stoop.compile(f)
         a = f(100); entered = stoop.info(f).entries
@@ -62,7 +62,7 @@ def test_disable_in_the_middle_of_a_hot_loop():
                 if i == 50:
                     out.append(act())
             return t, len(out)
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         for _ in range(3): f(60, int)
         why = stoop.compile(f)
         f(60, int)
@@ -78,7 +78,7 @@ def test_disable_in_the_middle_of_a_hot_loop():
 def test_never():
     answer, _ = stoop_program("""
         import json, stoop
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         @stoop.never
         def f(n):
             t = 0
@@ -98,7 +98,7 @@ def test_never():
 def test_compile_says_why_not():
     answer, _ = stoop_program("""
         import json, stoop
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         out = []
         for thing in (len, 3, int, "x"):
             try:
@@ -139,7 +139,7 @@ def test_compile_while_off_compiles_or_says_why():
 def test_info_fields():
     answer, _ = stoop_program("""
         import json, stoop
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         def f(n, k):
             t = 0
             for i in range(n):
@@ -175,7 +175,7 @@ def test_info_fields():
 def test_stats():
     answer, run = stoop_program("""
         import json, stoop
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         def f(n):
             t = 0
             for i in range(n):
@@ -199,7 +199,7 @@ def test_stats():
 def test_dis_at_every_stage(tmp_path):
     answer, _ = stoop_program("""
         import json, stoop
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         def f(n):
             t = 0
             for i in range(n):
@@ -228,7 +228,7 @@ def test_dump_native(tmp_path):
     path = tmp_path / "f.o"
     answer, _ = stoop_program(f"""
         import json, stoop
-        stoop.enable(threshold=1)
+        stoop.enable(threshold=1_000_000)
         def f(n):
             t = 0
             for i in range(n):

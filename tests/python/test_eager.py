@@ -34,9 +34,15 @@ def never():
     return 1
 
 states = []
-for k in range(4):
-    f(k), C().method(), outer()(k), never()
-    states.append([stoop.info(g).state for g in (f, C.method, never)])
+# No loop: that would be compiled itself, with these functions in place.
+f(1), C().method(), outer()(1), never()
+states.append([stoop.info(g).state for g in (f, C.method, never)])
+f(1), C().method(), outer()(1), never()
+states.append([stoop.info(g).state for g in (f, C.method, never)])
+f(1), C().method(), outer()(1), never()
+states.append([stoop.info(g).state for g in (f, C.method, never)])
+f(1), C().method(), outer()(1), never()
+states.append([stoop.info(g).state for g in (f, C.method, never)])
 first = loops(4)
 looped = stoop.info(loops)
 list(generator(5))
