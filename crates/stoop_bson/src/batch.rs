@@ -89,6 +89,50 @@ impl Index {
         index
     }
 
+    /// The same on several threads, each of which begins where documents seem to begin. A thread that was wrong in
+    /// that is found out when the one before does not end there; from there on one walks alone.
+    pub fn on_threads(bytes: &[u8], threads: usize) -> Index {
+        let mut starts = vec![0];
+        for thread in 1..threads {
+            let goal = bytes.len() / threads * thread;
+            starts.extend(seeming_start(bytes, goal).filter(|start| starts.last() < Some(start)));
+        }
+        let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
+        // A stretch that ends behind its last byte has met a document that reaches into the next one's.
+        let walk = |(start, end): (usize, usize)| Index::of(&bytes[start..end]);
+        let mut stretches = starts.iter().copied().zip(ends);
+        let first = stretches.next().unwrap_or((0, bytes.len()));
+        let (mut index, others) = std::thread::scope(|scope| {
+            let others: Vec<_> = stretches.map(|stretch| (stretch, scope.spawn(move || walk(stretch)))).collect();
+            let join = |(stretch, other): (_, std::thread::ScopedJoinHandle<Index>)| {
+                (stretch, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            };
+            (walk(first), others.into_iter().map(join).collect::<Vec<_>>())
+        });
+        for ((start, _), next) in others {
+            if index.consumed != start {
+                break;
+            }
+            index.append(next);
+        }
+        if index.broken.is_some() {
+            // Broken, or cut at a place that was no start: only the whole rest tells.
+            index.broken = None;
+            let rest = Index::of(&bytes[index.consumed..]);
+            index.append(rest);
+        }
+        index
+    }
+
+    /// Adds what follows.
+    fn append(&mut self, next: Index) {
+        let (documents, consumed) = (self.documents, self.consumed);
+        self.marks.extend(next.marks.iter().map(|mark| (mark.0 + documents, mark.1 + consumed)));
+        self.documents += next.documents;
+        self.consumed += next.consumed;
+        self.broken = next.broken;
+    }
+
     /// What is wrong behind the whole documents, if a document that is cut off counts as wrong.
     pub fn error(&self, origin: Origin) -> Option<DecodeError> {
         let fault = *Fault::malformed("", self.broken.clone()?);
@@ -110,6 +154,15 @@ pub struct Origin {
     pub document: u64,
     /// Where it starts.
     pub offset: u64,
+}
+
+/// A place at or behind `goal` from which some documents follow each other, if there is one nearby.
+fn seeming_start(bytes: &[u8], goal: usize) -> Option<usize> {
+    let follows = |start: usize| {
+        let mut at = start;
+        (0..8).all(|_| document_size(&bytes[at..]).map(|size| at += size).is_ok())
+    };
+    (goal..(goal + (64 << 10)).min(bytes.len())).find(|&start| follows(start))
 }
 
 /// How many documents of one size follow each other, until so many bytes are reached; and their bytes. Adding what

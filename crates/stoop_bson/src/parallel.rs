@@ -88,7 +88,7 @@ pub fn rows(plan: &Plan, bytes: &[u8], rows: &mut Rows, options: Options) -> Out
     if threads < 2 {
         return decode(plan, bytes, rows, options.on_error, options.origin);
     }
-    let index = Index::of(bytes);
+    let index = Index::on_threads(bytes, threads);
     if index.documents > rows.room() {
         return Outcome { full: true, ..Outcome::default() };
     }

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use stoop_bson::batch::Index;
 use support::{Random, document, exercise};
 
 fn buffer(random: &mut Random) -> Vec<u8> {
@@ -66,4 +67,23 @@ fn damaged_documents_are_errors_and_nothing_worse() {
         round += 1;
     }
     println!("{round} buffers");
+}
+
+#[test]
+fn counting_on_threads_is_counting() {
+    let mut random = Random(13);
+    for round in 0..300 {
+        let mut bytes = buffer(&mut random);
+        if round % 2 == 0 {
+            damage(&mut bytes, &mut random);
+        }
+        let alone = Index::of(&bytes);
+        for threads in [2, 3, 7] {
+            let together = Index::on_threads(&bytes, threads);
+            assert_eq!(
+                (together.documents, together.consumed, &together.broken),
+                (alone.documents, alone.consumed, &alone.broken)
+            );
+        }
+    }
 }
