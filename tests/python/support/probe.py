@@ -43,14 +43,19 @@ def compiled(function):
     return function
 
 
-def warm(function, *args, seconds=5):
-    """Call a function until the engine has compiled a part of it by itself, with examples of what it works on."""
+def warm(function, *args, seconds=2):
+    """Call a function until the engine has compiled a part of it by itself, with examples of what it works on.
+
+    Where the engine sees no gain in it, it is compiled without.
+    """
     for _ in range(3):
         function(*args)
     if STOOP is not None:
         end = time.process_time() + seconds
         while not STOOP.info(function).regions and time.process_time() < end:
             function(*args)
+        if not STOOP.info(function).regions:
+            STOOP.compile(function)
         for _ in range(3):
             function(*args)
     snapshot()
