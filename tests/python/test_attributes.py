@@ -418,3 +418,25 @@ def test_a_method_and_a_class_attribute_gone_before_compiling(both):
         print(f(A()), f(A()))
     """)
     assert run.answers["f"] is None
+
+
+def test_new_attributes_of_objects_without_a_managed_dict(both):
+    run = both("""
+        import types
+        from probe import hot
+
+        def f(o, value):
+            o.fresh = value
+            return o.fresh
+
+        class E(Exception):
+            pass
+
+        hot(f, types.SimpleNamespace(), 1)
+        for k in range(50):
+            for o in (types.ModuleType("m"), (lambda: 0), E(), types.SimpleNamespace(), type("C", (), {})()):
+                assert f(o, k) == k
+                f(o, 2.5)
+                print(sorted(vars(o).items())[-1])
+    """)
+    run.assert_compiled("f")

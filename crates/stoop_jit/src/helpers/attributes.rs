@@ -456,7 +456,9 @@ pub unsafe extern "C" fn store_attr(o: Obj, name: Obj, value: Obj) -> i32 {
         };
         if place.is_null() || (*place).is_null() {
             let in_dict = matches!(STORES.place(type_of(o), name, find_store), Some(Place::Inline(_) | Place::InDict));
-            return match own_dict(o).filter(|_| in_dict && inline_values(o).is_none()) {
+            // Other classes have no word for a dict: what lies there is not theirs.
+            let dict = if in_dict && inline_values(o).is_none() { own_dict(o) } else { None };
+            return match dict {
                 Some(dict) => capi::PyDict_SetItem(dict, name, value),
                 None => capi::PyObject_SetAttr(o, name, value),
             };
