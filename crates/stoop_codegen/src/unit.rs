@@ -91,6 +91,9 @@ pub enum Recipe {
     /// A range iterator of three recipes of ints from this position in [`ExitDesc::parts`], and the form of
     /// [`stoop_ir::Op::VirtualRange`].
     Range(usize, i64),
+    /// An iterator of so many recipes from this position in [`ExitDesc::parts`]: the index, then sequences; the last
+    /// is its kind as in [`stoop_ir::Op::VirtualIter`].
+    Iter(usize, usize, i64),
 }
 
 /// One exit of a compiled function.

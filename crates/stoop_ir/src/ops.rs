@@ -278,6 +278,9 @@ ops! {
     RangeIterField "rangeiter.field" n(1) => I64, Mem::ITER, NO, N, 0, "The next value (imm: int 0), or the step (1).";
     RangeLen "range.len" n(3) => I64, NO, NO, G, 0, "(start, stop, step) How many values a range has; leaves when step is 0 or CPython's plain iterator could not count them.";
     VirtualRange "virtual.range" n(3) => Borrowed, NO, NO, N, 0, "(next, step, bound) No code: what an exit makes a range iterator from. Only frame states use it. imm: int; bit 0: bound is how many values are left, else where they stop (step is 1 or -1 then); bit 1: `next` was taken, one step further on is what comes next.";
+    IterSequence "iter.sequence" n(1) => Borrowed, Mem::ITER, NO, G, 0, "What an exact list or tuple iterator goes over; leaves if it has come to the end.";
+    IterIndex "iter.index" n(1) => I64, Mem::ITER, NO, N, 0, "The position of the next item of an exact list or tuple iterator.";
+    VirtualIter "virtual.iter" Arity::Any => Borrowed, NO, NO, N, 0, "(index, list or tuple …) No code: what an exit makes an iterator from that stands at the index. Only frame states use it; its reference stands for one of each sequence. imm: int; 0 over one sequence, 1 with numbers (enumerate), 2 over several at once (zip).";
     ListIterNext "listiter.next" n(1) => Borrowed, Mem::ITER.or(Mem::LIST), Mem::ITER, Flags::PINNED, 0, "The next item (the list owns it) or NULL at the end; advances, and at the end detaches the list.";
     TupleIterNext "tupleiter.next" n(1) => Borrowed, Mem::ITER, Mem::ITER, Flags::PINNED, 0, "The next item (the tuple owns it) or NULL at the end.";
     NewRangeIter "rangeiter.new" n(3) => New, NO, NO, G, 0, "(start, stop, step) A fresh range iterator over unboxed bounds; leaves when step is 0 or the length overflows.";

@@ -9,7 +9,7 @@
 //! 5. `jump` has one target, `branch` two, others none. Arguments match the parameters in number, and each is
 //!    a subtype of its parameter (boxed and unboxed forms don't mix).
 //! 6. Definitions dominate uses, in operands, branch arguments, frame states of instructions (and of their
-//!    inlined parents) and in entry states. A `virtual.range` counts there as its operands: it is no code.
+//!    inlined parents) and in entry states. A virtual iterator counts there as its operands: it is no code.
 //! 7. Operations that may leave or raise carry a state.
 //!
 //! Unreachable blocks are not looked at. That no reference is used after it was given away is not checked here;
@@ -91,6 +91,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         // Its items may be known unboxed.
         Op::VirtualTuple | Op::VirtualObject => Operand::Any,
         Op::ListItem | Op::TupleItem | Op::StrItem | Op::ListSwap if i == 1 => Operand::I64,
+        Op::VirtualIter if i == 0 => Operand::I64,
         Op::ListLoad if i > 0 => Operand::I64,
         Op::GuardShapes if i > 0 => Operand::I64,
         Op::ListSlice | Op::ListReversePrefix if i > 0 => Operand::I64,
@@ -128,7 +129,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ArrayLoadInt | Op::ArrayStoreInt => is_code(imm, false),
         Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
-        Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange | Op::VersionIs => matches!(imm, Imm::Int(_)),
+        Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange | Op::VirtualIter | Op::VersionIs => matches!(imm, Imm::Int(_)),
         Op::GuardClassVersion | Op::GuardClassKeys | Op::NewObject | Op::InitSlot | Op::SetSlotFloat | Op::SetSlotInt => {
             matches!(imm, Imm::Int(_))
         }
@@ -353,7 +354,7 @@ impl Verifier<'_> {
     /// Whether a block's entry state may name a value.
     fn at_entry(&self, v: Value, b: Block) -> bool {
         let described = self.func.values.get(v.index()).and_then(|d| match d.def {
-            Def::Inst(i) if self.func.inst(i).op == Op::VirtualRange => Some(&self.func.inst(i).args),
+            Def::Inst(i) if matches!(self.func.inst(i).op, Op::VirtualRange | Op::VirtualIter) => Some(&self.func.inst(i).args),
             _ => None,
         });
         self.available(v, b, 0) || described.is_some_and(|args| args.iter().all(|a| self.available(*a, b, 0)))

@@ -46,7 +46,7 @@ reasons! {
         Index "exit_index" "an index was out of range";
         Range "exit_range" "a range had step 0 or was too long";
         Character "exit_character" "a string was no single character, or a number stood for none";
-        Shared "exit_shared" "a loop's iterator was the program's as well";
+        Shared "exit_shared" "a loop's iterator was the program's as well, or at its end";
         Attribute "exit_attribute" "an attribute was not stored in the object where it used to be";
         Cell "exit_cell" "a variable shared with an inner function was not set";
         Assumption "exit_assumption" "something changed that the code relied on, a debugger or profiler came, or the frame was looked at";
@@ -107,7 +107,7 @@ impl ExitReason {
             Op::Index | Op::ListReversePrefix => ExitReason::Index,
             Op::NewRangeIter | Op::RangeLen => ExitReason::Range,
             Op::StrItem | Op::StrOrd | Op::StrChr => ExitReason::Character,
-            Op::GuardUnique => ExitReason::Shared,
+            Op::GuardUnique | Op::IterSequence => ExitReason::Shared,
             Op::LoadField | Op::LoadDictEntry | Op::SwapField | Op::SetFieldFloat | Op::SetFieldInt | Op::LoadSlot => {
                 ExitReason::Attribute
             }

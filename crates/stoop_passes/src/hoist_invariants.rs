@@ -6,10 +6,11 @@
 //! loop writes that memory. Casts stay: they say what a branch inside the loop has found out.
 
 use stoop_ir::cfg::{Cfg, Loops};
-use stoop_ir::{Block, Flags, FrameState, Function, Inst, Mem, Op, Ret, State, Target, Value};
+use stoop_ir::{Block, Flags, Function, Inst, Mem, Op, Ret, State, Target, Value};
 
 use crate::memory::{Effects, reads};
 use crate::pipeline::PassContext;
+use crate::util::substitute;
 
 /// Runs the pass.
 pub fn run(func: &mut Function, ctx: &mut PassContext) {
@@ -79,32 +80,6 @@ pub(crate) fn make_preheader(func: &mut Function, cfg: &Cfg, header: Block) -> B
     before
 }
 
-/// A copy of a block's entry state (or of its parents) with parameters replaced by arguments. Ranges that are only
-/// described get descriptions of their own, in `shown`.
-fn substitute(func: &mut Function, state: State, block: Block, args: &[Value], shown: &mut Vec<Inst>) -> State {
-    let params = func.blocks[block.index()].params.clone();
-    let with = |v: &mut Value| {
-        if let Some(k) = params.iter().position(|p| p == v) {
-            *v = args[k];
-        }
-    };
-    let mut s: FrameState = func.states[state.index()].clone();
-    s.locals.iter_mut().flatten().for_each(with);
-    for e in &mut s.stack {
-        with(&mut e.value);
-        let range = func.def_inst(e.value).filter(|i| func.inst(*i).op == Op::VirtualRange);
-        if let Some(i) = range {
-            let mut d = func.inst(i).clone();
-            d.args.iter_mut().for_each(with);
-            let (copy, v) = func.make_inst(d.op, &d.args, d.imm, func.ty(e.value), None);
-            shown.push(copy);
-            e.value = v.expect("a range");
-        }
-    }
-    s.parent = s.parent.map(|p| substitute(func, p, block, args, shown));
-    func.add_state(s)
-}
-
 fn hoist(func: &mut Function, cfg: &Cfg, loops: &Loops, l: usize, effects: &Effects, place: &mut [Option<Block>]) -> usize {
     let this = &loops.loops[l];
     let Some(before) = cfg.preds(this.header).iter().copied().find(|p| !cfg.dominates(this.header, *p)) else { return 0 };
@@ -154,7 +129,7 @@ fn may_move(func: &Function, i: Inst, always: bool, written: Mem) -> bool {
     }
     match op {
         // It speaks of the call right before it; a cast of what a branch has found out; no code at all.
-        Op::PyMethodSelf | Op::RefCast | Op::VirtualTuple | Op::VirtualRange | Op::VirtualObject => false,
+        Op::PyMethodSelf | Op::RefCast | Op::VirtualTuple | Op::VirtualRange | Op::VirtualIter | Op::VirtualObject => false,
         // Reads through references: from where the loop always comes to, as long as nobody writes there.
         Op::TupleLen | Op::TupleItem | Op::StrLen => always,
         _ => !reads(func, i).meets(written) && (always || !(info.flags.has(Flags::EXIT) || info.reads != Mem::NONE)),

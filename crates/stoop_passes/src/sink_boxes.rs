@@ -19,7 +19,8 @@ pub fn run(f: &mut Function) -> usize {
         for &i in &b.insts {
             let d = f.inst(i);
             match d.op {
-                Op::IncRef | Op::DecRef | Op::VirtualObject => {}
+                // Exits box a tuple's items as those of frame states.
+                Op::IncRef | Op::DecRef | Op::VirtualObject | Op::VirtualTuple => {}
                 Op::UnboxInt | Op::UnboxFloat if is_guard[d.args[0].index()] => {}
                 Op::StoreLocal => {
                     if !f.ty(d.args[1]).drop_is_silent() {
@@ -69,7 +70,7 @@ pub fn run(f: &mut Function) -> usize {
             let gone = |v: Value| replace[v.index()].is_some();
             match d.op {
                 Op::BoxInt | Op::BoxFloat | Op::BoxBool => !d.result.is_some_and(gone),
-                Op::VirtualTuple | Op::IncRef | Op::DecRef | Op::StoreLocal => !gone(d.args[0]),
+                Op::IncRef | Op::DecRef | Op::StoreLocal => !gone(d.args[0]),
                 _ => true,
             }
         });

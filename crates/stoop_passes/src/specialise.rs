@@ -80,7 +80,9 @@ fn infer(f: &Function) -> Vec<Option<Type>> {
                 for t in &data.targets {
                     for (p, a) in f.blocks[t.block.index()].params.iter().zip(&t.args) {
                         if let Some(ty) = types[a.index()] {
-                            changed |= raise(&mut types, *p, Some(ty.boxed()));
+                            // What the front end counts in registers stays there.
+                            let ty = if f.ty(*p).is_ref() { ty.boxed() } else { ty };
+                            changed |= raise(&mut types, *p, Some(ty));
                         }
                     }
                 }

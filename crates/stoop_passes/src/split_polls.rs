@@ -32,7 +32,7 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
 
 /// Whether an instruction only computes: it may go before the poll.
 fn is_pure(f: &Function, i: Inst) -> bool {
-    matches!(f.inst(i).op, Op::IntAdvance | Op::VirtualRange | Op::ConstInt)
+    matches!(f.inst(i).op, Op::IntAdvance | Op::VirtualRange | Op::VirtualIter | Op::ConstInt)
 }
 
 /// The place of a poll in a block that does nothing after it but jump.

@@ -7,9 +7,11 @@
 //! unboxed value, and the exit boxes it. A reference that came with the parameter lives on in no object: where the
 //! block gives it away, the box's own goes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use stoop_ir::{Block, Class, Def, Flags, FrameState, Function, Imm, Inst, Op, Ret, State, Target, Type, Value};
+use stoop_ir::{Block, Class, Def, Flags, Function, Imm, Inst, Op, Ret, State, Target, Type, Value};
+
+use crate::util::substitute;
 
 /// Runs the pass; returns the number of parameters unboxed.
 pub fn run(f: &mut Function) -> usize {
@@ -317,7 +319,7 @@ fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut BTreeMap<Va
                             Type::F64 => (Op::UnboxFloat, Type::F64),
                             _ => (Op::UnboxBool, Type::I1),
                         };
-                        let state = op.needs_state().then(|| edge_state(f, t.block, &original));
+                        let state = op.needs_state().then(|| edge_state(f, t.block, &original, out));
                         let (i, r) = f.make_inst(op, &[a], Imm::None, ty, state);
                         out.push(i);
                         r.expect("a value")
@@ -347,16 +349,8 @@ fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut BTreeMap<Va
     }
 }
 
-/// A block's entry state with its parameters replaced by the arguments of one edge.
-pub(crate) fn edge_state(f: &mut Function, target: Block, args: &[Value]) -> State {
-    let b = &f.blocks[target.index()];
-    let map: HashMap<Value, Value> = b.params.iter().copied().zip(args.iter().copied()).collect();
-    let s = &f.states[b.entry_state.expect("blocks with parameters have an entry state").index()];
-    let find = |v: &Value| map.get(v).copied().unwrap_or(*v);
-    let new = FrameState {
-        locals: s.locals.iter().map(|l| l.as_ref().map(find)).collect(),
-        stack: s.stack.iter().map(|e| stoop_ir::StackEntry { value: find(&e.value), ..*e }).collect(),
-        ..s.clone()
-    };
-    f.add_state(new)
+/// A block's entry state as the edge with these arguments sees it; what describes iterators there goes to `out`.
+fn edge_state(f: &mut Function, target: Block, args: &[Value], out: &mut Vec<Inst>) -> State {
+    let s = f.blocks[target.index()].entry_state.expect("blocks with parameters have an entry state");
+    substitute(f, s, target, args, out)
 }

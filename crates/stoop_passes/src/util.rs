@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use stoop_ir::{Function, Imm, Inst, Op, State, Value};
+use stoop_ir::{Block, FrameState, Function, Imm, Inst, Op, State, Value};
 
 /// A map that replaces values by values, applied to a function in one go.
 pub struct Replacements {
@@ -112,6 +112,32 @@ pub fn state_values(func: &Function, state: State, mut f: impl FnMut(Value)) {
         s.stack.iter().for_each(|e| f(e.value));
         at = s.parent;
     }
+}
+
+/// A copy of a block's entry state (or of its parents) with parameters replaced by arguments. Iterators that are
+/// only described get descriptions of their own, in `shown`.
+pub(crate) fn substitute(func: &mut Function, state: State, block: Block, args: &[Value], shown: &mut Vec<Inst>) -> State {
+    let params = func.blocks[block.index()].params.clone();
+    let with = |v: &mut Value| {
+        if let Some(k) = params.iter().position(|p| p == v) {
+            *v = args[k];
+        }
+    };
+    let mut s: FrameState = func.states[state.index()].clone();
+    s.locals.iter_mut().flatten().for_each(with);
+    for e in &mut s.stack {
+        with(&mut e.value);
+        let iterator = func.def_inst(e.value).filter(|i| matches!(func.inst(*i).op, Op::VirtualRange | Op::VirtualIter));
+        if let Some(i) = iterator {
+            let mut d = func.inst(i).clone();
+            d.args.iter_mut().for_each(with);
+            let (copy, v) = func.make_inst(d.op, &d.args, d.imm, func.ty(e.value), None);
+            shown.push(copy);
+            e.value = v.expect("an iterator");
+        }
+    }
+    s.parent = s.parent.map(|p| substitute(func, p, block, args, shown));
+    func.add_state(s)
 }
 
 /// A hash for small keys that nobody chooses with malice.

@@ -117,12 +117,12 @@ impl Lower<'_> {
         (d.op == Op::VirtualTuple).then(|| d.args.clone())
     }
 
-    /// The operands and the form of a range iterator that only exits make.
-    fn virtual_range(&self, v: Value) -> Option<(Vec<Value>, i64)> {
+    /// The operands and the form of an iterator that only exits make.
+    fn virtual_iterator(&self, v: Value, kind: Op) -> Option<(Vec<Value>, i64)> {
         let Root::Value(root) = self.roots.reference(v) else { return None };
         let d = self.f.inst(self.f.def_inst(root)?);
         match d.imm {
-            Imm::Int(form) if d.op == Op::VirtualRange => Some((d.args.clone(), form)),
+            Imm::Int(form) if d.op == kind => Some((d.args.clone(), form)),
             _ => None,
         }
     }
@@ -168,10 +168,15 @@ impl Lower<'_> {
         if let Some(r) = self.virtual_object(v, owned, values)? {
             return Ok(r);
         }
-        if let Some((parts, form)) = self.virtual_range(v) {
+        if let Some((parts, form)) = self.virtual_iterator(v, Op::VirtualRange) {
             let recipes = parts.into_iter().map(|x| self.recipe(x, false, values)).collect::<Result<Vec<_>, _>>()?;
             self.parts.extend(&recipes);
             return Ok(Recipe::Range(self.parts.len() - recipes.len(), form));
+        }
+        if let Some((parts, kind)) = self.virtual_iterator(v, Op::VirtualIter) {
+            let recipes = parts.into_iter().map(|x| self.recipe(x, owned, values)).collect::<Result<Vec<_>, _>>()?;
+            self.parts.extend(&recipes);
+            return Ok(Recipe::Iter(self.parts.len() - recipes.len(), recipes.len(), kind));
         }
         let mut place = |l: &Self| -> Result<usize, Error> {
             let cv = l.v(v)?;

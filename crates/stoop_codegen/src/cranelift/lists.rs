@@ -5,6 +5,7 @@ use crate::runtime::Helper;
 use crate::unit::Error;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value as CV, types};
+use stoop_ir::{Class, Type, Value};
 
 impl Lower<'_> {
     fn scaled(&mut self, base: CV, position: CV) -> CV {
@@ -62,6 +63,15 @@ impl Lower<'_> {
         let refused = self.icmp_imm(IntCC::SignedLessThan, len, 0);
         self.guard_not(refused)?;
         Ok(len)
+    }
+
+    /// Where an iterator has its index and its sequence.
+    pub(crate) fn sequence_iterator(&self, v: Value) -> Result<[i32; 2], Error> {
+        match self.f.ty(v) {
+            Type::Exact(Class::ListIter) => Ok(self.req.abi.list_iter),
+            Type::Exact(Class::TupleIter) => Ok(self.req.abi.tuple_iter),
+            ty => Err(self.malformed(&format!("takes an iterator over a list or tuple, not {ty}"))),
+        }
     }
 
     pub(crate) fn range_next(&mut self, it: CV) -> CV {

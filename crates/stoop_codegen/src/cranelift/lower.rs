@@ -668,6 +668,14 @@ impl<'a> Lower<'a> {
                 Ok(Some(self.load(a[0], at)))
             }
             Op::RangeLen => one(self.range_len(a)),
+            Op::IterSequence => {
+                let [_, at] = self.sequence_iterator(data.args[0])?;
+                one(self.load_not_null(a[0], at))
+            }
+            Op::IterIndex => {
+                let [at, _] = self.sequence_iterator(data.args[0])?;
+                Ok(Some(self.load(a[0], at)))
+            }
             Op::NewRangeIter => {
                 let it = self.helper1(Helper::NewRangeIter, a)?;
                 let null = self.icmp_imm(IntCC::Equal, it, 0);
@@ -788,7 +796,7 @@ impl<'a> Lower<'a> {
             }
             Op::BuildTuple => one(self.build(Helper::BuildTuple, a)),
             // Exits build it; nothing else looks at it.
-            Op::VirtualTuple | Op::VirtualRange | Op::VirtualObject => Ok(Some(self.iconst(0))),
+            Op::VirtualTuple | Op::VirtualRange | Op::VirtualIter | Op::VirtualObject => Ok(Some(self.iconst(0))),
             Op::BuildList => one(self.build(Helper::BuildList, a)),
             Op::BuildMap => one(self.build(Helper::BuildMap, a)),
             Op::BuildSet => one(self.build(Helper::BuildSet, a)),

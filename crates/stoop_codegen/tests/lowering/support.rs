@@ -307,7 +307,7 @@ impl Outcome {
             Recipe::Owned(i) => Thing::Owned(values[i]),
             Recipe::Borrowed(i) => Thing::Borrowed(values[i]),
             Recipe::Null => Thing::Null,
-            Recipe::Tuple(..) | Recipe::Range(..) => panic!("tuples and ranges are tested through the engine"),
+            Recipe::Tuple(..) | Recipe::Range(..) | Recipe::Iter(..) => panic!("tuples and iterators are tested through the engine"),
             Recipe::Const(a) => Thing::Const(a),
             Recipe::ConstInt(i) => Thing::Int(i),
             Recipe::ConstFloat(b) => Thing::Float(f64::from_bits(b)),
@@ -610,7 +610,8 @@ fn need(e: &ExitDesc) -> usize {
         | Recipe::ConstFloat(_)
         | Recipe::ConstBool(_)
         | Recipe::Tuple(..)
-        | Recipe::Range(..) => 0,
+        | Recipe::Range(..)
+        | Recipe::Iter(..) => 0,
     })
     .max()
     .unwrap_or(0)

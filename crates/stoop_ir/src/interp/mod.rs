@@ -278,15 +278,15 @@ impl Interp<'_> {
         }
     }
 
-    /// A value of a state: a range that is only described is what its operands are now, before its block has begun.
+    /// A value of a state: an iterator that is only described is what its operands are now, before its block has begun.
     fn described(&mut self, v: Value) -> Result<Val, Fault> {
         let func = self.func;
         match func.def_inst(v).map(|i| func.inst(i)) {
-            Some(d) if d.op == Op::VirtualRange => {
+            Some(d) if matches!(d.op, Op::VirtualRange | Op::VirtualIter) => {
                 let args = d.args.iter().map(|a| self.val(*a)).collect::<Result<Vec<_>, _>>()?;
                 match self.object_step(d, &args)? {
                     Step::Value(Some(v)) => Ok(v),
-                    _ => Err("no range".to_owned()),
+                    _ => Err("no iterator".to_owned()),
                 }
             }
             _ => self.val(v),
@@ -344,10 +344,10 @@ impl Interp<'_> {
         Ok(point)
     }
 
-    /// Takes over a value's reference, or one of its own; a virtual tuple's are its items'.
+    /// Takes over a value's reference, or one of its own; a virtual tuple's or iterator's are its operands'.
     fn hand_over(&mut self, v: Value, owned: bool, taken: &mut Vec<Val>) -> Result<(), Fault> {
         let func = self.func;
-        if let Some(i) = func.def_inst(v).filter(|i| func.inst(*i).op == Op::VirtualTuple) {
+        if let Some(i) = func.def_inst(v).filter(|i| matches!(func.inst(*i).op, Op::VirtualTuple | Op::VirtualIter)) {
             return func.inst(i).args.iter().try_for_each(|item| self.hand_over(*item, owned, taken));
         }
         let v = self.val(v)?;

@@ -138,6 +138,15 @@ impl Interp<'_> {
                 let left = if form & 1 != 0 { bound - taken } else { bound.saturating_sub(next).saturating_mul(*step).max(0) };
                 done(Val::Ref(self.heap.alloc_immortal(Kind::RangeIter(next, *step, left))))
             }
+            (Op::VirtualIter, [Val::I64(index), rest @ ..]) => {
+                let of = rest.iter().map(|v| if let Val::Ref(o) = v { Ok(*o) } else { Err(format!("{v:?} is no sequence")) });
+                let of = of.collect::<Result<Vec<_>, _>>()?;
+                let kind = match of[..] {
+                    [only] if data.imm == Imm::Int(0) => Kind::ListIter(Some(only), *index as usize),
+                    _ => Kind::Tuple(of),
+                };
+                done(Val::Ref(self.heap.alloc_immortal(kind)))
+            }
             (Op::GuardUnique, [Val::Ref(o)]) => Ok(if self.heap.is_unique(*o)? { Step::Value(None) } else { Step::Leave }),
             (
                 Op::ArrayLoadInt | Op::ArrayLoadFloat | Op::ArrayStoreInt | Op::ArrayStoreFloat,
@@ -243,6 +252,10 @@ impl Interp<'_> {
                 *next = next.wrapping_add(*step);
                 done(Val::I64(v))
             }
+            (Op::IterSequence, Kind::ListIter(of, _) | Kind::TupleIter(of, _), _) => {
+                Ok(of.map_or(Step::Leave, |o| Step::Value(Some(Val::Ref(o)))))
+            }
+            (Op::IterIndex, Kind::ListIter(_, at) | Kind::TupleIter(_, at), _) => done(Val::I64(*at as i64)),
             (Op::ListIterNext, Kind::ListIter(..), _) | (Op::TupleIterNext, Kind::TupleIter(..), _) => self.next_item(o),
             (Op::LoadField | Op::SwapField | Op::InitField | Op::SetFieldFloat | Op::SetFieldInt, Kind::Instance(..), _) => {
                 self.field_step(data, o, rest)

@@ -42,6 +42,15 @@ unsafe fn materialise(r: Recipe, values: *const u64, parts: &[Recipe]) -> Obj {
                 };
                 crate::helpers::boxes::virtual_range(int(0), int(1), int(2), form)
             }
+            Recipe::Iter(first, count, kind) => {
+                let index = match parts[first] {
+                    Recipe::ConstInt(v) => v,
+                    Recipe::Int(k) => at(k) as i64,
+                    other => unreachable!("an index of {other:?}"),
+                };
+                let of: Vec<Obj> = parts[first + 1..first + count].iter().map(|r| materialise(*r, values, parts)).collect();
+                crate::helpers::containers::virtual_iterator(index, &of, kind)
+            }
             Recipe::Tuple(first, count) => {
                 let t = capi::PyTuple_New(count as isize);
                 for (k, part) in parts[first..first + count].iter().enumerate() {

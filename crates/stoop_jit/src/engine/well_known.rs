@@ -42,6 +42,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "list", "builtins.list"),
     ("builtins", "tuple", "builtins.tuple"),
     ("builtins", "enumerate", "builtins.enumerate"),
+    ("builtins", "zip", "builtins.zip"),
     ("builtins", "isinstance", "builtins.isinstance"),
     ("builtins", "min", "builtins.min"),
     ("builtins", "max", "builtins.max"),

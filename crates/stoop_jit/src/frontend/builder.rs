@@ -9,6 +9,7 @@ use stoop_cpython::opcodes::{Opcode, Quirks};
 use stoop_ir::{Block, Class, ConstData, FrameState, Function, Imm, Name, Op, StackEntry, State, Target, Type, Value};
 
 use super::blocks::{self, Blocks};
+use super::walks::{self, Walk};
 use super::{Environment, Known};
 
 /// Where compiled code is entered.
@@ -211,6 +212,8 @@ pub(super) struct Builder<'a> {
     pub(super) made: HashMap<Value, u64>,
     /// Methods that a value is one of, each with the version of the class it comes from, where that is only one.
     pub(super) methods: HashMap<Value, Vec<(Known, Option<u32>)>>,
+    /// Loops that count in registers, by what the stack names them.
+    pub(super) walks: HashMap<Value, Walk>,
     null: Value,
     headers: Vec<(Block, u32)>,
     back_edges: BTreeSet<(Block, Block)>,
@@ -289,6 +292,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         elements: HashMap::new(),
         made: HashMap::new(),
         methods: HashMap::new(),
+        walks: HashMap::new(),
         null,
         headers: Vec::new(),
         back_edges: BTreeSet::new(),
@@ -365,6 +369,7 @@ impl Builder<'_> {
                 self.lv.stack.push(Item { value, owned: true, slot: None });
             }
         }
+        let mut taken = Vec::new();
         // One state for all entry guards: nothing has happened yet.
         let st = self.state(entry_unit);
         if self.lv.entry != Entry::Function && !self.lv.blocks.handlers.is_empty() {
@@ -396,11 +401,21 @@ impl Builder<'_> {
                 None => n,
             };
             let it = self.lv.stack[k].value;
-            let is_range = self.f.ty(it) == Type::Exact(Class::RangeIter);
-            if is_range && !self.env.is_generic(entry_unit) && self.env.owns_entry_stack(k as u32) {
-                self.void(Op::GuardUnique, &[it], Imm::None, Some(st));
+            if !self.env.is_generic(entry_unit) && self.env.owns_entry_stack(k as u32) {
+                match self.f.ty(it) {
+                    Type::Exact(Class::RangeIter) => self.void(Op::GuardUnique, &[it], Imm::None, Some(st)),
+                    Type::Exact(c @ (Class::ListIter | Class::TupleIter)) => {
+                        let walk = walks::found(self, it, element, c, st);
+                        taken.push((k, walk));
+                    }
+                    _ => {}
+                }
             }
             self.elements.extend(element.map(|o| (it, o)));
+        }
+        for (k, walk) in taken {
+            let it = self.lv.stack[k].value;
+            self.lv.stack[k].value = walks::take_over(self, it, walk);
         }
     }
 
@@ -503,7 +518,12 @@ impl Builder<'_> {
 
     /// Drops the compiled code's reference, if it has one.
     pub(super) fn drop_item(&mut self, i: Item) {
-        if i.owned {
+        if let Some(walk) = self.walks.get(&i.value) {
+            for of in walk.of.clone() {
+                self.void(Op::DecRef, &[of], Imm::None, None);
+            }
+            self.dropped = true;
+        } else if i.owned {
             self.void(Op::DecRef, &[i.value], Imm::None, None);
             self.dropped = true;
         }
@@ -887,7 +907,10 @@ impl Builder<'_> {
         let mut args: Vec<Value> = (0..self.lv.locals.len()).filter(|k| self.varies(*k)).map(|k| self.lv.locals[k]).collect();
         for k in 0..self.lv.stack.len() {
             let i = self.lv.stack[k];
-            if !self.is_null(i) {
+            if let Some(walk) = self.walks.get(&i.value) {
+                args.push(walk.index);
+                args.extend_from_slice(&walk.of);
+            } else if !self.is_null(i) {
                 args.push(self.own(i));
             }
         }
@@ -899,6 +922,10 @@ impl Builder<'_> {
         let there = &self.lv.starts[key].stack;
         let one = |(a, b): (&Item, &Item)| {
             let may_be_null = self.f.ty(a.value) == Type::MaybeNull;
+            let walk = |i: &Item| self.walks.get(&i.value).map(|w| (w.kind, w.of.iter().map(|v| self.f.ty(*v)).collect::<Vec<_>>()));
+            if walk(a) != walk(b) {
+                return false;
+            }
             self.is_null(*a) == self.is_null(*b) && (may_be_null || self.is_null(*a) || self.f.ty(b.value) != Type::MaybeNull)
         };
         there.len() == self.lv.stack.len() && there.iter().zip(&self.lv.stack).all(one)
@@ -939,7 +966,10 @@ impl Builder<'_> {
                 }
             }
             for i in &mut stack {
-                if i.value != self.null {
+                if let Some(walk) = walks::meet(self, block, i.value) {
+                    let value = walks::show(self, block, walk);
+                    *i = Item { value, owned: true, slot: None };
+                } else if i.value != self.null {
                     // Only what a comprehension has put aside may be NULL without being the constant.
                     let ty = if self.f.ty(i.value) == Type::MaybeNull { Type::MaybeNull } else { Type::Obj };
                     let element = self.elements.get(&i.value).copied();

@@ -62,6 +62,11 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
         {
             range_iterator(b, p, st);
         }
+        Some(name) if plain && super::walks::call(b, k, i, name, &p.args, st) => {
+            let walk = b.pop();
+            b.drop_item(p.callable);
+            b.lv.stack.push(walk);
+        }
         Some(name) if i.kwnames.is_none() && super::lists::has_form(name, p.args.len()) && !b.is_null(p.receiver) => {
             let result = super::lists::method(b, name, p.receiver.value, &p.args, st);
             b.drop_item(p.receiver);

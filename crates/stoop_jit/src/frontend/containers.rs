@@ -30,6 +30,16 @@ pub(super) fn unpack(b: &mut Builder<'_>, i: &Instr) {
     let h = operands_hint(b, i, &[b.peek(0)]);
     let seq = b.pop();
     let example = b.examples.get(&seq.value).copied();
+    let built = b.f.def_inst(seq.value).map(|d| b.f.inst(d)).filter(|d| d.op == Op::BuildTuple);
+    if let Some(items) = built.map(|d| d.args.clone()).filter(|items| items.len() == i.arg as usize) {
+        // A tuple made for this: its items are at hand, and it is never made if nobody else looks at it.
+        for v in items.into_iter().rev() {
+            b.void(Op::IncRef, &[v], Imm::None, None);
+            b.push_owned(v);
+        }
+        b.drop_item(seq);
+        return;
+    }
     let t = b.op(Op::PyUnpack, &[seq.value], Imm::Int(i.arg.into()), Type::Exact(Class::Tuple), Some(st));
     b.set_hint(h);
     b.ran_python = true;

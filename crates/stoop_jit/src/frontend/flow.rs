@@ -60,8 +60,12 @@ pub(super) fn jump_if(b: &mut Builder<'_>, i: &Instr, c: Value, when: bool) {
 }
 
 pub(super) fn for_iter(b: &mut Builder<'_>, i: &Instr) {
-    let st = b.state(i.unit);
     let it = b.peek(0);
+    if let Some(walk) = b.walks.get(&it.value).cloned() {
+        super::walks::next(b, i, &walk);
+        return;
+    }
+    let st = b.state(i.unit);
     let v = b.op(Op::PyIterNext, &[it.value], Imm::None, Type::MaybeNull, Some(st));
     let h = operand_hint(b, i);
     b.set_hint(h);

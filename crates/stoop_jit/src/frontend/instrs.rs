@@ -183,6 +183,10 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         }
         O::Copy => {
             let x = b.peek(i.arg as usize - 1);
+            if b.walks.contains_key(&x.value) {
+                b.exit(i.unit, i.op.name());
+                return Ok(true);
+            }
             if x.owned {
                 b.void(Op::IncRef, &[x.value], Imm::None, None);
             }
@@ -294,6 +298,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             b.go(target(i));
             return Ok(true);
         }
+        O::GetIter if super::walks::get_iter(b, k, i) => {}
         O::GetIter => {
             let element = b.examples.get(&b.peek(0).value).and_then(|o| b.env.example_item(*o, 0));
             generic(b, i, Op::PyGetIter, 1, Imm::None, Type::Obj, Hint::None);

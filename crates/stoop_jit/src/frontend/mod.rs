@@ -20,6 +20,7 @@ mod instrs;
 mod lists;
 mod operators;
 mod special;
+mod walks;
 
 pub use builder::{BuildError, Built, Entry, Inlined, Request, Role, build};
 pub use handlers::cold_handler;

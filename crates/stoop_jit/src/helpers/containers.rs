@@ -34,6 +34,55 @@ pub unsafe extern "C" fn iter_next(iter: Obj) -> Obj {
     }
 }
 
+/// An iterator over lists or tuples that stands at an index: of the kinds of [`stoop_ir::Op::VirtualIter`]. Takes the
+/// references; NULL without exception when there is no memory.
+pub unsafe fn virtual_iterator(index: i64, of: &[Obj], kind: i64) -> Obj {
+    // SAFETY: lists, tuples and their iterators, of which nothing runs Python code.
+    unsafe {
+        let iterators: Vec<Obj> = of.iter().map(|o| sequence_iterator(index, *o)).collect();
+        let whole = match (kind, &iterators[..]) {
+            (0, [only]) => return *only,
+            _ if iterators.contains(&null_mut()) => null_mut(),
+            (1, [only]) => capi::PyObject_CallFunction(type_ptr!(PyEnum_Type), c"OL".as_ptr(), *only, index),
+            _ => {
+                let arguments = capi::PyTuple_New(iterators.len() as isize);
+                if arguments.is_null() {
+                    arguments
+                } else {
+                    for (k, it) in iterators.iter().enumerate() {
+                        capi::PyTuple_SetItem(arguments, k as isize, new_ref(*it));
+                    }
+                    let zip = capi::PyObject_CallObject(type_ptr!(PyZip_Type), arguments);
+                    decref(arguments);
+                    zip
+                }
+            }
+        };
+        if whole.is_null() {
+            capi::PyErr_Clear();
+        }
+        iterators.into_iter().for_each(|it| capi::xdecref(it));
+        whole
+    }
+}
+
+/// The iterator over a list or tuple that stands at an index. Takes the reference.
+unsafe fn sequence_iterator(index: i64, of: Obj) -> Obj {
+    let l = layout::get();
+    // SAFETY: as above.
+    unsafe {
+        let it = capi::PyObject_GetIter(of);
+        if it.is_null() {
+            capi::PyErr_Clear();
+        } else {
+            let is_list = type_of(of) == type_ptr!(PyList_Type);
+            write(it, if is_list { l.list_iter_index } else { l.tuple_iter_index }, index);
+        }
+        decref(of);
+        it
+    }
+}
+
 /// Whether `iter()` of an object fails for want of any iteration protocol.
 unsafe fn is_not_iterable(o: Obj) -> bool {
     // SAFETY: a live object's type.

@@ -1,0 +1,218 @@
+//! Walks: loops over lists and tuples, alone, numbered (`enumerate`) or side by side (`zip`), that count in registers.
+//!
+//! The iterator that CPython keeps on the operand stack is never made: nobody but the loop has it. The abstract stack
+//! names a `virtual.iter`, from which exits make one that stands where this one would; compiled code owns a
+//! reference to each sequence meanwhile.
+
+use stoop_cpython::decode::Instr;
+use stoop_cpython::feedback::Feedback;
+use stoop_cpython::opcodes::Opcode;
+use stoop_ir::{Block, Class, CmpOp, Imm, Op, State, Type, Value};
+
+use super::builder::{Builder, Item};
+use super::flow::target;
+use super::instrs::EMPTY_LOOP;
+
+/// What each turn of the loop gets. The numbers are [`Op::VirtualIter`]'s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// The item.
+    Items = 0,
+    /// Its position and the item.
+    Numbered = 1,
+    /// The items of several sequences.
+    Together = 2,
+}
+
+/// Where a loop stands.
+#[derive(Clone, Debug)]
+pub(super) struct Walk {
+    pub(super) kind: Kind,
+    /// The position of the next item.
+    pub(super) index: Value,
+    /// Exact lists and tuples.
+    pub(super) of: Vec<Value>,
+    /// What the sequences hold, for example.
+    elements: Vec<Option<u64>>,
+}
+
+/// Emits the description of a walk into a block, and remembers it by that.
+pub(super) fn show(b: &mut Builder<'_>, block: Block, walk: Walk) -> Value {
+    let mut args = vec![walk.index];
+    args.extend_from_slice(&walk.of);
+    let shown = b.f.push(block, Op::VirtualIter, &args, Imm::Int(walk.kind as i64), Type::Obj, None).expect("an iterator");
+    b.walks.insert(shown, walk);
+    shown
+}
+
+fn show_here(b: &mut Builder<'_>, walk: Walk) -> Value {
+    b.catch();
+    show(b, b.cur, walk)
+}
+
+/// The class of a sequence, as far as it is known or likely.
+fn sequence_class(b: &Builder<'_>, x: Item) -> Option<Class> {
+    let known = b.f.ty(x.value).class();
+    let class = known.or_else(|| b.examples.get(&x.value).and_then(|o| b.env.example_class(*o)));
+    class.filter(|c| matches!(c, Class::List | Class::Tuple))
+}
+
+/// Whether nothing tells what an object is.
+fn is_unknown(b: &Builder<'_>, x: Item) -> bool {
+    b.f.ty(x.value) == Type::Obj && !b.examples.contains_key(&x.value)
+}
+
+/// Makes a walk of what was popped off the stack, whose references it takes over, and pushes it.
+fn begin(b: &mut Builder<'_>, kind: Kind, of: &[(Item, Class)], st: State) {
+    let guarded: Vec<Item> = of
+        .iter()
+        .map(|(x, c)| {
+            let exact = Type::Exact(*c);
+            if b.f.ty(x.value) == exact {
+                return *x;
+            }
+            let value = b.op(Op::GuardClass, &[x.value], Imm::None, exact, Some(st));
+            b.same_example(x.value, value);
+            Item { value, ..*x }
+        })
+        .collect();
+    let elements = guarded.iter().map(|x| b.examples.get(&x.value).and_then(|o| b.env.example_item(*o, 0))).collect();
+    let of = guarded.into_iter().map(|x| b.own(x)).collect();
+    let index = b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None);
+    let shown = show_here(b, Walk { kind, index, of, elements });
+    b.push_owned(shown);
+}
+
+/// GET_ITER of a list or tuple for a loop. Whether it was translated.
+pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
+    let x = b.peek(0);
+    if b.walks.contains_key(&x.value) {
+        return true;
+    }
+    let next = b.lv.code.instrs.get(k + 1).cloned();
+    let Some(next) = next.filter(|n| n.op == Opcode::ForIter && !b.env.is_generic(i.unit)) else { return false };
+    let seen = match next.feedback {
+        Feedback::IterList => Some(Class::List),
+        Feedback::IterTuple => Some(Class::Tuple),
+        _ => None,
+    };
+    let Some(class) = sequence_class(b, x).or_else(|| seen.filter(|_| b.f.ty(x.value) == Type::Obj)) else { return false };
+    let st = b.state(i.unit);
+    b.pop();
+    begin(b, Kind::Items, &[(x, class)], st);
+    true
+}
+
+/// A call of `enumerate` or `zip` over lists and tuples whose result is looped over at once. Whether it was translated;
+/// the arguments are consumed then.
+pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &[Item], st: State) -> bool {
+    let kind = match (name, args.len()) {
+        ("builtins.enumerate", 1) => Kind::Numbered,
+        ("builtins.zip", 1..=4) => Kind::Together,
+        _ => return false,
+    };
+    let then = |n: usize, op: Opcode| b.lv.code.instrs.get(k + n).is_some_and(|x| x.op == op);
+    if !then(1, Opcode::GetIter) || !then(2, Opcode::ForIter) || b.lv.blocks.by_unit.contains_key(&i.next) {
+        return false;
+    }
+    // Of what nothing is known, a list is most likely.
+    let likely = |x: &Item| sequence_class(b, *x).or_else(|| is_unknown(b, *x).then_some(Class::List));
+    let of: Option<Vec<(Item, Class)>> = args.iter().map(|x| Some((*x, likely(x)?))).collect();
+    let Some(of) = of else { return false };
+    begin(b, kind, &of, st);
+    true
+}
+
+/// Looks into an iterator on the operand stack of a loop entry that is to become a walk: nobody else may have it.
+pub(super) fn found(b: &mut Builder<'_>, it: Value, element: Option<u64>, class: Class, st: State) -> Walk {
+    b.void(Op::GuardUnique, &[it], Imm::None, Some(st));
+    let of = b.op(Op::IterSequence, &[it], Imm::None, Type::Obj, Some(st));
+    let sequence = if class == Class::ListIter { Class::List } else { Class::Tuple };
+    let of = b.op(Op::GuardClass, &[of], Imm::None, Type::Exact(sequence), Some(st));
+    let index = b.op(Op::IterIndex, &[it], Imm::None, Type::I64, None);
+    Walk { kind: Kind::Items, index, of: vec![of], elements: vec![element] }
+}
+
+/// Lets the iterator go, once nothing leaves to where it stood any more.
+pub(super) fn take_over(b: &mut Builder<'_>, it: Value, walk: Walk) -> Value {
+    for of in &walk.of {
+        b.void(Op::IncRef, &[*of], Imm::None, None);
+    }
+    b.void(Op::DecRef, &[it], Imm::None, None);
+    show_here(b, walk)
+}
+
+/// The parameters for a walk of a block where ways meet.
+pub(super) fn meet(b: &mut Builder<'_>, block: Block, shown: Value) -> Option<Walk> {
+    let walk = b.walks.get(&shown)?.clone();
+    let index = b.f.add_param(block, Type::I64);
+    let of = walk.of.iter().map(|v| b.f.add_param(block, b.f.ty(*v))).collect();
+    Some(Walk { index, of, ..walk })
+}
+
+/// FOR_ITER over a walk.
+pub(super) fn next(b: &mut Builder<'_>, i: &Instr, walk: &Walk) {
+    let st = b.state(i.unit);
+    more(b, i, walk, 0, st);
+}
+
+/// Asks the k-th sequence whether it has one more, then the others.
+fn more(b: &mut Builder<'_>, i: &Instr, walk: &Walk, k: usize, st: State) {
+    let Some(&of) = walk.of.get(k) else { return turn(b, i, walk, st) };
+    let op = if b.f.ty(of) == Type::Exact(Class::List) { Op::ListLen } else { Op::TupleLen };
+    let len = b.op(op, &[of], Imm::None, Type::I64, None);
+    let end = b.op(Op::IntCmp, &[walk.index, len], Imm::Cmp(CmpOp::Ge), Type::I1, None);
+    let mut done = |b: &mut Builder<'_>| finish(b, i);
+    let mut go_on = |b: &mut Builder<'_>| more(b, i, walk, k + 1, st);
+    b.branch(end, [&mut done, &mut go_on]);
+}
+
+fn finish(b: &mut Builder<'_>, i: &Instr) {
+    // As for any loop: see `flow::for_iter`.
+    if b.in_first_iteration() && !b.env.is_generic(i.unit) {
+        b.exit(i.unit, EMPTY_LOOP);
+        return;
+    }
+    let it = b.pop();
+    b.drop_item(it);
+    b.safe_point(target(i));
+    b.go(target(i));
+}
+
+/// A turn: the items go onto the stack.
+fn turn(b: &mut Builder<'_>, i: &Instr, walk: &Walk, st: State) {
+    let mut items: Vec<Value> = Vec::new();
+    for (of, element) in walk.of.iter().zip(&walk.elements) {
+        let op = if b.f.ty(*of) == Type::Exact(Class::List) { Op::ListItem } else { Op::TupleItem };
+        let mut v = b.op(op, &[*of, walk.index], Imm::None, Type::Obj, None);
+        let class = element.and_then(|o| b.env.example_class(o)).filter(|_| !b.env.is_generic(i.unit));
+        // Guarded before anything has happened, a number can stay out of its box.
+        if let Some(c @ (Class::Float | Class::Int)) = class {
+            v = b.op(Op::GuardClass, &[v], Imm::None, Type::Exact(c), Some(st));
+            let op = if c == Class::Float { Op::UnboxFloat } else { Op::UnboxInt };
+            b.op(op, &[v], Imm::None, Type::unboxed(c).expect("a number"), (c == Class::Int).then_some(st));
+        }
+        b.examples.extend(element.map(|o| (v, o)));
+        items.push(v);
+    }
+    let value = if walk.kind == Kind::Items {
+        b.void(Op::IncRef, &[items[0]], Imm::None, None);
+        items[0]
+    } else {
+        for v in &items {
+            b.void(Op::IncRef, &[*v], Imm::None, None);
+        }
+        if walk.kind == Kind::Numbered {
+            items.insert(0, b.op(Op::BoxInt, &[walk.index], Imm::None, Type::Exact(Class::Int), None));
+        }
+        b.op(Op::BuildTuple, &items, Imm::None, Type::Exact(Class::Tuple), Some(st))
+    };
+    let one = b.op(Op::ConstInt, &[], Imm::Int(1), Type::I64, None);
+    let index = b.op(Op::IntAdvance, &[walk.index, one], Imm::None, Type::I64, None);
+    b.pop();
+    let shown = show_here(b, Walk { index, ..walk.clone() });
+    b.push_owned(shown);
+    b.push_owned(value);
+    b.safe_point(i.next);
+    b.go(i.next);
+}
