@@ -220,6 +220,8 @@ def test_long_ranges(both):
 def test_a_range_iterator_with_another_owner(both_loop):
     """A running loop over an iterator that the program holds as well."""
     run = both_loop("""
+        import probe
+
         def f(n):
             it = iter(range(n))
             seen = 0
@@ -229,7 +231,7 @@ def test_a_range_iterator_with_another_owner(both_loop):
                     next(it, None)
             return seen, i
 
-        print(f(300_000))
+        print(f(3_000_000))
 
         def g(n):
             s = 0
@@ -238,9 +240,10 @@ def test_a_range_iterator_with_another_owner(both_loop):
                     s += i ^ j
             return s
 
-        print(g(200_000))
+        print(g(500_000))
     """)
-    assert run.output
+    run.assert_loop("f", "loop")
+    run.assert_loop("g")
 
 
 def test_breaking_out_and_returning_from_ranges(both):

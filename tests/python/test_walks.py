@@ -174,6 +174,8 @@ def test_who_holds_the_sequence(both):
 
 def test_taking_over_a_running_loop(both_loop):
     run = both_loop("""
+        import probe
+
         def f(a):
             total = 0
             for k in range(40):
@@ -226,3 +228,19 @@ def test_nests_of_walks_and_exceptions(both):
         print(g(rows))
     """)
     run.assert_compiled("f", "g")
+
+
+def test_a_string_appended_to_itself(both):
+    run = both("""
+        from probe import hot
+
+        def f(n):
+            s = "-".join(["hello", "xyz"])
+            for _ in range(n):
+                s += s
+            return len(s), s[-3:]
+
+        hot(f, 4)
+        print(f(9))
+    """)
+    run.assert_compiled("f")

@@ -307,7 +307,9 @@ impl Outcome {
             Recipe::Owned(i) => Thing::Owned(values[i]),
             Recipe::Borrowed(i) => Thing::Borrowed(values[i]),
             Recipe::Null => Thing::Null,
-            Recipe::Tuple(..) | Recipe::Range(..) | Recipe::Iter(..) => panic!("tuples and iterators are tested through the engine"),
+            Recipe::Tuple(..) | Recipe::Range(..) | Recipe::Iter(..) => {
+                panic!("tuples and iterators are tested through the engine")
+            }
             Recipe::Const(a) => Thing::Const(a),
             Recipe::ConstInt(i) => Thing::Int(i),
             Recipe::ConstFloat(b) => Thing::Float(f64::from_bits(b)),

@@ -922,7 +922,8 @@ impl Builder<'_> {
         let there = &self.lv.starts[key].stack;
         let one = |(a, b): (&Item, &Item)| {
             let may_be_null = self.f.ty(a.value) == Type::MaybeNull;
-            let walk = |i: &Item| self.walks.get(&i.value).map(|w| (w.kind, w.of.iter().map(|v| self.f.ty(*v)).collect::<Vec<_>>()));
+            let walk =
+                |i: &Item| self.walks.get(&i.value).map(|w| (w.kind, w.of.iter().map(|v| self.f.ty(*v)).collect::<Vec<_>>()));
             if walk(a) != walk(b) {
                 return false;
             }

@@ -72,7 +72,15 @@ pub unsafe extern "C" fn str_in(part: Obj, whole: Obj) -> i32 {
 pub unsafe extern "C" fn str_append(slot: *mut Obj, more: Obj) -> i32 {
     // SAFETY: a slot that owns an exact string, and another string.
     unsafe {
+        // `s += s`: what is appended must not move meanwhile. A second owner keeps it where it is.
+        let same = *slot == more;
+        if same {
+            capi::incref(more);
+        }
         ffi::PyUnicode_Append(slot, more);
+        if same {
+            capi::decref(more);
+        }
         if (*slot).is_null() { -1 } else { 0 }
     }
 }
