@@ -27,6 +27,8 @@ pub struct Request<'a> {
     /// Address of a word through which a function at a constant address is called: it holds a vectorcall that
     /// takes the thread state as a fifth argument.
     pub link: &'a dyn Fn(u64) -> Option<u64>,
+    /// The address of a word, and polls that add one to it: turns of a loop are counted.
+    pub turns: Option<(u64, &'a [Inst])>,
     /// Whether to spend time on better code.
     pub optimise: bool,
     /// Whether to keep Cranelift's IR and the disassembly as text.

@@ -73,6 +73,7 @@ reasons! {
         Processor "refused_processor" "this processor is not supported";
         LeavesEarly "dropped_leaves_early" "most calls leave it before they return";
         DoesNotPay "dropped_does_not_pay" "it is left so soon after each entry that it does not pay";
+        SlowerTurns "dropped_slower_turns" "its turns take as long as in the interpreter, or longer";
         KeepsFailing "dropped_keeps_failing" "its assumptions kept failing";
     }
 }

@@ -409,8 +409,20 @@ impl Lower<'_> {
         if w.expected == Expected::Const(0) { word } else { self.b.ins().bxor(word, expected) }
     }
 
+    /// Counts a turn, if this poll's are counted.
+    pub(crate) fn count_turn(&mut self) {
+        let Some((address, polls)) = self.req.turns else { return };
+        if polls.contains(&self.inst) {
+            let word = self.address(address);
+            let count = self.load(word, 0);
+            let more = self.add_imm(count, 1);
+            self.store(more, word, 0);
+        }
+    }
+
     /// Serves the eval breaker when it asks.
     pub(crate) fn poll(&mut self, data: &InstData) -> Result<(), Error> {
+        self.count_turn();
         let (word, expected) = self.watch_sides(&self.req.abi.eval_breaker);
         let asks = self.icmp(IntCC::NotEqual, word, expected);
         let (slow, go_on) = (self.cold_block(), self.b.create_block());

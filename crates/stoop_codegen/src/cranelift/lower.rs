@@ -535,6 +535,7 @@ impl<'a> Lower<'a> {
             Op::CheckValid => none(self.check(false)),
             Op::Poll => none(self.poll(data)),
             Op::PollDue => {
+                self.count_turn();
                 let (word, expected) = self.watch_sides(&self.req.abi.eval_breaker);
                 Ok(Some(self.icmp(IntCC::NotEqual, word, expected)))
             }

@@ -564,6 +564,7 @@ impl World {
             name_address: &|name| 0x7000 + u64::from(name.0),
             basicsize: &|version| (self.sizes_known && version == POINT_VERSION).then_some(24),
             link: &|_| None,
+            turns: None,
             optimise: self.optimise,
             want_text: true,
         })

@@ -9,7 +9,7 @@ use stoop_cpython::{inspect, monitoring, watch};
 
 use super::compile::{self, Shared};
 use super::sampler::{self, Settings};
-use super::{abi, budget, choose, eager, entry, invariants, registry, trial, well_known};
+use super::{abi, budget, choose, eager, entry, invariants, registry, trial, turns, well_known};
 use crate::frontend::Entry;
 
 /// How to run.
@@ -83,6 +83,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
             jitdump: config.jitdump,
         });
         *on() = Some(On { shared: shared.clone(), settings: config.settings });
+        turns::calibrate();
         registry::set_enabled(true);
         let at_once = config.settings.threshold == 1;
         eager::set(at_once && config.settings.functions, at_once && config.settings.osr);

@@ -18,7 +18,7 @@ use super::compile;
 use super::record::{CodeState, Started};
 use super::sampler::{self, Settings};
 use super::trial::Verdict;
-use super::{budget, eager, registry};
+use super::{budget, eager, registry, turns};
 use crate::frontend::Entry;
 
 /// Code that has run for this many times its price is compiled although others have used the budget up.
@@ -82,6 +82,7 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
         if has_function {
             registry::maybe_try_again(code);
         }
+        mind_turns(registry::state(code));
         let eager = budget::is_unlimited();
         let s = registry::state(code);
         if s.samples < settings.threshold {
@@ -117,6 +118,25 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             return see_loops(f, s, &info) || enters;
         }
         enters
+    }
+}
+
+/// Decides on loops that have been running for long, and has others timed again.
+///
+/// # Safety
+/// The GIL is held.
+unsafe fn mind_turns(s: &mut CodeState) {
+    let mut decided = Vec::new();
+    for r in s.loops.values_mut().filter(|r| r.is_valid()) {
+        if r.turns.verdict == turns::Verdict::Pays && r.turns.again_at > 0 && s.samples >= r.turns.again_at {
+            r.turns.again();
+        } else if r.active > 0 && r.turns.look() {
+            decided.push(&raw mut **r);
+        }
+    }
+    for record in decided {
+        // SAFETY: a live region.
+        unsafe { registry::turns_decided(record) };
     }
 }
 
@@ -262,6 +282,10 @@ unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> b
     }
     let Ok(at) = u32::try_from(at) else { return true };
     for (header, end) in loops_around(info, at) {
+        if s.slower.get(&header).is_some_and(|at| s.samples >= *at) {
+            s.slower.remove(&header);
+            s.refused.remove(&Some(header));
+        }
         if s.refused.contains_key(&Some(header)) {
             continue;
         }

@@ -21,6 +21,7 @@ use stoop_passes::pipeline;
 use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
+use super::turns::{self, Turns};
 use super::{budget, entry, exits, registry, totals};
 use crate::frontend::{self, Entry};
 use crate::reasons::Refusal;
@@ -70,6 +71,8 @@ pub struct Job {
     bargain: u64,
     /// What the budget keeps for it.
     reserved: u64,
+    /// Whether turns of the loop are counted.
+    counts_turns: bool,
     want_text: bool,
 }
 
@@ -182,6 +185,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             trial_thunk: None,
             counted: false,
             trial: Trial::default(),
+            turns: Turns::new(turns::Verdict::Pays),
             call: None,
             exits: Vec::new(),
             exit_counts: Vec::new(),
@@ -265,6 +269,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             spent: 0,
             bargain,
             reserved,
+            counts_turns: false,
             want_text,
         })
     }
@@ -324,6 +329,40 @@ fn build(info: &Arc<CodeInfo>, entry: Entry, live: &mut Live<'_>) -> Result<fron
         built = frontend::build(&frontend::Request { code: info, entry, peel: &peel }, live)?;
     }
     Ok(built)
+}
+
+/// Whether anything in a region may run Python code: compiling may then make it slower.
+fn calls_python(f: &Function) -> bool {
+    let mut all = f.blocks.iter().flat_map(|b| &b.insts).map(|i| f.inst(*i).op);
+    all.any(|op| op.is(Flags::PY) && op != Op::Poll)
+}
+
+/// The polls at the ends of turns of the loop that is entered. One that is asked for whether it is due stands for the
+/// one that then follows.
+fn polls_of_entry(f: &Function, info: &CodeInfo, entry: Entry) -> Vec<Inst> {
+    let header = entry.header();
+    let own = super::choose::own(info, entry).iter();
+    let back: BTreeSet<u32> = own.filter(|i| i.target.is_some() && i.target == header).map(|i| i.unit).collect();
+    let ends_turn = |i: &&Inst| {
+        let d = f.inst(**i);
+        let at = d.state.map(|s| &f.states[s.index()]);
+        d.op == Op::Poll && at.is_some_and(|s| s.parent.is_none() && back.contains(&s.unit))
+    };
+    let poll_in = |b: &stoop_ir::func::BlockData| b.insts.iter().find(ends_turn).copied();
+    let (mut polls, mut stood_for) = (Vec::new(), Vec::new());
+    for b in &f.blocks {
+        polls.extend(poll_in(b));
+        let due = b.insts.iter().find(|i| f.inst(**i).op == Op::PollDue);
+        if let (Some(due), Some(last)) = (due, b.insts.last()) {
+            let then = f.inst(*last).targets.iter().find_map(|t| poll_in(&f.blocks[t.block.index()]));
+            if let Some(poll) = then {
+                polls.push(*due);
+                stood_for.push(poll);
+            }
+        }
+    }
+    polls.retain(|p| !stood_for.contains(p));
+    polls
 }
 
 /// Inlined functions in which something that may run Python code is left after optimising: it would need a frame.
@@ -425,6 +464,10 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     if let Err(e) = optimised {
         return Output { compiled: Err(e), call: None, func, texts };
     }
+    job.counts_turns = job.record.entry != Entry::Function && !budget::is_unlimited() && calls_python(&func);
+    if job.counts_turns {
+        job.record.turns.verdict = turns::Verdict::Open;
+    }
     let job = &*job;
     if let Some(n) = shared.force_exit {
         force_exit(&mut func, n);
@@ -447,6 +490,9 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     // SAFETY: only the field's address is taken.
     let valid = unsafe { &raw const (*record).valid } as u64;
     let watches = [&shared.watches[..], &local_watches(&job.record, false)].concat();
+    let polls = polls_of_entry(&func, &job.units, job.record.entry);
+    // SAFETY: only the field's address is taken.
+    let count = unsafe { &raw const (*record).turns.count } as u64;
     let request = Request {
         func: &func,
         abi: &shared.abi,
@@ -458,6 +504,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         name_address: &name_address,
         basicsize: &|version| job.sizes.get(&version).copied(),
         link: &|function| job.links.get(&function).copied(),
+        turns: job.counts_turns.then_some((count, &polls[..])),
         optimise: true,
         want_text: job.want_text,
     };
@@ -597,6 +644,7 @@ unsafe fn install_function(s: &mut CodeState, mut record: Box<Record>, function:
     if s.asked {
         record.trial.verdict = Verdict::Pays;
     }
+    super::addresses::CODES.note(s.code as usize);
     let old = s.function.replace(record);
     let functions = std::mem::take(&mut s.functions);
     for (f, version) in &functions {

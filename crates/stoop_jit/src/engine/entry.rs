@@ -10,7 +10,7 @@ use stoop_cpython::monitoring::{self, Answer};
 use super::exits::HANDED_BACK;
 use super::record::Record;
 use super::trial::{self, Verdict};
-use super::{eager, links, registry, stack};
+use super::{eager, links, registry, stack, turns};
 use crate::frontend::Entry;
 
 /// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
@@ -191,6 +191,10 @@ unsafe fn call_slowly(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, rec
 pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> Answer {
     // SAFETY: the current frame's code is `code`, checked; a region in the table is live.
     unsafe {
+        let arrived = trial::now();
+        if turns::is_timed(code, arrived) {
+            return Answer::Go;
+        }
         if to > from {
             return Answer::Disable;
         }
@@ -199,14 +203,14 @@ pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> A
             return Answer::Go;
         }
         match registry::loop_at(code, to) {
-            registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r),
+            registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r, arrived),
             registry::LoopAt::New => {
                 if !eager::is_due(registry::state(code), to) {
                     return Answer::Go;
                 }
                 propose(fr, code, to);
                 match registry::loop_at(code, to) {
-                    registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r),
+                    registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r, arrived),
                     _ if eager::is_on() => Answer::Go,
                     // Reported again when the region is there.
                     _ => Answer::Disable,
@@ -239,7 +243,7 @@ unsafe fn propose(fr: *mut Frame, code: Obj, unit: u32) {
     }
 }
 
-unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: *mut Record) -> Answer {
+unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: *mut Record, arrived: u64) -> Answer {
     // SAFETY: as for `jumped`; the region is of this code.
     unsafe {
         let r = &mut *record;
@@ -255,6 +259,9 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         if frame::stacktop(fr) != base + depth as i32 {
             return Answer::Go;
         }
+        if !r.turns.enters(fr, arrived) {
+            return Answer::Go;
+        }
         frame::forget_object(fr);
         frame::set_stacktop(fr, base);
         let saved = frame::native_begin(ts);
@@ -263,8 +270,12 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         let start = std::time::Instant::now();
         let calls = links::interpreted_calls();
         let native = r.native.expect("a valid region has code");
+        if r.active == 1 {
+            r.turns.begin();
+        }
         let result = native(ts, fr);
         r.active -= 1;
+        let decided = r.active == 0 && r.turns.end();
         r.interpreted_calls += links::interpreted_calls() - calls;
         r.native_ns += start.elapsed().as_nanos() as u64;
         r.timed_entries += 1;
@@ -272,7 +283,7 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         if result != HANDED_BACK {
             return Answer::Raise;
         }
-        super::policy::after_loop(record);
+        super::policy::after_loop(record, decided);
         Answer::Go
     }
 }

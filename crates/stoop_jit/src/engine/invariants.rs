@@ -15,6 +15,7 @@ use stoop_cpython::capi::Obj;
 use stoop_cpython::watch::{self, DictEvent};
 use stoop_cpython::{inspect, objects};
 
+use super::addresses::{self, AddressMap};
 use super::record::Record;
 
 /// State that only the holder of the GIL touches.
@@ -27,11 +28,11 @@ unsafe impl<T> Send for Held<T> {}
 #[derive(Default)]
 struct Names {
     /// By dict, then by name's text.
-    dicts: HashMap<usize, HashMap<String, Entry>>,
+    dicts: AddressMap<HashMap<String, Entry>>,
     /// Regions that have inlined a function.
-    functions: HashMap<usize, Vec<*mut Record>>,
+    functions: AddressMap<Vec<*mut Record>>,
     /// Interned name objects that somebody relies on, and in how many dicts: most events are about others.
-    interned: HashMap<usize, u32>,
+    interned: AddressMap<u32>,
 }
 
 #[derive(Default)]
@@ -77,6 +78,7 @@ pub fn track_name(record: *mut Record, dict: Obj, name: Obj) -> bool {
 
 /// Makes a region depend on a function's code and defaults.
 pub fn track_function(record: *mut Record, function: Obj) -> bool {
+    addresses::FUNCTIONS.note(function as usize);
     let records = names().functions.entry(function as usize).or_default();
     if !records.contains(&record) {
         records.push(record);
@@ -134,7 +136,7 @@ pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
 }
 
 /// Takes an entry's name out of the interned ones.
-fn unlist(e: &mut Entry, interned: &mut HashMap<usize, u32>) {
+fn unlist(e: &mut Entry, interned: &mut AddressMap<u32>) {
     let name = std::mem::take(&mut e.listed);
     if let Some(dicts) = interned.get_mut(&name) {
         *dicts -= 1;
@@ -144,7 +146,7 @@ fn unlist(e: &mut Entry, interned: &mut HashMap<usize, u32>) {
     }
 }
 
-fn break_entry(e: &mut Entry, interned: &mut HashMap<usize, u32>) {
+fn break_entry(e: &mut Entry, interned: &mut AddressMap<u32>) {
     e.broken += u32::from(!e.records.is_empty());
     if e.broken >= TOO_OFTEN {
         // Nobody will rely on it again: its changes need not be looked at.

@@ -5,13 +5,13 @@
 //! have the word's address in their code, and keep the function alive, and so its link; others look it up.
 
 use std::cell::UnsafeCell;
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use stoop_cpython::capi::{self, Obj, PyThreadState, VectorcallFn};
 use stoop_cpython::inspect;
 
+use super::addresses::{self, AddressMap};
 use super::{choose, trial};
 
 /// A vectorcall that takes the thread state, or NULL, as a fifth argument.
@@ -21,7 +21,7 @@ const RECENT: usize = 512;
 
 struct Links {
     /// By the function's address.
-    all: HashMap<usize, Box<u64>>,
+    all: AddressMap<Box<u64>>,
     /// Functions and what their links hold, for look-ups.
     recent: [(usize, u64); RECENT],
     /// Interpreted functions that compiled code calls.
@@ -52,7 +52,7 @@ fn links() -> &'static mut Links {
     // SAFETY: the GIL is held; callers keep no reference over calls that come back here.
     unsafe {
         (*LINKS.0.get()).get_or_insert_with(|| Links {
-            all: HashMap::new(),
+            all: AddressMap::default(),
             recent: [(0, 0); RECENT],
             interpreted: [Interpreted::default(); PLACES],
         })
@@ -76,6 +76,7 @@ pub unsafe fn address(o: Obj, entry: impl FnOnce() -> Option<u64>) -> Option<u64
     if unsafe { capi::type_of(o) } != (&raw mut capi::PyFunction_Type).cast() {
         return None;
     }
+    addresses::FUNCTIONS.note(o as usize);
     let link = links().all.entry(o as usize).or_insert_with(|| Box::new(entry().unwrap_or_else(no_entry)));
     Some(&raw const **link as u64)
 }
@@ -87,6 +88,7 @@ pub fn lead(f: Obj, entry: Option<u64>) {
     match l.all.get_mut(&(f as usize)) {
         Some(link) => **link = target,
         None if entry.is_some() => {
+            addresses::FUNCTIONS.note(f as usize);
             l.all.insert(f as usize, Box::new(target));
         }
         None => {}
@@ -114,8 +116,13 @@ pub unsafe fn target(f: Obj) -> LinkedFn {
 
 /// A function is about to be freed.
 pub fn forget(f: Obj) {
+    links().all.remove(&(f as usize));
+    forget_recent(f);
+}
+
+/// A function without a link is about to be freed.
+pub fn forget_recent(f: Obj) {
     let l = links();
-    l.all.remove(&(f as usize));
     let recent = &mut l.recent[place(f as usize)];
     if recent.0 == f as usize {
         *recent = (0, 0);

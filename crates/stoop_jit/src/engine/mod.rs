@@ -1,6 +1,7 @@
 //! The engine: finds hot code, compiles it, enters and leaves it, keeps what it relies on true.
 
 mod abi;
+mod addresses;
 mod bind;
 pub mod breaker;
 mod budget;
@@ -22,6 +23,7 @@ pub mod sampler;
 mod stack;
 pub mod totals;
 pub mod trial;
+pub mod turns;
 pub mod types;
 mod well_known;
 

@@ -111,10 +111,13 @@ fn is_never_ran(r: &Record, e: &ExitDesc) -> bool {
 ///
 /// # Safety
 /// A region that is not running any more on this thread, the GIL held.
-pub unsafe fn after_loop(record: *mut Record) {
+pub unsafe fn after_loop(record: *mut Record, decided: bool) {
     // SAFETY: as documented.
     unsafe {
         let r = &*record;
+        if decided {
+            return registry::turns_decided(record);
+        }
         if r.timed_entries == TRIAL_ENTRIES && r.native_ns < TRIAL_ENTRIES * MIN_LOOP_NS {
             registry::drop_region(record, "it is left so soon after each entry that it does not pay");
         } else if r.timed_entries == TRIAL_ENTRIES && r.native_ns < TRIAL_ENTRIES * SHORT_LOOP_NS && mostly_left_inside(r) {

@@ -10,6 +10,7 @@ use stoop_cpython::capi::{Frame, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
 
 use super::trial::Trial;
+use super::turns::Turns;
 use crate::frontend::Entry;
 
 /// Machine code's signature. See the crate documentation for what the result means.
@@ -41,6 +42,8 @@ pub struct Record {
     pub counted: bool,
     /// Whether calls of it pay.
     pub trial: Trial,
+    /// Whether turns of it pay, for a loop.
+    pub turns: Turns,
     /// What calls run through, where it is made for the function; see [`stoop_codegen::cranelift::entry`].
     pub call: Option<Code>,
     /// The exits.
@@ -182,6 +185,8 @@ pub struct CodeState {
     pub rounds: BTreeMap<u32, u32>,
     /// Why it was dropped, if it was.
     pub dropped: Option<Reason>,
+    /// Loops that were found to be slower, and the samples at which they may be compiled again.
+    pub slower: BTreeMap<u32, u32>,
     /// How often calls were found not to pay, and the samples at which they are timed again.
     pub trials: u32,
     /// See `trials`.
@@ -217,6 +222,7 @@ impl CodeState {
             runs: 0,
             rounds: BTreeMap::new(),
             dropped: None,
+            slower: BTreeMap::new(),
             trials: 0,
             next_trial: 0,
         }

@@ -3,7 +3,7 @@
 //! Everything here is touched with the GIL held only.
 
 use std::cell::UnsafeCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,15 +16,18 @@ use stoop_cpython::watch::{CodeEvent, FunctionEvent};
 use stoop_cpython::{inspect, monitoring};
 use stoop_ir::{Imm, Op};
 
+use super::addresses::{self, AddressMap};
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
 use super::trial::{Trial, Verdict};
-use super::{budget, choose, eager, invariants, links, sampler, totals};
+use super::{budget, choose, eager, invariants, links, sampler, totals, turns};
 use crate::frontend::Entry;
-use crate::reasons::ExitReason;
+use crate::reasons::{ExitReason, Refusal};
 
 /// Samples before calls that did not pay are timed again; four times as many each time.
 const RETRIAL: u32 = 4;
+/// Samples before the turns of a loop are timed again; four times as many after each failure.
+const TURNS_AGAIN: u32 = 64;
 /// Compilations of one region before the code object is given up.
 pub static MAX_RECOMPILES: AtomicU32 = AtomicU32::new(12);
 
@@ -33,7 +36,7 @@ const MAX_LEARNT: u32 = 24;
 
 #[derive(Default)]
 struct Registry {
-    states: HashMap<usize, Box<CodeState>>,
+    states: AddressMap<Box<CodeState>>,
     /// Regions that are void but may still be running.
     retired: Vec<Box<Record>>,
     enabled: bool,
@@ -158,6 +161,7 @@ pub fn install(f: Obj) {
             return;
         }
         if plain {
+            addresses::FUNCTIONS.note(f as usize);
             s.functions.insert(f as usize, inspect::function_version(f));
         }
         let thunk = match r.trial.verdict {
@@ -188,18 +192,22 @@ pub fn decided(record: *mut Record) {
     // SAFETY: a region that was valid a moment ago.
     let (code, verdict) = unsafe { ((*record).code, (*record).trial.verdict) };
     let Some(s) = find(code) else { return };
-    if verdict != Verdict::Pays {
-        s.trials += 1;
-        s.next_trial = s.samples.saturating_add(RETRIAL << (2 * s.trials.min(8)));
-    }
+    s.trials += 1;
+    let wait = RETRIAL << (2 * s.trials.min(8));
+    s.next_trial = s.samples.saturating_add(if verdict == Verdict::Pays { 4 * wait } else { wait });
     reinstall(code);
 }
 
-/// Compiled code that did not pay may do so once what it calls is compiled too. Called with every sample.
+/// Compiled code that did not pay may do so once what it calls is compiled too, and code that paid may no longer.
+/// Called with every sample.
 pub fn maybe_try_again(code: Obj) {
     let Some(s) = find(code) else { return };
     let Some(r) = s.function.as_mut() else { return };
-    let again = matches!(r.trial.verdict, Verdict::PaysForCompiled | Verdict::Slower);
+    let again = match r.trial.verdict {
+        Verdict::PaysForCompiled | Verdict::Slower => true,
+        Verdict::Pays => !s.asked && !budget::is_unlimited(),
+        Verdict::Open => false,
+    };
     if again && s.samples >= s.next_trial {
         r.trial = Trial::default();
         reinstall(code);
@@ -230,6 +238,29 @@ fn reinstall_all() {
     let codes: Vec<usize> = registry().states.keys().copied().collect();
     for c in codes {
         reinstall(c as Obj);
+    }
+}
+
+/// Turns of a loop were timed. A loop that is slower may be compiled again when what it calls is compiled.
+///
+/// # Safety
+/// A live region, the GIL held.
+pub unsafe fn turns_decided(record: *mut Record) {
+    // SAFETY: as documented.
+    unsafe {
+        let r = &mut *record;
+        let Some(s) = find(r.code) else { return };
+        let tries = s.trials.min(6);
+        let later = s.samples.saturating_add(TURNS_AGAIN << (2 * tries));
+        r.turns.again_at = later;
+        if r.turns.verdict == turns::Verdict::Slower {
+            s.trials += 1;
+            let unit = r.unit();
+            drop_region(record, Refusal::SlowerTurns.sentence());
+            if let Some(s) = find(r.code) {
+                s.slower.insert(unit, later);
+            }
+        }
     }
 }
 
@@ -501,13 +532,14 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
     let code = unsafe { inspect::function_code(f) };
     match event {
         FunctionEvent::Create => {
-            if find(code).is_some_and(|s| s.function.is_some()) {
+            if addresses::CODES.may_have(code as usize) && find(code).is_some_and(|s| s.function.is_some()) {
                 install(f);
             } else if is_enabled() {
                 // SAFETY: a live function.
                 unsafe { eager::on_function(f) };
             }
         }
+        FunctionEvent::Destroy if !addresses::FUNCTIONS.may_have(f as usize) => links::forget_recent(f),
         FunctionEvent::Destroy => {
             invariants::break_function(f);
             if let Some(s) = find(code) {

@@ -1,0 +1,275 @@
+//! Whether a loop's compiled code pays: turns of the loop are timed, some compiled, some interpreted.
+//!
+//! Entering a loop in the middle of the interpreter's work costs something each time, and code that mostly calls what
+//! the interpreter would have run without leaving its own loop may even be slower. The interpreter's turns are timed
+//! between the reports of two jumps; compiled code counts its turns in memory, where it does anything but compute.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use stoop_cpython::capi::{self, Frame, Obj};
+use stoop_cpython::{inspect, monitoring};
+
+use super::trial::{now, usual};
+
+/// Interpreted turns that are timed before the compiled code is entered for the first time.
+const FIRST: usize = 8;
+/// Interpreted turns that are timed in all.
+const TURNS: usize = 40;
+/// Entries of compiled code that are timed.
+const PASSES: usize = 24;
+/// Ticks after which one entry is judged while it lasts.
+const LONG: u64 = 50_000_000;
+/// Ticks that something else may have taken in the middle of an entry: it does not count.
+const DISTURBED: u64 = 100_000;
+
+/// What was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing yet.
+    Open,
+    /// It is not to be found out, or it is faster.
+    Pays,
+    /// It is not faster.
+    Slower,
+}
+
+/// The timed turns of one region.
+#[derive(Debug)]
+pub struct Turns {
+    /// Where compiled code counts its turns.
+    pub count: u64,
+    /// What was found.
+    pub verdict: Verdict,
+    /// Samples of the code object at which turns are timed again.
+    pub again_at: u32,
+    /// How often they were.
+    pub trials: u32,
+    interpreted: Vec<u32>,
+    /// Ticks and turns of each entry.
+    compiled: Vec<(u64, u64)>,
+    /// The frame whose turn is being timed, and since when.
+    mark: Option<(usize, u64)>,
+    /// Further turns to time now.
+    left: u32,
+    /// When the entry under way began, and what had been counted then.
+    entered: Option<(u64, u64)>,
+    dice: u32,
+}
+
+impl Turns {
+    /// A region whose turns are to be timed, or not.
+    pub fn new(verdict: Verdict) -> Turns {
+        Turns {
+            count: 0,
+            verdict,
+            again_at: 0,
+            trials: 0,
+            interpreted: Vec::new(),
+            compiled: Vec::new(),
+            mark: None,
+            left: 0,
+            entered: None,
+            dice: 0x9e37_79b9,
+        }
+    }
+
+    /// Times turns again.
+    pub fn again(&mut self) {
+        let (count, trials) = (self.count, self.trials + 1);
+        *self = Turns { count, trials, ..Turns::new(Verdict::Open) };
+    }
+
+    /// A jump of this frame arrives at the loop: whether to enter compiled code, or to let the interpreter go on.
+    pub fn enters(&mut self, frame: *mut Frame, arrived: u64) -> bool {
+        if self.verdict != Verdict::Open {
+            return true;
+        }
+        if let Some((marked, since)) = self.mark.take() {
+            if marked == frame as usize {
+                self.interpreted.push(u32::try_from(arrived.saturating_sub(since)).unwrap_or(u32::MAX));
+            }
+            if self.left == 0 {
+                return true;
+            }
+            self.left -= 1;
+        } else if self.interpreted.len() < FIRST {
+            self.left = FIRST as u32 / 2;
+        } else {
+            self.dice ^= self.dice << 13;
+            self.dice ^= self.dice >> 17;
+            self.dice ^= self.dice << 5;
+            if self.interpreted.len() >= TURNS || self.dice & 0x100 == 0 {
+                return true;
+            }
+            self.left = 1;
+        }
+        self.mark = Some((frame as usize, now()));
+        false
+    }
+
+    /// Compiled code is entered.
+    pub fn begin(&mut self) {
+        if self.verdict == Verdict::Open && self.entered.is_none() {
+            self.entered = Some((now(), self.count));
+        }
+    }
+
+    /// It was left. Whether the verdict is in.
+    pub fn end(&mut self) -> bool {
+        let Some((since, counted)) = self.entered.take() else { return false };
+        if self.compiled.len() < PASSES * 2 {
+            self.compiled.push((now() - since, self.count - counted));
+        }
+        let ticks: u64 = self.compiled.iter().map(|(ticks, _)| ticks).sum();
+        let enough = self.compiled.len() >= PASSES && self.interpreted.len() >= TURNS || ticks > LONG;
+        if enough && self.interpreted.len() >= FIRST {
+            self.verdict = judge(&mut self.interpreted, &self.compiled, u64::from(report_cost()));
+        }
+        enough && self.verdict != Verdict::Open
+    }
+
+    /// The same for an entry that lasts. Whether the verdict is in.
+    pub fn look(&mut self) -> bool {
+        let Some((since, counted)) = self.entered else { return false };
+        let ticks = now().saturating_sub(since);
+        if self.verdict != Verdict::Open || ticks < LONG || self.interpreted.len() < FIRST {
+            return false;
+        }
+        self.verdict = judge(&mut self.interpreted, &[(ticks, self.count - counted)], u64::from(report_cost()));
+        true
+    }
+}
+
+fn judge(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> Verdict {
+    let turns: u64 = compiled.iter().map(|(_, turns)| turns).sum();
+    // Where a pass takes few turns, many of the times are those from one pass to the next.
+    if turns < 4 * compiled.len() as u64 {
+        interpreted.sort_unstable();
+        let quick = interpreted.len().div_ceil(3);
+        return compare(u64::from(usual(&mut interpreted[..quick])), compiled, report);
+    }
+    compare(u64::from(usual(interpreted)), compiled, report)
+}
+
+/// `turn`: an interpreted turn with its report; it and `report` in sixteenths of a tick.
+fn compare(turn: u64, compiled: &[(u64, u64)], report: u64) -> Verdict {
+    let turn = turn.saturating_sub(report).max(1);
+    let (mut spent, mut saved, mut disturbed) = (0, 0, 0);
+    for (ticks, turns) in compiled {
+        let interpreted = turn * turns / 16;
+        if *ticks > 4 * interpreted + DISTURBED {
+            disturbed += 1;
+        } else {
+            spent += ticks + report / 16;
+            saved += interpreted;
+        }
+    }
+    if spent < saved && disturbed * 2 <= compiled.len() { Verdict::Pays } else { Verdict::Slower }
+}
+
+/// What the report of a jump costs, in sixteenths of a tick.
+static REPORT_COST: AtomicU32 = AtomicU32::new(0);
+
+fn report_cost() -> u32 {
+    REPORT_COST.load(Ordering::Relaxed)
+}
+
+/// The code object whose jumps are being timed.
+static TIMED: AtomicUsize = AtomicUsize::new(0);
+static TIMES: std::sync::Mutex<(u64, Vec<u32>)> = std::sync::Mutex::new((0, Vec::new()));
+
+/// Whether a jump is one of those that [`calibrate`] makes; it is noted then.
+#[inline]
+pub fn is_timed(code: Obj, arrived: u64) -> bool {
+    TIMED.load(Ordering::Relaxed) == code as usize && note(arrived)
+}
+
+#[cold]
+fn note(arrived: u64) -> bool {
+    let mut times = TIMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let last = times.0;
+    times.1.push(u32::try_from(arrived - last).unwrap_or(u32::MAX));
+    times.0 = now();
+    true
+}
+
+/// Measures what the report of a jump costs.
+///
+/// # Safety
+/// The GIL is held; the jump handler is installed.
+pub unsafe fn calibrate() {
+    const FILE: i32 = 257;
+    // SAFETY: a function of our own is made and run; all references are dropped.
+    unsafe {
+        let names = capi::PyDict_New();
+        let text = c"def turn(items):\n    for i in items: pass\n";
+        capi::xdecref(capi::PyRun_String(text.as_ptr(), FILE, names, names));
+        let f = capi::PyDict_GetItemString(names, c"turn".as_ptr());
+        if !f.is_null() {
+            let code = inspect::function_code(f);
+            if monitoring::arm(code, monitoring::JUMP) {
+                TIMED.store(code as usize, Ordering::Relaxed);
+                let items = capi::PyTuple_New(48);
+                for k in 0..48 {
+                    capi::PyTuple_SetItem(items, k, capi::none());
+                }
+                capi::xdecref(capi::PyObject_CallOneArg(f, items));
+                capi::xdecref(items);
+                TIMED.store(0, Ordering::Relaxed);
+                monitoring::arm(code, 0);
+            }
+        }
+        capi::PyErr_Clear();
+        capi::decref(names);
+    }
+    let mut times = std::mem::take(&mut TIMES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1);
+    if times.len() > FIRST {
+        // Not the first, and not those that something else got in between of.
+        REPORT_COST.store(usual(&mut times[1..]), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a trial of passes of so many turns; ticks of a turn interpreted and compiled, and of entering.
+    fn decide(turns: u64, interpreted: u32, compiled: u64, entering: u64) -> Verdict {
+        const REPORT: u32 = 300;
+        let frame = std::ptr::dangling_mut();
+        let mut t = Turns::new(Verdict::Open);
+        for _ in 0..1000 {
+            // The first jump of a pass comes long after the last one of the pass before.
+            let mut arrived = u64::from(interpreted + REPORT) + 5000;
+            for left in (1..=turns).rev() {
+                if t.enters(frame, arrived) {
+                    t.compiled.push((entering + compiled * left, left));
+                    break;
+                }
+                t.mark = Some((frame as usize, 0));
+                arrived = u64::from(interpreted + REPORT);
+            }
+            if t.compiled.len() >= PASSES && t.interpreted.len() >= TURNS {
+                return judge(&mut t.interpreted, &t.compiled, u64::from(REPORT) * 16);
+            }
+        }
+        Verdict::Open
+    }
+
+    #[test]
+    fn turns_decide() {
+        assert_eq!(decide(1000, 100, 50, 500), Verdict::Pays);
+        assert_eq!(decide(1000, 100, 120, 500), Verdict::Slower);
+        // Short passes do not pay for entering.
+        assert_eq!(decide(6, 100, 50, 500), Verdict::Slower);
+        assert_eq!(decide(60, 100, 50, 500), Verdict::Pays);
+    }
+
+    #[test]
+    fn disturbances_do_not_count() {
+        let mut compiled = vec![(5_000, 100); 30];
+        compiled[7].0 = 10_000_000;
+        assert_eq!(judge(&mut [400; 40], &compiled, 300 * 16), Verdict::Pays);
+        assert_eq!(judge(&mut [400; 40], &[(10_000_000, 100); 30], 300 * 16), Verdict::Slower);
+    }
+}
