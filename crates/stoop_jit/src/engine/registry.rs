@@ -205,7 +205,11 @@ pub fn maybe_try_again(code: Obj) {
     let Some(r) = s.function.as_mut() else { return };
     let again = match r.trial.verdict {
         Verdict::PaysForCompiled | Verdict::Slower => true,
-        Verdict::Pays => !s.asked && !budget::is_unlimited(),
+        // Where much was gained, interpreted calls would cost more than they tell.
+        Verdict::Pays => {
+            let close = r.trial.usual.is_some_and(|[interpreted, compiled]| compiled / 3 > interpreted / 4);
+            close && !s.asked && !budget::is_unlimited()
+        }
         Verdict::Open => false,
     };
     if again && s.samples >= s.next_trial {
