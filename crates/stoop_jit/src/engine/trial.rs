@@ -14,8 +14,9 @@ const CALLS: usize = 48;
 const EARLY: std::ops::Range<usize> = 4..CALLS;
 /// Ticks that a call must take for that: next to them, what entering costs is nothing.
 const LONG: u32 = 20_000;
-/// Kept short of certainty: code that gains this share of a percent or less is not worth the doubt.
-const TIE: u64 = 2;
+/// Percent that entering from the interpreter must gain: what is timed is one call, what is paid as well is in no call
+/// alone (caches, the trial, what inlining into the caller would have gained).
+const TIE: u64 = 8;
 
 /// What a trial has found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
