@@ -123,6 +123,35 @@ fn several_threads_give_the_same_rows() {
 }
 
 #[test]
+fn several_threads_are_not_taken_in_by_documents_that_seem_to_have_one_size() {
+    let laid = lay(vec![masked("x", Kind::F64), masked("s", Kind::FixedText(40))]);
+    let plain = |number: u32| Doc::default().f64("x", f64::from(number)).text("s", "0123456789").bytes();
+    let size = plain(0).len();
+    let same: Vec<u8> = (0..60_000).flat_map(plain).collect();
+    // Two in place of two, and of one size together: longer and shorter, at the cut between two threads and elsewhere.
+    let mut shifted = same.clone();
+    for at in [30_000, 100, 59_000] {
+        let longer = Doc::default().f64("x", 1.0).text("s", "0123456789abc").bytes();
+        let shorter = Doc::default().f64("x", 2.0).text("s", "0123456").bytes();
+        shifted[(at - 1) * size..(at + 1) * size].copy_from_slice(&[longer, shorter].concat());
+    }
+    // One of two sizes: one document fewer than it seems.
+    let mut fewer = same.clone();
+    let double = Doc::default().f64("x", 3.0).text("s", &"0".repeat(10 + size)).bytes();
+    fewer[500 * size..502 * size].copy_from_slice(&double);
+    let mut bad = same.clone();
+    bad[45_000 * size + 4] = 0x7E;
+    for bytes in [&same, &shifted, &fewer, &bad] {
+        for threads in [2, 3, 7] {
+            for on_error in [OnError::Raise, OnError::Skip, OnError::Collect] {
+                assert_eq!(rows(&laid, bytes, on_error, 1), rows(&laid, bytes, on_error, threads), "{threads} {on_error:?}");
+            }
+        }
+    }
+    assert_eq!(rows(&laid, &same, OnError::Raise, 2).rows, 60_000);
+}
+
+#[test]
 fn texts_fit_or_are_refused() {
     let laid = one(field("s", Kind::FixedText(5)));
     let decoded = rows(&laid, &Doc::default().text("s", "héé").bytes(), OnError::Raise, 1);
