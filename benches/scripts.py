@@ -65,7 +65,7 @@ def folder():
 
 
 def read_manifest(where):
-    """All scripts that pyperformance lists, by name."""
+    """All scripts that pyperformance lists, by name, and those of `CORE` that it brings unlisted."""
     scripts = {}
     for line in (where / "MANIFEST").read_text().splitlines():
         fields = line.split()
@@ -79,6 +79,11 @@ def read_manifest(where):
         table = tomllib.loads((home / settings).read_text()).get("tool", {})
         options = table.get("pyperformance", {}).get("extra_opts", [])
         scripts[name] = Script(name, home / "run_benchmark.py", tuple(options))
+    # Scripts that are there and that the list forgets.
+    for home in sorted(where.glob("bm_*")):
+        name = home.name.removeprefix("bm_")
+        if name in CORE and name not in scripts and (home / "run_benchmark.py").exists():
+            scripts[name] = Script(name, home / "run_benchmark.py", ())
     return scripts
 
 
