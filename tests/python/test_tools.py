@@ -371,10 +371,10 @@ def test_a_trace_over_a_loop_that_was_taken_over(both_loop):
             return tracer
 
         def act(i):
-            if i == 400_000:
+            if i == 4_000_000:
                 sys.settrace(tracer)
                 sys._getframe(1).f_trace = tracer
-            elif i == 400_002:
+            elif i == 4_000_002:
                 sys.settrace(None)
                 sys._getframe(1).f_trace = None
 
@@ -382,10 +382,10 @@ def test_a_trace_over_a_loop_that_was_taken_over(both_loop):
             total = 0
             for i in range(n):
                 total += i & 3
-                if not i % 2 and i >= 400_000 and i < 400_004:
+                if not i % 2 and i >= 4_000_000 and i < 4_000_004:
                     act(i)
             return total
 
-        print(f(500_000), events)
+        print(f(4_100_000), events)
     """)
     run.assert_loop("f")
