@@ -67,12 +67,16 @@ pub fn estimate(instructions: usize) -> u64 {
 
 /// Whether so much may be spent now.
 pub fn affords(ns: u64) -> bool {
-    is_unlimited() || SPENT.load(Ordering::Relaxed) + RESERVED.load(Ordering::Relaxed) + ns <= allowed()
+    is_within(ns, allowed())
 }
 
 /// The same for code that is sure to pay: it may go as far again over the limit.
 pub fn affords_surely(ns: u64) -> bool {
-    is_unlimited() || SPENT.load(Ordering::Relaxed) + RESERVED.load(Ordering::Relaxed) + ns <= 2 * allowed()
+    is_within(ns, 2 * allowed())
+}
+
+fn is_within(ns: u64, limit: u64) -> bool {
+    is_unlimited() || SPENT.load(Ordering::Relaxed) + RESERVED.load(Ordering::Relaxed) + ns <= limit
 }
 
 fn allowed() -> u64 {

@@ -91,17 +91,7 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             }
             return !has_function;
         }
-        let info = match &s.info {
-            Some(info) => info.clone(),
-            // Decoded before events are armed: instrumentation hides what the interpreter has learnt about jumps.
-            None => match compile::info(s) {
-                Ok(info) => info,
-                Err(e) => {
-                    s.dropped = Some(e);
-                    return false;
-                }
-            },
-        };
+        let Some(info) = decoded(s) else { return false };
         if eager {
             return see_eagerly(f, code, &info, sight, settings);
         }
@@ -138,6 +128,18 @@ unsafe fn mind_turns(s: &mut CodeState) {
         // SAFETY: a live region.
         unsafe { registry::turns_decided(record) };
     }
+}
+
+/// A code object's instructions, decoded once; a code object that cannot be decoded is dropped.
+///
+/// Before events are armed: instrumentation hides what the interpreter has learnt about jumps.
+fn decoded(s: &mut CodeState) -> Option<Arc<CodeInfo>> {
+    if s.info.is_none()
+        && let Err(e) = compile::info(s)
+    {
+        s.dropped = Some(e);
+    }
+    s.info.clone()
 }
 
 /// Compiles whatever is hot as soon as it is seen often enough.
@@ -190,17 +192,16 @@ pub unsafe fn arm(s: &mut CodeState, events: u8) {
     }
 }
 
-/// Has jumps reported, also those that were answered with "no more".
+/// Has events of a code object reported, also those that were answered with "no more".
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn arm_jumps_again(s: &mut CodeState) {
+pub unsafe fn arm_again(s: &mut CodeState, events: u8) {
     // SAFETY: the state of a live code object.
     unsafe {
-        if s.events & monitoring::JUMP != 0 {
-            monitoring::arm(s.code, s.events & !monitoring::JUMP);
-        }
-        s.events |= monitoring::JUMP;
+        // Whatever is noted: what has been reported once may still be armed, and silent.
+        monitoring::arm(s.code, s.events & !events);
+        s.events |= events;
         monitoring::arm(s.code, s.events);
     }
 }
@@ -251,22 +252,10 @@ pub unsafe fn called(f: Obj, ns: u64) {
             return;
         }
         s.heat_ns = s.heat_ns.saturating_add(ns);
-        let info = match &s.info {
-            Some(info) => info.clone(),
-            None => match compile::info(s) {
-                Ok(info) => info,
-                Err(e) => {
-                    s.dropped = Some(e);
-                    return;
-                }
-            },
-        };
+        let Some(info) = decoded(s) else { return };
         if function_is_open(s, &info) && pays(s, &info.instrs) {
             s.started = Started::Wanted;
-            // Reported anew also where it was answered with "no more".
-            monitoring::arm(code, s.events & !monitoring::START);
-            s.events |= monitoring::START;
-            monitoring::arm(code, s.events);
+            arm_again(s, monitoring::START);
         }
     }
 }
@@ -305,7 +294,7 @@ unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> b
         }
         if s.wanted.insert(header) {
             // SAFETY: the GIL is held.
-            unsafe { arm_jumps_again(s) };
+            unsafe { arm_again(s, monitoring::JUMP) };
             return true;
         }
     }

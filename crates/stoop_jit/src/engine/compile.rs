@@ -616,7 +616,7 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfi
                     None => install_function(s, record, function),
                     Some(u) => {
                         let old = s.loops.insert(u, record);
-                        super::choose::arm_jumps_again(s);
+                        super::choose::arm_again(s, monitoring::JUMP);
                         registry::retire(old);
                     }
                 }

@@ -59,8 +59,8 @@ fn links() -> &'static mut Links {
     }
 }
 
-fn place(f: usize) -> usize {
-    (f >> 4) % RECENT
+fn place(f: usize, places: usize) -> usize {
+    (f >> 4) % places
 }
 
 fn no_entry() -> u64 {
@@ -93,7 +93,7 @@ pub fn lead(f: Obj, entry: Option<u64>) {
         }
         None => {}
     }
-    let recent = &mut l.recent[place(f as usize)];
+    let recent = &mut l.recent[place(f as usize, RECENT)];
     if recent.0 == f as usize {
         recent.1 = target;
     }
@@ -106,7 +106,7 @@ pub fn lead(f: Obj, entry: Option<u64>) {
 #[inline]
 pub unsafe fn target(f: Obj) -> LinkedFn {
     let l = links();
-    let recent = &mut l.recent[place(f as usize)];
+    let recent = &mut l.recent[place(f as usize, RECENT)];
     if recent.0 != f as usize {
         *recent = (f as usize, l.all.get(&(f as usize)).map_or_else(no_entry, |link| **link));
     }
@@ -123,11 +123,11 @@ pub fn forget(f: Obj) {
 /// A function without a link is about to be freed.
 pub fn forget_recent(f: Obj) {
     let l = links();
-    let recent = &mut l.recent[place(f as usize)];
+    let recent = &mut l.recent[place(f as usize, RECENT)];
     if recent.0 == f as usize {
         *recent = (0, 0);
     }
-    let interpreted = &mut l.interpreted[(f as usize >> 4) % PLACES];
+    let interpreted = &mut l.interpreted[place(f as usize, PLACES)];
     if interpreted.function == f as usize {
         *interpreted = Interpreted::default();
     }
@@ -163,7 +163,7 @@ unsafe extern "C" fn indirect(f: Obj, args: *const Obj, nargsf: usize, kwnames: 
 /// # Safety
 /// A live function, the GIL held.
 unsafe fn note(f: Obj, ticks: u64) {
-    let place = &mut links().interpreted[(f as usize >> 4) % PLACES];
+    let place = &mut links().interpreted[place(f as usize, PLACES)];
     if place.function != f as usize {
         *place = Interpreted { function: f as usize, calls: 0, ticks: 0 };
     }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stoop_cpython::capi::{self, Frame, Obj};
-use stoop_cpython::frame;
 use stoop_cpython::thread::Visitor;
+use stoop_cpython::{frame, monitoring};
 
 use super::compile::{self, Job, Shared};
 use super::{budget, choose, eager, registry, totals};
@@ -158,7 +158,7 @@ fn again(code: Obj, entry: Entry, function: Obj) {
         match entry {
             Entry::Loop { unit, .. } => {
                 s.wanted.insert(unit);
-                choose::arm_jumps_again(s);
+                choose::arm_again(s, monitoring::JUMP);
             }
             Entry::Function => {
                 let mut frames = frame::threads().into_iter().flat_map(|ts| frame::frames(ts).take(LONGEST_CHAIN));
