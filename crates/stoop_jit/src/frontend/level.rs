@@ -1,0 +1,159 @@
+//! What the builder knows of a function while translating it: the abstract stack, locals, blocks begun.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use stoop_cpython::decode::CodeInfo;
+use stoop_cpython::opcodes::Opcode;
+use stoop_ir::{Block, State, Value};
+
+use super::blocks::Blocks;
+use super::builder::Entry;
+use super::inline::Role;
+
+/// An entry of the abstract stack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item {
+    pub(super) value: Value,
+    /// Whether compiled code holds a reference of its own.
+    pub(super) owned: bool,
+    /// The local slot it is borrowed from.
+    pub(super) slot: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Key {
+    pub(super) unit: u32,
+    /// One bit for each peeled loop that is past its first iteration.
+    pub(super) steady: u32,
+}
+
+pub(super) struct Start {
+    pub(super) block: Block,
+    pub(super) locals: Vec<Value>,
+    pub(super) stack: Vec<Item>,
+    pub(super) handling: u32,
+}
+
+/// A function being translated: the outermost one, or one inlined into it.
+pub(super) struct Level {
+    pub(super) code: Arc<CodeInfo>,
+    /// Its number in frame states: position in [`Built::functions`], plus one; 0 is the outermost function.
+    pub(super) number: u32,
+    pub(super) entry: Entry,
+    pub(super) blocks: Blocks,
+    pub(super) locals: Vec<Value>,
+    pub(super) stack: Vec<Item>,
+    /// How many exceptions raised in this function are being handled.
+    pub(super) handling: u32,
+    /// The instruction in this block that deletes the name of an exception that is not handled any more.
+    pub(super) handled_until: Option<usize>,
+    /// The caller's state during the call, when this is inlined.
+    pub(super) parent: Option<State>,
+    /// Slots the function writes.
+    pub(super) written: Vec<bool>,
+    /// Inlined: slots whose reference compiled code owns.
+    pub(super) owns: Vec<bool>,
+    /// Instructions before this one are done already, as part of an earlier one.
+    pub(super) done_before: usize,
+    /// Where an inlined function goes on, and what its result is there. An `__init__` has none.
+    pub(super) returns: Option<(Block, Option<Value>)>,
+    /// What an inlined function stands in place of.
+    pub(super) role: Role,
+    /// What its caller owns and drops when it returns: an operator's operands.
+    pub(super) drops: Vec<Value>,
+    pub(super) peel: Vec<u32>,
+    pub(super) loops: HashMap<u32, u32>,
+    pub(super) steady: u32,
+    /// The bytecode block being translated; none before the first.
+    pub(super) here: u32,
+    pub(super) starts: HashMap<Key, Start>,
+    pub(super) work: Vec<Key>,
+    pub(super) position: HashMap<u32, usize>,
+    pub(super) preds: HashMap<u32, u32>,
+}
+
+impl Level {
+    /// The state of a function of which nothing is translated yet.
+    pub(super) fn new(code: Arc<CodeInfo>, number: u32, entry: Entry, blocks: Blocks, peel: &BTreeSet<u32>) -> Level {
+        let mut preds: HashMap<u32, u32> = HashMap::new();
+        *preds.entry(blocks.entry).or_default() += 1;
+        for b in blocks.by_unit.values() {
+            for s in &b.successors {
+                *preds.entry(*s).or_default() += 1;
+            }
+        }
+        let position = blocks.order.iter().enumerate().map(|(k, u)| (*u, k)).collect();
+        let peel: Vec<u32> = peel.iter().copied().filter(|u| blocks.headers.contains(u)).take(8).collect();
+        let loops = loop_membership(&blocks, &peel);
+        let mut written = vec![false; code.nlocalsplus as usize];
+        for i in &code.instrs {
+            if matches!(i.op, Opcode::StoreFast | Opcode::DeleteFast | Opcode::LoadFastAndClear) {
+                written[i.arg as usize] = true;
+            }
+        }
+        Level {
+            code,
+            number,
+            entry,
+            blocks,
+            locals: Vec::new(),
+            stack: Vec::new(),
+            handling: 0,
+            handled_until: None,
+            parent: None,
+            owns: written.clone(),
+            written,
+            done_before: 0,
+            drops: Vec::new(),
+            returns: None,
+            role: Role::Call,
+            peel,
+            loops,
+            steady: 0,
+            here: u32::MAX,
+            starts: HashMap::new(),
+            work: Vec::new(),
+            position,
+            preds,
+        }
+    }
+
+    /// Whether this function is inlined into another.
+    pub(super) fn is_inlined(&self) -> bool {
+        self.parent.is_some()
+    }
+}
+
+/// How many slots the caller's arguments fill.
+pub(super) fn argument_slots(code: &CodeInfo) -> u32 {
+    const VARARGS: u32 = 4;
+    const VARKEYWORDS: u32 = 8;
+    code.argcount + code.kwonly + u32::from(code.flags & VARARGS != 0) + u32::from(code.flags & VARKEYWORDS != 0)
+}
+
+/// For each block, the set of peeled loops (bits) that it belongs to: it reaches the header without leaving blocks
+/// that the header reaches.
+pub(super) fn loop_membership(blocks: &Blocks, peel: &[u32]) -> HashMap<u32, u32> {
+    let mut out: HashMap<u32, u32> = blocks.by_unit.keys().map(|u| (*u, 0)).collect();
+    let mut preds: HashMap<u32, Vec<u32>> = HashMap::new();
+    let position: HashMap<u32, usize> = blocks.order.iter().enumerate().map(|(k, u)| (*u, k)).collect();
+    for (u, b) in &blocks.by_unit {
+        for s in &b.successors {
+            preds.entry(*s).or_default().push(*u);
+        }
+    }
+    for (bit, h) in peel.iter().enumerate() {
+        let mut work: Vec<u32> = preds.get(h).into_iter().flatten().copied().filter(|p| position[p] >= position[h]).collect();
+        let mut member: BTreeSet<u32> = BTreeSet::from([*h]);
+        while let Some(u) = work.pop() {
+            if position[&u] >= position[h] && member.insert(u) {
+                work.extend(preds.get(&u).into_iter().flatten());
+            }
+        }
+        for u in member {
+            *out.entry(u).or_default() |= 1 << bit;
+        }
+    }
+    out
+}
