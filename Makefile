@@ -7,7 +7,7 @@
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-rust test-python bench bench-bson lint test-cpython test-differential docs clean
+.PHONY: help build run test test-rust test-python bench bench-bson lint test-cpython test-differential test-programs docs clean
 
 PYTHON ?=
 ARGS ?=
@@ -41,6 +41,7 @@ help:
 	@echo 'make test               the unit tests, Rust and Python'
 	@echo 'make test-cpython       parts of the test suite of CPython, under Stoop'
 	@echo 'make test-differential  generated programs, interpreted and compiled'
+	@echo 'make test-programs      suites of other packages and whole programs, same results?'
 	@echo 'make bench              benchmarks as ratios over plain CPython'
 	@echo 'make bench-bson         stoop.bson against PyMongoArrow and PyMongo'
 	@echo 'make lint               formatting, clippy, ruff and the rules of the house'
@@ -105,6 +106,9 @@ test-cpython: build
 
 test-differential: build
 	$(BIN)/python tests/differential/run.py $(ARGS)
+
+test-programs: build
+	$(BIN)/python tests/programs/run.py $(ARGS)
 
 lint: $(TOOLS)
 	cargo fmt --all --check
