@@ -216,7 +216,7 @@ pub fn decode(plan: &Plan, bytes: &[u8], sink: &mut impl Output, on_error: OnErr
             let (rows, size) = reader.run(&bytes[at..], sink, outcome.rows, room - outcome.rows);
             outcome.rows += rows;
             document += rows as u64;
-            at += rows * size;
+            at += size;
             if at >= bytes.len() {
                 break;
             }

@@ -50,10 +50,33 @@ impl Header {
         self.low as u8
     }
 
+    /// All but the type.
+    pub fn name(self) -> [u64; 2] {
+        [self.low & !0xFF, self.high]
+    }
+
     /// Bytes to the value.
     #[inline(always)]
     pub fn size(self) -> usize {
         self.size
+    }
+
+    /// The first eight bytes.
+    #[inline(always)]
+    pub fn low(self) -> u64 {
+        self.low
+    }
+
+    /// The others.
+    #[inline(always)]
+    pub fn high(self) -> u64 {
+        self.high
+    }
+
+    /// A number below 256.
+    #[inline(always)]
+    pub fn hash(self) -> usize {
+        self.bucket(0) & 0xFF
     }
 
     #[inline(always)]
@@ -70,7 +93,7 @@ pub struct Known {
     low: u64,
     high: u64,
     /// The bit, in its word.
-    pub bit: u64,
+    bit: u64,
     node: u32,
     /// The word of the bit.
     word: u32,
@@ -78,26 +101,11 @@ pub struct Known {
     leaf: u32,
     op: Op,
     wanted: bool,
-    /// Nothing needs to be done but to copy it, if it is wanted at all.
-    is_plain: bool,
-    /// Where it is put when rows are staged.
-    pub stage: u8,
     slot: Slot,
 }
 
-const UNKNOWN: Known = Known {
-    low: 0,
-    high: 0,
-    bit: 0,
-    node: 0,
-    word: 0,
-    leaf: 0,
-    op: Op::Refuse,
-    wanted: false,
-    is_plain: false,
-    stage: 0,
-    slot: Slot { at: 0, mask: 0 },
-};
+const UNKNOWN: Known =
+    Known { low: 0, high: 0, bit: 0, node: 0, word: 0, leaf: 0, op: Op::Refuse, wanted: false, slot: Slot { at: 0, mask: 0 } };
 
 const BITS: u32 = 8;
 
@@ -126,24 +134,24 @@ impl Cache {
     pub fn put(&mut self, header: Header, node: usize, leaf: Option<(usize, &Leaf, usize)>) {
         let ty = header.low as u8;
         let mut known = Known { low: header.low, high: header.high, node: node as u32, ..UNKNOWN };
-        (known.is_plain, known.stage) = (element::fixed_size(ty).is_some(), stage::slot(None));
         if let Some((number, leaf, bit)) = leaf {
             let op = crate::document::op_of(leaf, ty);
             (known.leaf, known.op, known.wanted, known.slot) = (number as u32, op, true, leaf.slot);
             (known.word, known.bit) = ((bit / 64) as u32, 1 << (bit % 64));
-            (known.is_plain, known.stage) = (stage::copied(op).is_some(), stage::slot(Some(bit)));
         }
         if let Some(place) = self.known.get_mut(header.bucket(node)) {
             *place = known;
         }
     }
 
-    /// What is known of a field, if it needs to be copied only, or to be stepped over by a fixed number of bytes.
-    #[inline(always)]
-    pub fn copied(&self, header: Header, node: usize) -> Option<&Known> {
+    /// The bit of a field whose value needs only to be copied, none for one that nobody wants; `None` for others.
+    pub fn copied(&self, header: Header, node: usize) -> Option<Option<u32>> {
         let known = self.known.get(header.bucket(node))?;
         let is_it = known.low == header.low && known.high == header.high && known.node as usize == node;
-        (is_it && known.is_plain).then_some(known)
+        if !is_it || (known.wanted && stage::copied(known.op).is_none()) {
+            return None;
+        }
+        Some(known.wanted.then(|| known.word * 64 + known.bit.trailing_zeros()))
     }
 
     /// Decodes elements as long as they are known, from `at` on; where the first is that is not, or not good.

@@ -1,6 +1,7 @@
 //! Columns in the layout of Arrow: values, offsets and validity, each in a buffer of its own.
 
 use crate::op;
+use crate::order::{Found, Put, Puts};
 use crate::plan::{Items, Leaf, Places, Slot};
 use crate::schema::{Field, Kind, RowPlace, Schema, Unit};
 use crate::sink::{Copies, Moved, Output, Place, Sink};
@@ -137,6 +138,21 @@ impl<'s> Columns<'s> {
             let at = copy.from as usize;
             self.bytes(slot, place, N).copy_from_slice(&from[at..at + N]);
         }
+    }
+
+    /// Puts values of one size; their first bytes combined.
+    #[inline(always)]
+    fn put_some<const N: usize>(&mut self, puts: &[Put], found: Found, place: Place) -> u8 {
+        let mut first = 0;
+        for put in puts {
+            let (value, there) = found.value::<N, false>(put);
+            self.bytes(Slot { at: put.at as usize, mask: 0 }, place, N).copy_from_slice(&value);
+            first |= value[0];
+            if let Some(column) = self.columns.get_mut(put.mask as usize) {
+                column.mark(place.at, !there);
+            }
+        }
+        first
     }
 
     fn variable_column(&mut self, slot: Slot) -> (&mut Vec<i32>, &mut Vec<u8>) {
@@ -338,6 +354,14 @@ impl Output for Columns<'_> {
 
     fn place(&self, row: usize) -> Place {
         Place { at: row, mask: 0 }
+    }
+
+    fn put(&mut self, puts: &Puts, found: Found, place: Place) -> bool {
+        self.put_some::<8>(&puts.eight, found, place);
+        self.put_some::<4>(&puts.four, found, place);
+        self.put_some::<12>(&puts.twelve, found, place);
+        self.put_some::<16>(&puts.sixteen, found, place);
+        self.put_some::<1>(&puts.one, found, place) <= 1
     }
 
     fn forget(&mut self, row: usize) {

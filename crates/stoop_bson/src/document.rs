@@ -5,6 +5,7 @@ use crate::element::{self, Type, dense, int32};
 use crate::error::{Fallible, Fault, describe};
 use crate::keys::read_key;
 use crate::op::{Op, expected};
+use crate::order::{LANES, Order, Walk};
 use crate::plan::{Entry, Leaf, Plan, Scope, Target};
 use crate::schema::{Absent, Policy};
 use crate::sink::{Output, Place, Sink};
@@ -21,13 +22,22 @@ pub struct Reader<'p> {
     ends: Vec<usize>,
     /// For rows of plain values.
     stage: Option<Stage>,
+    order: Order,
+    walk: Box<Walk>,
 }
 
 impl<'p> Reader<'p> {
     /// A reader by a plan.
     pub fn new(plan: &'p Plan) -> Reader<'p> {
         let fields = Fields { plan, seen: vec![0; plan.bits / 64], cache: Cache::default() };
-        Reader { fields, templates: Templates::new(plan.plain_rows), ends: Vec::new(), stage: None }
+        Reader {
+            fields,
+            templates: Templates::new(plan.plain_rows),
+            ends: Vec::new(),
+            stage: None,
+            order: Order::default(),
+            walk: Box::default(),
+        }
     }
 
     /// Decodes the document of `size` bytes at the start of `bytes`; what lies behind it is not looked at.
@@ -45,13 +55,48 @@ impl<'p> Reader<'p> {
     }
 
     /// Decodes documents as long as they look like the one before in all but their values, at most so many; how
-    /// many, and their size. They need no other checks: what is not the same is not looked at.
+    /// many, and how many bytes. They need no other checks: what is not the same is not looked at.
     #[inline(always)]
     pub fn run(&mut self, bytes: &[u8], sink: &mut impl Output, row: usize, most: usize) -> (usize, usize) {
+        if self.templates.asleep != 0 {
+            return self.strange_run(bytes, sink, row, most);
+        }
         let Some(template) = self.templates.list.get(self.templates.last) else { return (0, 0) };
         let (done, size) = template.run(self.fields.plan, bytes, sink, row, most);
         self.templates.hits(done);
-        (done, size)
+        (done, done * size)
+    }
+
+    /// Decodes documents that do not look like each other, as long as they consist of known fields.
+    #[inline(never)]
+    fn strange_run(&mut self, bytes: &[u8], sink: &mut impl Output, row: usize, most: usize) -> (usize, usize) {
+        let (mut done, mut rest) = (0, bytes);
+        let most = most.min(self.templates.asleep as usize);
+        let Reader { fields, stage: Some(stage), order, walk, .. } = self else { return (0, 0) };
+        while done + LANES <= most
+            && let Some(starts) = several(rest)
+        {
+            let mut rows = 0;
+            if order.is_known() {
+                rows = order.rows(walk, rest, &starts, sink, row + done);
+                order.hits(rows);
+            }
+            if rows < LANES {
+                let strange = rows;
+                // Those that followed the order are done anew, which is simple and happens seldom.
+                rows = stage.rows(&fields.cache, walk, rest, &starts, sink, row + done);
+                if strange < rows && !order.hopeless {
+                    order.miss(fields.plan, &rest[starts[strange]..], starts[strange + 1] - starts[strange]);
+                }
+            }
+            done += rows;
+            rest = &rest[starts[rows]..];
+            if rows < LANES {
+                break;
+            }
+        }
+        self.templates.asleep -= done as u32;
+        (done, bytes.len() - rest.len())
     }
 
     /// A document among many that do not look like each other.
@@ -60,11 +105,6 @@ impl<'p> Reader<'p> {
         if !self.fields.cache.is_open() {
             self.fields.cache.open();
             self.stage = Stage::new(self.fields.plan);
-        }
-        if let Some(stage) = &mut self.stage
-            && stage.row(&self.fields.cache, bytes, size, sink, place)
-        {
-            return Ok(());
         }
         self.fields.scope(self.fields.plan.row(), bytes, size, sink, place)
     }
@@ -480,6 +520,18 @@ pub fn document_size(bytes: &[u8]) -> Result<usize, String> {
     }
 }
 
+/// Where some documents at the start of `bytes` begin, and where the last ends.
+#[inline(always)]
+fn several(bytes: &[u8]) -> Option<[usize; LANES + 1]> {
+    let mut starts = [0; LANES + 1];
+    for lane in 0..LANES {
+        let start = starts[lane];
+        starts[lane + 1] = start + document_size(&bytes[start..]).ok()?;
+    }
+    // Places in them have 32 bits.
+    (starts[LANES] <= u32::MAX as usize).then_some(starts)
+}
+
 #[cold]
 fn bad_size(bytes: &[u8], size: Option<i32>) -> String {
     match size {
@@ -505,7 +557,7 @@ mod tests {
     use crate::rows::Rows;
     use crate::schema::{Field, Kind, Policy, RowPlace, Schema};
 
-    fn document(names: [&str; 2]) -> Vec<u8> {
+    fn document(names: &[&str]) -> Vec<u8> {
         let mut bytes = vec![0; 4];
         for name in names {
             bytes.push(1);
@@ -536,14 +588,56 @@ mod tests {
         let plan = plan();
         let (mut out, mut mask) = (vec![0; 160], []);
         let mut sink = Rows { out: &mut out, mask: &mut mask, size: 16, mask_size: 0, objects: Vec::new() };
-        let bytes = [document(["x", "y"]).repeat(9), document(["y", "x"])].concat();
+        let bytes = [document(&["x", "y"]).repeat(9), document(&["y", "x"])].concat();
         let size = bytes.len() / 10;
         let mut reader = Reader::new(&plan);
         assert_eq!(reader.run(&bytes, &mut sink, 0, 10).0, 0);
         let place = sink.place(0);
         assert_eq!(reader.row(&bytes, size, &mut sink, place), Ok(()));
         // The last lacks bytes behind it, and its order is another one.
-        assert_eq!(reader.run(&bytes[size..], &mut sink, 1, 9), (8, size));
+        assert_eq!(reader.run(&bytes[size..], &mut sink, 1, 9), (8, 8 * size));
+    }
+
+    /// Documents of which half lack `y`, in as many layouts as there are, in bulk.
+    #[test]
+    fn rows_with_gaps_follow_an_order() {
+        let mut field = |(number, name): (usize, &str)| Field {
+            path: vec![name.to_owned()],
+            name: name.to_owned(),
+            zone: String::new(),
+            kind: Kind::F64,
+            policy: Policy { missing: Absent::Fill, null: Absent::Fill, ..Policy::default() },
+            place: Some(RowPlace { offset: number * 8, ..RowPlace::default() }),
+        };
+        let names = ["a", "b", "c", "d", "e"];
+        let fields = names.into_iter().enumerate().map(&mut field).collect();
+        let plan = Plan::new(&Schema { fields }, &mut InRows::default()).expect("a good schema");
+        let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+        for number in 0..4000usize {
+            let bits = number.wrapping_mul(2654435761) >> 7;
+            let some: Vec<&str> = (0..5).filter(|bit| bits >> bit & 1 != 0).map(|bit| names[bit]).collect();
+            bytes.extend(document(&some));
+            expected.extend((0..5).flat_map(|bit| if bits >> bit & 1 != 0 { 2.5f64 } else { 0.0 }.to_le_bytes()));
+        }
+        let (mut out, mut mask) = (vec![1; expected.len()], []);
+        let mut sink = Rows { out: &mut out, mask: &mut mask, size: 40, mask_size: 0, objects: Vec::new() };
+        let mut reader = Reader::new(&plan);
+        let (mut row, mut at) = (0, 0);
+        while at < bytes.len() {
+            let (rows, size) = reader.run(&bytes[at..], &mut sink, row, 4000 - row);
+            (row, at) = (row + rows, at + size);
+            if let Ok(size) = document_size(&bytes[at..]) {
+                let place = sink.place(row);
+                assert_eq!(reader.row(&bytes[at..], size, &mut sink, place), Ok(()));
+                (row, at) = (row + 1, at + size);
+            }
+        }
+        assert!(reader.order.is_known());
+        assert!(out == expected);
+        // Another order: there is none any more.
+        let strange = document(&["b", "a"]);
+        reader.order.miss(&plan, &[&strange[..], &[0; 32]].concat(), strange.len());
+        assert!(reader.order.hopeless && !reader.order.is_known());
     }
 
     #[test]
@@ -553,7 +647,7 @@ mod tests {
         let mut sink = Rows { out: &mut out, mask: &mut mask, size: 16, mask_size: 0, objects: Vec::new() };
         let mut fields = Reader::new(&plan).fields;
         fields.cache.open();
-        let bytes = document(["y", "x"]);
+        let bytes = document(&["y", "x"]);
         let end = bytes.len() - 1;
         let place = sink.place(0);
         let run = |fields: &mut Fields, sink: &mut Rows| {

@@ -20,6 +20,7 @@ pub mod error;
 pub mod keys;
 pub mod number;
 pub mod op;
+pub mod order;
 pub mod parallel;
 pub mod plan;
 pub mod rows;

@@ -1,5 +1,6 @@
 //! Rows: structured arrays in memory that a caller gives, a mask beside them, and objects apart.
 
+use crate::order::{Found, Put, Puts};
 use crate::plan::{Items, Leaf, NO_MASK, Slot};
 use crate::sink::{Copies, Moved, Output, Place, Sink};
 
@@ -78,6 +79,32 @@ fn copy<const N: usize>(copies: &[Moved], from: &[u8], row: &mut [u8]) {
     }
 }
 
+/// Puts values of one size; their first bytes combined.
+#[inline(always)]
+fn put<const N: usize, const ALL: bool>(puts: &[Put], found: Found, row: &mut [u8], mask: &mut [u8]) -> u8 {
+    let mut first = 0;
+    for put in puts {
+        let (value, there) = found.value::<N, ALL>(put);
+        let at = put.at as usize;
+        row[at..at + N].copy_from_slice(&value);
+        first |= value[0];
+        // Without a mask this is outside.
+        if !ALL && let Some(mask) = mask.get_mut(put.mask as usize) {
+            *mask = (!there).into();
+        }
+    }
+    first
+}
+
+#[inline(always)]
+fn put_all<const ALL: bool>(puts: &Puts, found: Found, row: &mut [u8], mask: &mut [u8]) -> bool {
+    put::<8, ALL>(&puts.eight, found, row, mask);
+    put::<4, ALL>(&puts.four, found, row, mask);
+    put::<12, ALL>(&puts.twelve, found, row, mask);
+    put::<16, ALL>(&puts.sixteen, found, row, mask);
+    put::<1, ALL>(&puts.one, found, row, mask) <= 1
+}
+
 impl Sink for Rows<'_> {
     #[inline(always)]
     fn bytes(&mut self, slot: Slot, place: Place, width: usize) -> &mut [u8] {
@@ -140,6 +167,13 @@ impl Output for Rows<'_> {
     #[inline(always)]
     fn place(&self, row: usize) -> Place {
         Place { at: row * self.size, mask: row * self.mask_size }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, puts: &Puts, found: Found, place: Place) -> bool {
+        let row = &mut self.out[place.at..place.at + self.size];
+        let mask = &mut self.mask[place.mask..place.mask + self.mask_size];
+        if puts.all { put_all::<true>(puts, found, row, mask) } else { put_all::<false>(puts, found, row, mask) }
     }
 
     #[cold]

@@ -1,5 +1,6 @@
 //! Where decoded values go.
 
+use crate::order::{Found, Puts};
 use crate::plan::{Items, Leaf, Slot};
 
 /// A row, or an item of an array: what places of fields are relative to.
@@ -68,6 +69,10 @@ pub trait Output: Sink {
 
     /// The place of a row.
     fn place(&self, row: usize) -> Place;
+
+    /// Puts the values of a document that follows an [`Order`](crate::order::Order), or what stands for them; whether
+    /// all of one byte are bools.
+    fn put(&mut self, puts: &Puts, found: Found, place: Place) -> bool;
 
     /// Takes back what the document of a row that failed has masked.
     fn forget(&mut self, row: usize);

@@ -1,56 +1,51 @@
 //! Rows of plain values whose fields come in any order, some of them missing, without branches on which.
 //!
-//! Each value is put, with whatever follows it, into a slot of 16 bytes; when the document has ended all slots are
-//! copied to the row in one fixed order. Both need no guess at what comes next, and wrong guesses are what costs
-//! most with such documents. Whatever is not plain is left to the ordinary way, which does the document anew.
+//! Where each value lies is noted under its field's number; when the document has ended all values are copied to the
+//! row in one fixed order. Both need no guess at what comes next, and wrong guesses are what costs most with such
+//! documents. Whatever is not plain is left to the ordinary way, which does the document anew.
 
 use crate::cache::{Cache, Header};
-use crate::element::fixed_size;
+use crate::element::{fixed_size, value_size};
 use crate::op::Op;
-use crate::plan::{Leaf, NO_MASK, Plan, Slot, Target};
+use crate::order::{Found, LANES, Puts, WIDEST, Walk};
+use crate::plan::{Leaf, Plan, Target};
 use crate::schema::Absent;
-use crate::sink::{Place, Sink};
+use crate::sink::Output;
 
-/// The widest value.
-const SLOT: usize = 16;
-/// The slot of values that nobody wants.
-const UNWANTED: usize = 64;
+/// Rows of more fields than this are not staged.
+pub const MOST_FIELDS: usize = 64;
 
-/// A power of two, for cheap indexing.
-const SLOTS: usize = 2 * UNWANTED;
+/// The number of values that nobody wants.
+const UNWANTED: u32 = MOST_FIELDS as u32;
 
+/// What is known of a field; the ordinary way has found it out.
 #[derive(Clone, Copy, Debug)]
-struct Staged {
-    bit: u32,
-    slot: Slot,
-    /// Masked where it is missing.
-    masks: bool,
+struct Known {
+    low: u64,
+    high: u64,
+    /// The bit of its number, if it is wanted.
+    bit: u64,
+    number: u32,
 }
 
-/// The slots of a row, and where they go.
+/// No header is equal to it: one of a single word has nothing in the other.
+const NONE: Known = Known { low: 1, high: u64::MAX, bit: 0, number: UNWANTED };
+
+/// Fields known, and where their values go.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    one: Vec<Staged>,
-    four: Vec<Staged>,
-    eight: Vec<Staged>,
-    twelve: Vec<Staged>,
-    sixteen: Vec<Staged>,
-    slots: Box<[[u8; SLOT]; SLOTS]>,
-    /// What stands for missing values.
-    fills: Vec<[u8; SLOT]>,
+    known: Box<[Known; 256]>,
+    puts: Puts,
     /// Those that must not be missing.
     required: u64,
-    wanted: u64,
+    fields: usize,
     root: usize,
 }
 
-/// Whether a leaf's values fit the slots.
+/// Whether a leaf's values can be staged.
 pub fn is_plain(leaf: &Leaf) -> bool {
     !leaf.variable && matches!(leaf.width, 1 | 4 | 8 | 12 | 16)
 }
-
-/// Rows of more fields than this are not staged.
-pub const MOST_FIELDS: usize = UNWANTED;
 
 /// The bytes that an operation copies, if that is all it does.
 pub fn copied(op: Op) -> Option<usize> {
@@ -72,84 +67,117 @@ impl Stage {
             return None;
         }
         let mut stage = Stage {
-            one: Vec::new(),
-            four: Vec::new(),
-            eight: Vec::new(),
-            twelve: Vec::new(),
-            sixteen: Vec::new(),
-            slots: Box::new([[0; SLOT]; SLOTS]),
-            fills: Vec::new(),
+            known: Box::new([NONE; 256]),
+            puts: Puts::default(),
             required: 0,
-            wanted: 0,
+            fields: scope.units.len(),
             root: scope.root,
         };
         for (bit, unit) in scope.units.iter().enumerate() {
             let Target::Leaf(leaf) = unit.target else { return None };
             let leaf = &plan.leaves[leaf];
-            let group = match leaf.width {
-                1 => &mut stage.one,
-                4 => &mut stage.four,
-                8 => &mut stage.eight,
-                12 => &mut stage.twelve,
-                16 => &mut stage.sixteen,
-                _ => return None,
-            };
-            let masks = leaf.policy.missing == Absent::Mask;
-            group.push(Staged { bit: bit as u32, slot: leaf.slot, masks });
-            let mut fill = [0; SLOT];
-            fill[..leaf.policy.fill.len()].copy_from_slice(&leaf.policy.fill);
-            stage.fills.push(fill);
-            stage.wanted |= 1 << bit;
+            stage.puts.add(leaf, bit, 1 << bit)?;
             if leaf.policy.missing == Absent::Error {
                 stage.required |= 1 << bit;
             }
         }
+        stage.puts.all = stage.required.count_ones() as usize == scope.units.len();
         Some(stage)
     }
 
-    /// Decodes a document; whether it could. What it has written otherwise is to be overwritten.
-    pub fn row(&mut self, cache: &Cache, bytes: &[u8], size: usize, sink: &mut impl Sink, place: Place) -> bool {
-        if self.required != self.wanted {
-            self.slots[..self.fills.len()].copy_from_slice(&self.fills);
-        }
-        let (mut at, end, mut seen) = (4, size - 1, 0);
-        while at < end {
-            let Some(header) = bytes.get(at..).and_then(Header::read) else { return false };
-            // From the type, although the cache knows it too: the next element waits for this.
-            let Some(value_size) = fixed_size(header.ty()) else { return false };
-            let Some(known) = cache.copied(header, self.root) else { return false };
-            let value = at + header.size();
-            let Some(window) = bytes.get(value..value + SLOT) else { return false };
-            let slot = &mut self.slots[usize::from(known.stage) % SLOTS];
-            slot.copy_from_slice(window);
-            seen |= known.bit;
-            at = value + value_size;
-        }
-        if at != end || seen & self.required != self.required {
-            return false;
-        }
-        self.put::<8>(&self.eight, seen, sink, place);
-        self.put::<4>(&self.four, seen, sink, place);
-        self.put::<12>(&self.twelve, seen, sink, place);
-        self.put::<16>(&self.sixteen, seen, sink, place);
-        self.put::<1>(&self.one, seen, sink, place);
-        // A column of one byte is one of bools: other integers of that size are converted, not copied.
-        self.one.iter().all(|staged| self.slots[staged.bit as usize][0] <= 1)
-    }
-
+    /// Decodes documents that follow each other, up to the first that has something else; how many. What it has
+    /// written of that one is to be overwritten.
     #[inline(always)]
-    fn put<const N: usize>(&self, group: &[Staged], seen: u64, sink: &mut impl Sink, place: Place) {
-        for staged in group {
-            let value = &self.slots[staged.bit as usize % UNWANTED][..N];
-            sink.bytes(staged.slot, place, N).copy_from_slice(value);
-            if staged.masks && staged.slot.mask != NO_MASK {
-                sink.mask(staged.slot, place, seen >> staged.bit & 1 == 0);
+    pub fn rows(
+        &mut self,
+        cache: &Cache,
+        walk: &mut Walk,
+        bytes: &[u8],
+        starts: &[usize; LANES + 1],
+        sink: &mut impl Output,
+        row: usize,
+    ) -> usize {
+        let mut at: [usize; LANES] = std::array::from_fn(|lane| starts[lane] + 4);
+        let ends: [usize; LANES] = std::array::from_fn(|lane| starts[lane + 1] - 1);
+        let mut seen = [0; LANES];
+        if !self.puts.all {
+            // What is missing lies anywhere, but inside.
+            walk.values[..self.fields].fill([0; LANES]);
+        }
+        // Side by side as long as possible: each field has to wait for the one before, but not for the other document's.
+        while (0..LANES).all(|lane| at[lane] < ends[lane]) {
+            for lane in 0..LANES {
+                let Some((next, bit)) = self.step(cache, walk, lane, bytes, at[lane], ends[lane]) else {
+                    walk.seen = seen;
+                    return if lane == 0 { 0 } else { self.finish(cache, walk, 1, bytes, at, ends, sink, row) };
+                };
+                at[lane] = next;
+                seen[lane] |= bit;
             }
         }
+        walk.seen = seen;
+        self.finish(cache, walk, LANES, bytes, at, ends, sink, row)
     }
-}
 
-/// The slot for a bit of the row; for values that nobody wants, another one.
-pub fn slot(bit: Option<usize>) -> u8 {
-    bit.map_or(UNWANTED as u8, |bit| (bit % 64) as u8)
+    /// What is left of some documents, one after the other.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "documents and their surroundings")]
+    fn finish(
+        &mut self,
+        cache: &Cache,
+        walk: &mut Walk,
+        lanes: usize,
+        bytes: &[u8],
+        at: [usize; LANES],
+        ends: [usize; LANES],
+        sink: &mut impl Output,
+        row: usize,
+    ) -> usize {
+        for lane in 0..lanes {
+            let mut at = at[lane];
+            while at < ends[lane] {
+                let Some((next, bit)) = self.step(cache, walk, lane, bytes, at, ends[lane]) else { return lane };
+                at = next;
+                walk.seen[lane] |= bit;
+            }
+            if at != ends[lane] || walk.seen[lane] & self.required != self.required {
+                return lane;
+            }
+            if !sink.put(&self.puts, Found { bytes, walk, lane }, sink.place(row + lane)) {
+                return lane;
+            }
+        }
+        lanes
+    }
+
+    /// Notes where a field lies; where the next one begins, and the field's bit.
+    #[inline(always)]
+    fn step(&mut self, cache: &Cache, walk: &mut Walk, lane: usize, bytes: &[u8], at: usize, end: usize) -> Option<(usize, u64)> {
+        let window = bytes.get(at..at + 2 * WIDEST)?;
+        let header = Header::read(window)?;
+        // From the type, although it is known: the next field waits for this.
+        let value = at + header.size();
+        let size = match fixed_size(header.ty()) {
+            Some(size) => size,
+            None => value_size(header.ty(), bytes.get(value..end)?).ok()?,
+        };
+        let mut known = self.known[header.hash()];
+        if known.low != header.low() || known.high != header.high() {
+            known = self.look_up(cache, header)?;
+        }
+        walk.values[known.number as usize % walk.values.len()][lane] = value as u32;
+        Some((value + size, known.bit))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(&mut self, cache: &Cache, header: Header) -> Option<Known> {
+        let (bit, number) = match cache.copied(header, self.root)? {
+            Some(bit) => (1 << bit, bit),
+            None => (0, UNWANTED),
+        };
+        let known = Known { low: header.low(), high: header.high(), bit, number };
+        self.known[header.hash()] = known;
+        Some(known)
+    }
 }

@@ -494,10 +494,12 @@ pub struct Templates {
     /// The one that a document of a size followed last, by the size's lowest bits.
     pub by_size: [u8; SIZES],
     most: usize,
+    /// Worth trying where no more than one in so many documents follows none.
+    worth: u32,
     hits: u32,
     misses: u32,
     /// Documents to be decoded before templates are tried again.
-    asleep: u32,
+    pub asleep: u32,
     nap: u32,
 }
 
@@ -507,8 +509,8 @@ pub const SIZES: usize = 64;
 impl Templates {
     /// None yet; only a few where staging rows is nearly as fast.
     pub fn new(plain_rows: bool) -> Templates {
-        let most = if plain_rows { 8 } else { MOST };
-        Templates { list: Vec::new(), last: 0, by_size: [0; SIZES], most, hits: 0, misses: 0, asleep: 0, nap: 0 }
+        let (most, worth) = if plain_rows { (8, 16) } else { (MOST, 2) };
+        Templates { list: Vec::new(), last: 0, by_size: [0; SIZES], most, worth, hits: 0, misses: 0, asleep: 0, nap: 0 }
     }
 }
 
@@ -548,8 +550,8 @@ impl Templates {
             return true;
         }
         if self.misses >= 64 {
-            // Trying costs about as much as half a document decoded field by field.
-            if self.misses > self.hits / 2 {
+            // Trying costs about as much as half a document decoded field by field, and more than one of plain values.
+            if self.misses > self.hits / self.worth {
                 self.nap = (self.nap * 2).clamp(1024, 1 << 16);
                 self.asleep = self.nap;
                 self.list.clear();

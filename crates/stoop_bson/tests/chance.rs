@@ -5,10 +5,17 @@ mod support;
 use std::time::{Duration, Instant};
 
 use stoop_bson::batch::Index;
-use support::{Random, document, exercise};
+use support::{Random, document, exercise, sparse};
 
 fn buffer(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
+    if random.one_in(4) {
+        let odd = [0, 10, 100][random.below(3)];
+        for _ in 0..random.below(900) {
+            bytes.extend(sparse(random, odd));
+        }
+        return bytes;
+    }
     let base = document(random);
     // Now and then so many different ones that templates give way to the cache of fields.
     let alike = !random.one_in(8);

@@ -109,6 +109,13 @@ pub fn masked(path: &str, kind: Kind) -> Field {
     field
 }
 
+pub fn filled(path: &str, kind: Kind, fill: &[u8]) -> Field {
+    let mut field = field(path, kind);
+    (field.policy.missing, field.policy.null) = (Absent::Fill, Absent::Fill);
+    field.policy.fill = fill.to_vec();
+    field
+}
+
 /// Rows decoded, beside their masks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
@@ -189,6 +196,18 @@ pub fn schemas() -> Vec<(Vec<Field>, bool)> {
         (vec![masked("x", Kind::F64), masked("y", Kind::F64), masked("k", Kind::Int(8)), masked("b", Kind::Bool)], true),
         (
             vec![
+                field("k", Kind::Int(4)),
+                filled("x", Kind::F64, &7.5f64.to_le_bytes()),
+                filled("id", Kind::ObjectId, &[5; 12]),
+                filled("dec", Kind::Decimal, &[6; 16]),
+                masked("b", Kind::Bool),
+                filled("other", Kind::Int(4), &[]),
+                masked("not there", Kind::F64),
+            ],
+            true,
+        ),
+        (
+            vec![
                 with(masked("x", Kind::Int(2)), Convert::Lossy),
                 with(masked("k", Kind::F32), Convert::Lossy),
                 with(masked("y", Kind::Uint(8)), Convert::Exact),
@@ -248,6 +267,26 @@ pub fn document(random: &mut Random) -> Vec<u8> {
         if !plain && random.one_in(12) {
             doc = value(doc, name, random, false);
         }
+    }
+    doc.bytes()
+}
+
+/// A document of plain values that mostly come in one order, many of them missing or null; one in `odd` is not like
+/// that, or none if it is 0.
+pub fn sparse(random: &mut Random, odd: usize) -> Vec<u8> {
+    let mut names = ["k", "x", "other", "id", "a name of 15 b.", "dec", "y", "b", "t"];
+    let is_odd = odd != 0 && random.one_in(odd);
+    if is_odd {
+        let (one, two) = (random.below(names.len()), random.below(names.len()));
+        names.swap(one, two);
+    }
+    let mut doc = Doc::default();
+    for name in names {
+        doc = match random.below(8) {
+            0 if name != "k" => doc.null(name),
+            1 | 2 if name != "k" => doc,
+            _ => value(doc, name, random, !is_odd),
+        };
     }
     doc.bytes()
 }
@@ -334,6 +373,10 @@ pub fn check_array(array: &ArrowArray, is_text: &dyn Fn(&ArrowArray) -> bool) {
     }
 }
 
+fn is_null(array: &ArrowArray, row: usize) -> bool {
+    matches!(&array.buffers[0], Buffer::Bytes(bits) if bits[row / 8] >> (row % 8) & 1 == 0)
+}
+
 /// Everything the crate does with bytes, whatever they are: nothing may panic, and the fast ways must agree with
 /// decoding each document by itself.
 pub fn exercise(bytes: &[u8], which: usize) {
@@ -384,6 +427,21 @@ pub fn exercise(bytes: &[u8], which: usize) {
         for (number, child) in batch.children.iter().enumerate() {
             let single: usize = alone.iter().map(|one| one.children[number].nulls).sum();
             assert_eq!(child.nulls, single, "nulls of {:?}", fields[number].path);
+            if let [_, Buffer::Bytes(bytes)] = &child.buffers[..]
+                && fields[number].kind != Kind::Bool
+            {
+                let single = alone.iter().flat_map(|one| {
+                    let one = &one.children[number];
+                    let Buffer::Bytes(bytes) = &one.buffers[1] else { unreachable!("the same column") };
+                    if one.nulls == 0 { bytes.clone() } else { vec![0; bytes.len()] }
+                });
+                let width = bytes.len() / child.length.max(1);
+                let bulk = bytes
+                    .chunks(width.max(1))
+                    .enumerate()
+                    .flat_map(|(row, value)| if is_null(child, row) { vec![0; value.len()] } else { value.to_vec() });
+                assert!(bulk.eq(single), "values of {:?}", fields[number].path);
+            }
             if let [_, Buffer::Offsets(_), Buffer::Bytes(bytes)] = &child.buffers[..] {
                 let single: Vec<u8> = alone
                     .iter()
