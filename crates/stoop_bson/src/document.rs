@@ -64,7 +64,7 @@ impl<'p> Reader<'p> {
         let Some(template) = self.templates.list.get(self.templates.last) else { return (0, 0) };
         let (done, size) = template.run(self.fields.plan, bytes, sink, row, most);
         self.templates.hits(done);
-        (done, done * size)
+        (done, size)
     }
 
     /// Decodes documents that do not look like each other, as long as they consist of known fields.

@@ -18,6 +18,7 @@ pub mod element;
 pub mod encode;
 pub mod error;
 pub mod keys;
+pub mod layout;
 pub mod number;
 pub mod op;
 pub mod order;

@@ -8,6 +8,7 @@
 use crate::document::absent_leaf;
 use crate::element::{self, Extent, Type, find_nul, first, int32};
 use crate::keys::first_word;
+use crate::layout::Layout;
 use crate::op::Op;
 use crate::plan::{Plan, Slot, Target};
 use crate::sink::{Copies, Moved, Output, Place, Sink};
@@ -70,6 +71,8 @@ pub struct Template {
     segments: Vec<Segment>,
     /// The size of the document, if it always is the same.
     fixed: Option<usize>,
+    /// The same for documents in a row, where only texts and the like vary.
+    layout: Option<Layout>,
     /// The fields it lacks, when all of them are plain; else what it has.
     missing: Result<Vec<usize>, Vec<u64>>,
 }
@@ -175,11 +178,8 @@ impl Template {
                 Tail::StoreText(op, leaf) => {
                     let Some(next) = text::end(bytes, at).filter(|&next| next < size) else { return Followed::No };
                     let leaf = &plan.leaves[leaf as usize];
-                    let stored = match op {
-                        Op::FixedText => text::short_utf32(bytes, at, next, sink.bytes(leaf.slot, place, leaf.width)),
-                        Op::FixedBytes => text::short(bytes, at, next, sink.bytes(leaf.slot, place, leaf.width)),
-                        _ => false,
-                    };
+                    let is_fixed = matches!(op, Op::FixedText | Op::FixedBytes);
+                    let stored = is_fixed && text::short(op, bytes, at, next, sink.bytes(leaf.slot, place, leaf.width));
                     if !stored && value::store(leaf, Type::STRING.0, &bytes[at..next], sink, place).is_err() {
                         return Followed::No;
                     }
@@ -230,8 +230,16 @@ impl Template {
 
 impl Template {
     /// Decodes documents as long as they follow the template, at most so many, where it is one of a single size
-    /// and plain copies; how many, and their size.
+    /// and plain copies, or one in which only texts and the like vary; how many, and how many bytes.
+    #[inline(always)]
     pub fn run(&self, plan: &Plan, bytes: &[u8], sink: &mut impl Output, row: usize, most: usize) -> (usize, usize) {
+        match &self.layout {
+            Some(layout) => layout.run(plan, bytes, sink, row, most),
+            None => self.run_of_one_size(plan, bytes, sink, row, most),
+        }
+    }
+
+    fn run_of_one_size(&self, plan: &Plan, bytes: &[u8], sink: &mut impl Output, row: usize, most: usize) -> (usize, usize) {
         let (Some(size), [segment], Ok(missing)) = (self.fixed, &self.segments[..], self.missing.as_deref()) else {
             return (0, 0);
         };
@@ -246,7 +254,7 @@ impl Template {
             4 if segment.steps.is_empty() => run::<4>(segment, size, bytes, sink, row, most),
             _ => run_long(segment, plan, size, bytes, sink, row, most),
         };
-        (done, size)
+        (done, done * size)
     }
 }
 
@@ -364,8 +372,18 @@ pub fn record(plan: &Plan, document: &[u8]) -> Option<Template> {
             }
         }
     }
+    let segments = recorder.segments;
+    // Its own length is the only one that varies.
+    let is_flat =
+        segments.iter().enumerate().all(|(n, segment)| segment.steps.is_empty() && segment.opens == [0][..(n == 0).into()]);
+    let pieces = segments.iter().map(|segment| {
+        let (pattern, mask): (Vec<_>, Vec<_>) = segment.pieces.iter().copied().unzip();
+        (pattern.concat(), mask.concat(), segment.size, &segment.copies, segment.tail)
+    });
+    let layout = if is_flat && plain && missing.is_empty() { Layout::new(pieces) } else { None };
     Some(Template {
-        segments: recorder.segments,
+        layout,
+        segments,
         fixed: fixed.then_some(document.len()),
         missing: if plain { Ok(missing) } else { Err(recorder.seen) },
     })

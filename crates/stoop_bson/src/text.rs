@@ -1,6 +1,7 @@
 //! Strings and bytes into fixed widths.
 
-use crate::element::int32;
+use crate::element::{first, int32};
+use crate::op::Op;
 
 const TOO_LONG: &str = "too long; overflow=\"truncate\" cuts";
 const ENDS_WITH_NUL: &str = "ends with NUL, which a fixed width cannot tell from its padding";
@@ -69,76 +70,71 @@ pub fn end(bytes: &[u8], at: usize) -> Option<usize> {
 /// Texts up to this many characters are written without asking how long they are.
 const SHORT: usize = 64;
 
-/// Writes the text from `at` to `end`, its length and terminator included, into a fixed width, padded with zeros.
+/// Writes the text from `at` to `end`, its length and terminator included, into a fixed width, as it is or as UTF-32,
+/// padded with zeros.
 ///
 /// Only ASCII that fits and needs no care; whether it was. Bytes behind the text are read and masked, which costs
 /// less than a copy whose length nobody can predict.
 #[inline(always)]
-pub fn short(bytes: &[u8], at: usize, end: usize, out: &mut [u8]) -> bool {
-    let length = end - at - 5;
-    let width = out.len();
-    let Some(window) = bytes.get(at + 4..at + 4 + width.next_multiple_of(8)) else { return false };
+pub fn short(op: Op, bytes: &[u8], at: usize, end: usize, out: &mut [u8]) -> bool {
+    match (op, out.len()) {
+        (Op::FixedBytes, 0..2) => chunks::<1, 1>(bytes, at, end, out, |text| text),
+        (Op::FixedBytes, 2..4) => chunks::<2, 2>(bytes, at, end, out, |text| text),
+        (Op::FixedBytes, 4..8) => chunks::<4, 4>(bytes, at, end, out, |text| text),
+        (Op::FixedBytes, 8..16) => chunks::<8, 8>(bytes, at, end, out, |text| text),
+        (Op::FixedBytes, _) => chunks::<16, 16>(bytes, at, end, out, |text| text),
+        (Op::FixedText, 0..8) => chunks::<1, 4>(bytes, at, end, out, widened),
+        (Op::FixedText, 8..16) => chunks::<2, 8>(bytes, at, end, out, widened),
+        (Op::FixedText, 16..32) => chunks::<4, 16>(bytes, at, end, out, widened),
+        (Op::FixedText, _) => chunks::<8, 32>(bytes, at, end, out, widened),
+        _ => false,
+    }
+}
+
+/// Ones, as many as are to be kept, and zeros: a mask of any length is cut from it.
+const KEPT: [u8; 32] = {
+    let mut kept = [0; 32];
+    kept.split_at_mut(16).0.copy_from_slice(&[0xFF; 16]);
+    kept
+};
+
+/// Writes `N` characters at a time as `M` bytes.
+#[inline(always)]
+fn chunks<const N: usize, const M: usize>(
+    bytes: &[u8],
+    at: usize,
+    end: usize,
+    out: &mut [u8],
+    form: impl Fn([u8; N]) -> [u8; M],
+) -> bool {
+    let (text, length, width) = (at + 4, end - at - 5, out.len() / (M / N));
+    let Some(window) = bytes.get(text..text + width) else { return false };
     if length > width || width > SHORT || (length > 0 && bytes[end - 2] == 0) {
         return false;
     }
-    let (mut all, mut left) = (0, length);
-    let (places, rest) = out.as_chunks_mut::<8>();
-    let (words, _) = window.as_chunks::<8>();
-    for (place, word) in places.iter_mut().zip(words) {
-        let word = kept(*word, left);
-        left = left.saturating_sub(8);
-        all |= word;
-        *place = word.to_le_bytes();
+    let mut all = [0; N];
+    let last = width.saturating_sub(N);
+    let mut start = 0;
+    while start < width {
+        // The last ones may overlap those before.
+        let from = start.min(last);
+        let left = length.saturating_sub(from).min(N);
+        let (mut chunk, kept): ([u8; N], [u8; N]) = (first(&window[from..]), first(&KEPT[16 - left..]));
+        for place in 0..N {
+            chunk[place] &= kept[place];
+            all[place] |= chunk[place];
+        }
+        out[from * (M / N)..][..M].copy_from_slice(&form(chunk));
+        start += N;
     }
-    if let (size @ 1.., Some(word)) = (rest.len(), words.last()) {
-        let word = kept(*word, left);
-        all |= word;
-        rest.copy_from_slice(&word.to_le_bytes()[..size]);
-    }
-    all & NOT_ASCII == 0
+    all.iter().fold(0, |all, byte| all | byte) & 0x80 == 0
 }
 
-const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
-
-/// The first bytes of a word.
+/// Each byte as a number of four.
 #[inline(always)]
-fn kept(word: [u8; 8], bytes: usize) -> u64 {
-    // In two shifts, as one cannot shift by 64; a branch would be guessed wrong half of the time.
-    let bits = bytes.min(8) as u32 * 4;
-    u64::from_le_bytes(word) & !(u64::MAX << bits << bits)
-}
-
-/// The same as UTF-32.
-#[inline(always)]
-pub fn short_utf32(bytes: &[u8], at: usize, end: usize, out: &mut [u8]) -> bool {
-    let length = end - at - 5;
-    let width = out.len() / 4;
-    let Some(window) = bytes.get(at + 4..at + 4 + width.next_multiple_of(8)) else { return false };
-    if length > width || width > SHORT || (length > 0 && bytes[end - 2] == 0) {
-        return false;
-    }
-    let (mut all, mut left) = (0, length);
-    let (places, rest) = out.as_chunks_mut::<32>();
-    let (words, _) = window.as_chunks::<8>();
-    for (place, word) in places.iter_mut().zip(words) {
-        let word = kept(*word, left);
-        left = left.saturating_sub(8);
-        all |= word;
-        *place = widened(word);
-    }
-    if let (size @ 1.., Some(word)) = (rest.len(), words.last()) {
-        let word = kept(*word, left);
-        all |= word;
-        rest.copy_from_slice(&widened(word)[..size]);
-    }
-    all & NOT_ASCII == 0
-}
-
-/// Eight bytes as eight numbers of four bytes.
-#[inline(always)]
-fn widened(word: u64) -> [u8; 32] {
-    let mut wide = [0; 32];
-    for (place, byte) in word.to_le_bytes().into_iter().enumerate() {
+fn widened<const N: usize, const M: usize>(text: [u8; N]) -> [u8; M] {
+    let mut wide = [0; M];
+    for (place, byte) in text.into_iter().enumerate() {
         wide[place * 4] = byte;
     }
     wide
