@@ -21,3 +21,9 @@ def both(tmp_path):
 def both_loop(tmp_path):
     """The same for programs whose running loops are to be taken over."""
     return partial(harness.both_loop, tmp_path)
+
+
+@pytest.fixture
+def both_early(tmp_path):
+    """The same at the third turn of a loop, whatever time the machine has for the sampler."""
+    return partial(harness.both_early, tmp_path)

@@ -133,3 +133,11 @@ def both(tmp_path, text, status=0, timeout=60, flags=(), **options):
 def both_loop(tmp_path, text, **options):
     """`both` for programs whose running loops are to be taken over: the sampler looks often."""
     return both(tmp_path, text, **{"threshold": 2, "sample_interval_ms": 1, "compile_share": 100, **options})
+
+
+def both_early(tmp_path, text, **options):
+    """`both_loop` for programs that do not last until a sampler sees them: loops are taken over at their third turn.
+
+    A module's own loop is not: it runs before the engine is switched on.
+    """
+    return both(tmp_path, text, **{"threshold": 1, **options})

@@ -391,7 +391,7 @@ def test_a_running_loop_is_taken_over(both_loop):
                 total += i * i & 1023
             return total
 
-        print(f(2_000_000))
+        print(f(12_000_000))
     """)
     run.assert_loop("f")
 
@@ -401,9 +401,9 @@ def test_a_module_s_running_loop_is_taken_over(both_loop):
         import probe
 
         total = 0.0
-        for i in range(1_000_000):
+        for i in range(8_000_000):
             total += i * 0.5
-            if i == 900_000:
+            if i == 7_900_000:
                 marker = total
         print(total, marker, i)
         probe.snapshot()
@@ -427,8 +427,8 @@ def test_a_loop_in_a_frame_that_was_looked_at_before_is_taken_over(both_loop):
     run.assert_loop("<module>")
 
 
-def test_a_running_while_loop_with_nested_loops_is_taken_over(both_loop):
-    run = both_loop("""
+def test_a_running_while_loop_with_nested_loops_is_taken_over(both_early):
+    run = both_early("""
         import probe
 
         def f(n):
@@ -446,8 +446,8 @@ def test_a_running_while_loop_with_nested_loops_is_taken_over(both_loop):
     run.assert_loop("f")
 
 
-def test_a_loop_taken_over_inside_try_and_with(both_loop):
-    run = both_loop("""
+def test_a_loop_taken_over_inside_try_and_with(both_early):
+    run = both_early("""
         import contextlib
         import traceback
         import probe
@@ -479,8 +479,8 @@ def test_a_loop_taken_over_inside_try_and_with(both_loop):
     run.assert_loop("f")
 
 
-def test_a_loop_taken_over_in_a_generator_and_in_a_class_body(both_loop):
-    run = both_loop("""
+def test_a_loop_taken_over_in_a_generator_and_in_a_class_body(both_early):
+    run = both_early("""
         import probe
 
         def squares(n):
@@ -505,8 +505,8 @@ def test_a_loop_taken_over_in_a_generator_and_in_a_class_body(both_loop):
     assert any(r["kind"] == "loop" and r["entries"] for f in run.functions for r in f["regions"]), run.functions
 
 
-def test_a_comprehension_s_loop_is_taken_over(both_loop):
-    run = both_loop("""
+def test_a_comprehension_s_loop_is_taken_over(both_early):
+    run = both_early("""
         import probe
 
         def f(n, rounds):
@@ -525,9 +525,9 @@ def test_a_comprehension_s_loop_is_taken_over(both_loop):
     run.assert_loop("f")
 
 
-def test_a_loop_run_by_exec_and_runpy(both_loop, tmp_path):
+def test_a_loop_run_by_exec_and_runpy(both_early, tmp_path):
     (tmp_path / "other.py").write_text("x = 0\nfor i in range(600_000):\n    x += i % 3\nprint(x, i, __name__)\n")
-    run = both_loop(f"""
+    run = both_early(f"""
         import runpy
         import probe
 

@@ -74,8 +74,8 @@ def test_comprehensions_whose_variable_is_set_the_second_time_round(both):
     """).assert_compiled("f")
 
 
-def test_a_running_comprehension_whose_variable_is_set_the_second_time_round(both_loop):
-    both_loop("""
+def test_a_running_comprehension_whose_variable_is_set_the_second_time_round(both_early):
+    both_early("""
         import probe
 
         def f(n, rounds):
@@ -114,9 +114,9 @@ def test_code_let_go_while_it_is_entered(both):
     """)
 
 
-def test_a_fork_in_a_program_of_one_thread_is_not_warned_about(both_loop):
+def test_a_fork_in_a_program_of_one_thread_is_not_warned_about(both_early):
     # CPython counts threads when the parent's hooks have run.
-    both_loop("""
+    both_early("""
         import os, warnings
         import probe
 

@@ -172,8 +172,8 @@ def test_who_holds_the_sequence(both):
     run.assert_compiled("f", "g", "h", "r")
 
 
-def test_taking_over_a_running_loop(both_loop):
-    run = both_loop("""
+def test_taking_over_a_running_loop(both_early):
+    run = both_early("""
         import probe
 
         def f(a):
