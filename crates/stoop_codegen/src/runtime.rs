@@ -61,6 +61,10 @@ helpers! {
     SyncFloat(P D) -> V;
     /// (slot, reference) Make a frame slot hold this object (takes its own reference), dropping the former value.
     SyncRef(P R) -> V;
+    /// (home) Where the variable's value is; NULL if it has none.
+    FindHome(P) -> P;
+    /// (home) The same; the variable gets a value if it has none.
+    MakeHome(P) -> P;
     /// (object) Destroy an object whose reference count has reached zero.
     Dealloc(R) -> V;
     /// Box an int.

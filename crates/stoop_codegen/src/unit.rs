@@ -27,6 +27,9 @@ pub struct Request<'a> {
     /// Address of a word through which a function at a constant address is called: it holds a vectorcall that
     /// takes the thread state as a fifth argument.
     pub link: &'a dyn Fn(u64) -> Option<u64>,
+    /// Homes of module variables that the region keeps as locals: those behind the frame's own. A home is a word that
+    /// holds the address of the variable's value, or 0: then `FindHome` or `MakeHome` is asked.
+    pub homes: &'a [u64],
     /// The address of a word, and polls that add one to it: turns of a loop are counted.
     pub turns: Option<(u64, &'a [Inst])>,
     /// Whether to spend time on better code.

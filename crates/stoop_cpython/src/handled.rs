@@ -147,12 +147,17 @@ pub unsafe extern "C" fn forget(frame: *mut Frame) {
 
 /// Whether asking for the frame's locals has left something in it, as it does where there are no views (3.12).
 unsafe fn was_asked(frame: *mut Frame) -> bool {
+    // SAFETY: the caller's frame.
+    unsafe { is_optimized(frame) && !frame::locals_mapping(frame).is_null() }
+}
+
+/// Whether locals have slots in the frame.
+unsafe fn is_optimized(frame: *mut Frame) -> bool {
     const OPTIMIZED: i32 = 1;
     // SAFETY: the caller's frame.
     unsafe {
         let code = frame::code(frame);
-        let optimized = !code.is_null() && read::<i32, _>(code, layout::get().co_flags) & OPTIMIZED != 0;
-        optimized && !frame::locals_mapping(frame).is_null()
+        !code.is_null() && read::<i32, _>(code, layout::get().co_flags) & OPTIMIZED != 0
     }
 }
 
@@ -164,7 +169,8 @@ pub unsafe fn is_seen(frame: *mut Frame) -> bool {
     // SAFETY: the caller's frame; what it has, lives.
     unsafe {
         let object = frame::frame_object(frame);
-        if object.is_null() {
+        // The locals of a module or class body are a dict, which has no need of the frame.
+        if object.is_null() || !is_optimized(frame) {
             return false;
         }
         let (word, bit) = bit(object);

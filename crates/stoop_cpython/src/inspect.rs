@@ -50,6 +50,15 @@ pub unsafe fn is_exact_dict(o: Obj) -> bool {
     unsafe { capi::type_of(o) == (&raw mut capi::PyDict_Type).cast() }
 }
 
+/// Whether the garbage collector knows an object.
+///
+/// # Safety
+/// A live object; the GIL is held.
+pub unsafe fn is_collected(o: Obj) -> bool {
+    // SAFETY: the caller's object.
+    unsafe { capi::PyObject_GC_IsTracked(o) != 0 }
+}
+
 /// Whether an object is an exact str.
 ///
 /// # Safety

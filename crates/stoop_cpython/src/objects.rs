@@ -98,6 +98,30 @@ pub unsafe fn new_instance(class: Obj) -> Obj {
     }
 }
 
+/// Where an exact dict, all of whose keys are strings, keeps the value of an interned name: NULL if it has none there. The
+/// place is good until keys come or go.
+///
+/// # Safety
+/// A live exact dict, the GIL held. Runs no Python code.
+pub unsafe fn dict_value(dict: Obj, name: Obj) -> *mut Obj {
+    const STRINGS: u8 = 1;
+    let l = layout::get();
+    // SAFETY: entries lie behind the table's index.
+    unsafe {
+        let keys: *mut u8 = read(dict, l.dict_keys);
+        if read::<u8, _>(keys, l.keys_kind) != STRINGS || read::<usize, _>(dict, l.dict_values) != 0 {
+            return std::ptr::null_mut();
+        }
+        let index = 1usize << read::<u8, _>(keys, l.keys_log2_index_bytes);
+        let first = keys.offset(l.keys_indices as isize).add(index);
+        let count = read::<isize, _>(keys, l.keys_nentries).max(0) as usize;
+        let at = |k: usize| first.add(k * l.unicode_entry_size as usize);
+        let found = (0..count).map(at).find(|e| read::<Obj, _>(*e, l.unicode_entry_key) == name);
+        let value = found.map_or(std::ptr::null_mut(), |e| e.offset(l.unicode_entry_value as isize).cast::<Obj>());
+        if value.is_null() || (*value).is_null() { std::ptr::null_mut() } else { value }
+    }
+}
+
 /// The items of a tuple.
 ///
 /// # Safety

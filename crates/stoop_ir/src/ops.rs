@@ -298,6 +298,7 @@ ops! {
     SwapSlot "slot.swap" n(2) => New, Mem::ATTR, Mem::ATTR, Flags::PINNED, 2, "(obj, new) Put new into the member at byte offset (imm: int); yields the former value (MaybeNull).";
     SetSlotFloat "slot.setfloat" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(obj, f64) Store a float into the member at byte offset (imm: int), overwriting a uniquely owned float box where there is one.";
     SetSlotInt "slot.setint" n(2) => Void, Mem::ATTR, Mem::ATTR.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(obj, i64) Store an int the same way.";
+    GlobalHome "global.home" n(0) => Borrowed, Mem::DICT, NO, G, 0, "Where a module's variable lives (imm: int, the address of its home): no object, but what slot operations at offset 0 take for one. Leaves if the name has no value.";
     InitField "field.init" n(2) => Void, NO, Mem::ATTR, Flags::PINNED, 2, "(obj, new) Put new into inline value (imm: index) of a fresh instance, taking its reference: the value was never set.";
     InitSlot "slot.init" n(2) => Void, NO, Mem::ATTR, Flags::PINNED, 2, "(obj, new) Put new into the member at byte offset (imm: int) of a fresh instance likewise.";
     NewObject "object.new" n(1) => New, NO, NO, Flags::RAISE, 0, "(class) A fresh instance of a class that makes its instances as `object` does and has this version (imm: int).";

@@ -116,6 +116,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
     match op {
         Op::ConstInt
         | Op::ConstBool
+        | Op::GlobalHome
         | Op::LoadSlot
         | Op::SwapSlot
         | Op::PyUnpack

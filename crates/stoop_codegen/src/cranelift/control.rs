@@ -43,9 +43,7 @@ impl Lower<'_> {
 
     /// A value of the operand stack at a loop entry: it lies after the locals.
     pub(crate) fn entry_stack(&mut self) -> Result<CV, Error> {
-        let locals = self.f.states.iter().filter(|s| s.parent.is_none()).map(|s| s.locals.len()).max();
-        let locals = locals.ok_or_else(|| self.malformed("no frame state tells the number of locals"))?;
-        let offset = self.slot_offset(locals as u32 + self.imm_index()?);
+        let offset = self.slot_offset(self.roots.frame_slots() as u32 + self.imm_index()?);
         Ok(self.load(self.frame, offset))
     }
 }

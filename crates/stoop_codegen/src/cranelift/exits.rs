@@ -258,7 +258,31 @@ impl Lower<'_> {
         if self.f.states[state.index()].parent.is_some() {
             return Err(self.unsupported("Python code may run inside an inlined function"));
         }
-        let mut dirty = slots::dirty(self.f, &self.roots, &self.facts, state);
+        let dirty = slots::dirty(self.f, &self.roots, &self.facts, state);
+        self.sync_slots(dirty)
+    }
+
+    /// Writes a module's variables that are out of date, before the finaliser of what is dropped here may look at them.
+    pub(crate) fn sync_homes(&mut self) -> Result<(), Error> {
+        if !self.at_drop {
+            return Ok(());
+        }
+        let mut facts = self.facts.clone();
+        let data = self.f.inst(self.inst);
+        if let (Op::StoreLocal, Imm::Index(k)) = (data.op, data.imm) {
+            facts[k as usize] = Some(slots::Fact { value: data.args[0], exact: true });
+        }
+        let mut dirty = self.roots.dirty_at_drop(&facts, self.inst);
+        // What is computed only later is stored only later.
+        dirty.retain(|(_, v)| self.values[v.index()].is_some());
+        // The drops that this makes are not the instruction's own.
+        self.at_drop = false;
+        let done = self.sync_slots(dirty);
+        self.at_drop = true;
+        done
+    }
+
+    fn sync_slots(&mut self, mut dirty: Vec<(u32, Value)>) -> Result<(), Error> {
         // References first: a slot's box may be what another local is to hold, and writing a number
         // reuses the box. With two of them, each may lose its last owner to the other's write.
         dirty.sort_by_key(|(_, v)| !self.f.ty(*v).is_ref());
@@ -286,7 +310,8 @@ impl Lower<'_> {
 
     fn sync_slot(&mut self, k: u32, v: Value) -> Result<(), Error> {
         let value = self.v(v)?;
-        let slot = self.add_imm(self.frame, i64::from(self.slot_offset(k)));
+        let (base, offset) = self.slot_place(k)?;
+        let slot = self.add_imm(base, i64::from(offset));
         match self.f.ty(v) {
             Type::I64 => self.helper(Helper::SyncInt, &[slot, value]),
             Type::F64 => self.helper(Helper::SyncFloat, &[slot, value]),

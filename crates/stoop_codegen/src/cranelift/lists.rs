@@ -88,7 +88,7 @@ impl Lower<'_> {
 
     /// The next item or NULL. At the end the list is let go, and the index says so: CPython 3.13 asks the
     /// index, 3.12 the reference.
-    pub(crate) fn list_iter_next(&mut self, it: CV) -> CV {
+    pub(crate) fn list_iter_next(&mut self, it: CV) -> Result<CV, Error> {
         let [index, seq] = self.req.abi.list_iter;
         let items = self.req.abi.list_items;
         self.sequence_next(it, index, seq, true, |l, sequence, i| {
@@ -99,12 +99,19 @@ impl Lower<'_> {
     }
 
     /// The next item or NULL. At the end the tuple is let go.
-    pub(crate) fn tuple_iter_next(&mut self, it: CV) -> CV {
+    pub(crate) fn tuple_iter_next(&mut self, it: CV) -> Result<CV, Error> {
         let [index, seq] = self.req.abi.tuple_iter;
         self.sequence_next(it, index, seq, false, |l, sequence, i| l.tuple_item(sequence, i))
     }
 
-    fn sequence_next(&mut self, it: CV, index: i32, seq: i32, mark: bool, item: impl Fn(&mut Self, CV, CV) -> CV) -> CV {
+    fn sequence_next(
+        &mut self,
+        it: CV,
+        index: i32,
+        seq: i32,
+        mark: bool,
+        item: impl Fn(&mut Self, CV, CV) -> CV,
+    ) -> Result<CV, Error> {
         let done = self.b.create_block();
         let result = self.b.append_block_param(done, types::I64);
         let (exhausted, end) = (self.cold_block(), self.b.create_block());
@@ -127,10 +134,10 @@ impl Lower<'_> {
         }
         let null = self.iconst(0);
         self.store(null, it, seq);
-        self.dec_ref(sequence, exhausted);
+        self.dec_ref(sequence, exhausted)?;
         let null = self.iconst(0);
         self.jump(done, &[null]);
         self.b.switch_to_block(done);
-        result
+        Ok(result)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn lower(
 ) -> Result<Vec<ExitDesc>, Error> {
     let func = request.func;
     let order = reverse_postorder(func)?;
-    let roots = Roots::new(func);
+    let roots = Roots::new(func, request.homes.len());
     let starts = slots::analyse(func, &roots, &order);
     let mut b = FunctionBuilder::new(into, context);
     let entry = b.create_block();
@@ -51,6 +51,7 @@ pub(crate) fn lower(
         parts: Vec::new(),
         objects: Vec::new(),
         tails: [None, None],
+        at_drop: true,
         leave: None,
         raise: None,
         catches: false,
@@ -161,6 +162,8 @@ pub(crate) struct Lower<'a> {
     /// Instances that the exit being made makes.
     pub(crate) objects: Vec<crate::unit::ObjectRecipe>,
     pub(crate) tails: [Option<Tail>; 2],
+    /// Whether what is dropped is dropped by the instruction itself.
+    pub(crate) at_drop: bool,
     /// The present instruction's exits, once made.
     pub(crate) leave: Option<ir::Block>,
     pub(crate) raise: Option<ir::Block>,
@@ -261,6 +264,33 @@ impl<'a> Lower<'a> {
     /// Byte offset of a local's slot in the frame.
     pub(crate) fn slot_offset(&self, k: u32) -> i32 {
         self.req.abi.frame_locals + 8 * k as i32
+    }
+
+    /// Where a local's value is: its slot in the frame, or for a module's variable the dict's entry.
+    pub(crate) fn slot_place(&mut self, k: u32) -> Result<(CV, i32), Error> {
+        match self.home_of(k) {
+            None => Ok((self.frame, self.slot_offset(k))),
+            Some(home) => Ok((self.home(home, Helper::MakeHome)?, 0)),
+        }
+    }
+
+    /// The home of a local that is a module's variable.
+    pub(crate) fn home_of(&self, k: u32) -> Option<u64> {
+        self.req.homes.get((k as usize).checked_sub(self.roots.frame_slots())?).copied()
+    }
+
+    /// What a home holds; where that is nothing, what a helper finds.
+    fn home(&mut self, home: u64, find: Helper) -> Result<CV, Error> {
+        let word = self.address(home);
+        let held = self.load(word, 0);
+        let (ask, go_on) = (self.cold_block(), self.next_block());
+        let place = self.b.append_block_param(go_on, types::I64);
+        self.b.ins().brif(held, go_on, &[BlockArg::Value(held)], ask, &[]);
+        self.b.switch_to_block(ask);
+        let found = self.helper1(find, &[word])?;
+        self.jump(go_on, &[found]);
+        self.b.switch_to_block(go_on);
+        Ok(place)
     }
 
     /// Calls a helper with machine values.
@@ -519,8 +549,9 @@ impl<'a> Lower<'a> {
             }
             Op::ConstNull => Ok(Some(self.iconst(0))),
             Op::EntryLocal => {
-                let offset = self.slot_offset(self.imm_index()?);
-                Ok(Some(self.load(self.frame, offset)))
+                let k = self.imm_index()?;
+                let (base, offset) = self.slot_place(k)?;
+                Ok(Some(self.load(base, offset)))
             }
             Op::EntryStack => one(self.entry_stack()),
             Op::FrameGlobals => Ok(Some(self.load(self.frame, self.req.abi.frame_globals))),
@@ -662,8 +693,8 @@ impl<'a> Lower<'a> {
             Op::ArrayStoreFloat => none(self.array_store_float(a)),
             Op::RangeIterLen => Ok(Some(self.load(a[0], self.req.abi.range_iter[2]))),
             Op::RangeIterNext => Ok(Some(self.range_next(a[0]))),
-            Op::ListIterNext => Ok(Some(self.list_iter_next(a[0]))),
-            Op::TupleIterNext => Ok(Some(self.tuple_iter_next(a[0]))),
+            Op::ListIterNext => one(self.list_iter_next(a[0])),
+            Op::TupleIterNext => one(self.tuple_iter_next(a[0])),
             Op::RangeIterField => {
                 let at = self.req.abi.range_iter[usize::from(self.imm_int()? != 0)];
                 Ok(Some(self.load(a[0], at)))
@@ -693,6 +724,13 @@ impl<'a> Lower<'a> {
             Op::SwapField => one(self.swap_field(data, a)),
             Op::SetFieldFloat => none(self.set_field_float(data, a)),
             Op::SetFieldInt => none(self.set_field_int(data, a)),
+            Op::GlobalHome => {
+                let home = self.imm_int()? as u64;
+                let place = self.home(home, Helper::FindHome)?;
+                let null = self.icmp_imm(IntCC::Equal, place, 0);
+                self.guard_not(null)?;
+                Ok(Some(place))
+            }
             Op::LoadSlot => {
                 let offset = self.imm_offset()?;
                 one(self.load_not_null(a[0], offset))

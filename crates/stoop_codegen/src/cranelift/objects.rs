@@ -55,12 +55,11 @@ impl Lower<'_> {
             let null = self.icmp_imm(IntCC::Equal, object, 0);
             self.branch_away(null, done);
         }
-        self.dec_ref(object, done);
-        Ok(())
+        self.dec_ref(object, done)
     }
 
     /// Drops a reference to an object, then goes on in `done`.
-    pub(crate) fn dec_ref(&mut self, object: CV, done: ir::Block) {
+    pub(crate) fn dec_ref(&mut self, object: CV, done: ir::Block) -> Result<(), Error> {
         let offset = self.req.abi.ob_refcnt;
         let count = self.load_as(types::I32, object, offset);
         let immortal = self.icmp_imm(IntCC::SignedLessThan, count, 0);
@@ -71,9 +70,11 @@ impl Lower<'_> {
         let dead = self.icmp_imm(IntCC::Equal, less, 0);
         self.branch(dead, destroy, done);
         self.b.switch_to_block(destroy);
+        self.sync_homes()?;
         self.helper(Helper::Dealloc, &[object]);
         self.jump(done, &[]);
         self.b.switch_to_block(done);
+        Ok(())
     }
 
     /// Puts `new` into a local's slot, then drops what the slot held: in this order, because the drop may run
@@ -83,14 +84,14 @@ impl Lower<'_> {
         if !self.f.ty(data.args[0]).is_ref() {
             return Err(self.malformed("stores an unboxed value"));
         }
-        let offset = self.slot_offset(k);
+        let (base, offset) = self.slot_place(k)?;
         let (former, ty) = self.former_content(k, data.args[1])?;
         let former = match former {
             Some(v) => v,
             None if is_immortal(ty) => a[0],
-            None => self.load(self.frame, offset),
+            None => self.load(base, offset),
         };
-        self.store(a[0], self.frame, offset);
+        self.store(a[0], base, offset);
         self.dec_ref_of(former, ty)
     }
 
@@ -425,7 +426,7 @@ impl Lower<'_> {
         let object = self.small_int(x);
         self.store(object, slot, 0);
         let dropped = self.b.create_block();
-        self.dec_ref(former, dropped);
+        self.dec_ref(former, dropped)?;
         self.jump(done, &[]);
         self.b.switch_to_block(otherwise);
         self.helper(slow, slow_args);

@@ -6,6 +6,7 @@
 //! that by the verifier's rules, and a value that every predecessor agrees on dominates them all.
 
 use super::Facts;
+use std::collections::HashMap;
 use stoop_ir::{Block, Flags, Function, Imm, Inst, Op, State, Type, Value};
 
 /// A value stripped of what does not change it: two values with one root are interchangeable.
@@ -38,15 +39,37 @@ pub(crate) struct Fact {
 pub(crate) struct Roots {
     by_value: Vec<Root>,
     by_reference: Vec<Root>,
+    /// How many locals have slots in the frame; those behind are variables of a module.
+    frame_slots: usize,
+    /// The values of those variables at drops that may run a finaliser, which may look at them.
+    at_drops: HashMap<Inst, Vec<Value>>,
 }
 
 impl Roots {
     /// Computes them.
-    pub(crate) fn new(func: &Function) -> Roots {
+    pub(crate) fn new(func: &Function, homes: usize) -> Roots {
         let all = |through: &dyn Fn(Op) -> bool| {
             (0..func.values.len()).map(|i| root_of(func, Value(i as u32), through)).collect::<Vec<_>>()
         };
-        Roots { by_value: all(&|op| same_reference(op) || same_value(op)), by_reference: all(&same_reference) }
+        let frame_slots = slot_count(func) - homes;
+        Roots {
+            by_value: all(&|op| same_reference(op) || same_value(op)),
+            by_reference: all(&same_reference),
+            frame_slots,
+            at_drops: if homes == 0 { HashMap::new() } else { at_drops(func, frame_slots) },
+        }
+    }
+    /// How many locals have slots in the frame.
+    pub(crate) fn frame_slots(&self) -> usize {
+        self.frame_slots
+    }
+    /// The module's variables that are out of date where they live, at a drop that may run a finaliser; `None` if the
+    /// instruction is no such drop, or no variable is kept.
+    pub(crate) fn dirty_at_drop(&self, facts: &Facts, inst: Inst) -> Vec<(u32, Value)> {
+        let Some(values) = self.at_drops.get(&inst) else { return Vec::new() };
+        let all = values.iter().enumerate().map(|(n, v)| (self.frame_slots + n, *v));
+        let dirty = all.filter(|(k, v)| !facts[*k].is_some_and(|f| self.value(f.value) == self.value(*v)));
+        dirty.map(|(k, v)| (k as u32, v)).collect()
     }
     /// The root, looking through boxes.
     pub(crate) fn value(&self, v: Value) -> Root {
@@ -56,6 +79,47 @@ impl Roots {
     pub(crate) fn reference(&self, v: Value) -> Root {
         self.by_reference[v.index()]
     }
+}
+
+/// How far the frame state after a drop is looked for.
+const BLOCKS_AFTER_DROP: usize = 16;
+
+/// The values of a module's variables at each drop that may run a finaliser: those of the next frame state.
+fn at_drops(func: &Function, frame_slots: usize) -> HashMap<Inst, Vec<Value>> {
+    let mut out = HashMap::new();
+    for block in &func.blocks {
+        for (k, &i) in block.insts.iter().enumerate() {
+            let d = func.inst(i);
+            let noisy = match d.op {
+                Op::DecRef => !func.ty(d.args[0]).drop_is_silent(),
+                Op::StoreLocal => !func.ty(d.args[1]).drop_is_silent(),
+                Op::ListIterNext | Op::TupleIterNext => true,
+                _ => false,
+            };
+            if noisy && let Some(values) = values_after(func, frame_slots, &block.insts[k + 1..], BLOCKS_AFTER_DROP) {
+                out.insert(i, values);
+            }
+        }
+    }
+    out
+}
+
+/// What the next frame state says of a module's variables.
+fn values_after(func: &Function, frame_slots: usize, insts: &[Inst], blocks: usize) -> Option<Vec<Value>> {
+    for &i in insts {
+        let d = func.inst(i);
+        if let Some(s) = d.state {
+            let locals = &func.states[real_state(func, s).index()].locals;
+            return locals.get(frame_slots..)?.iter().copied().collect();
+        }
+        if let (Some(t), true) = (d.targets.first(), blocks > 0) {
+            let next = &func.blocks[t.block.index()];
+            let values = values_after(func, frame_slots, &next.insts, blocks - 1)?;
+            let here = |v: Value| next.params.iter().position(|p| *p == v).map_or(v, |n| t.args[n]);
+            return Some(values.into_iter().map(here).collect());
+        }
+    }
+    None
 }
 
 /// Operations whose result is their first operand.
@@ -118,7 +182,11 @@ pub(crate) fn step(func: &Function, roots: &Roots, facts: &mut Facts, inst: Inst
         (Op::EntryLocal, Imm::Index(k)) => {
             facts[k as usize] = data.result.map(|value| Fact { value, exact: true });
         }
-        (Op::StoreLocal, Imm::Index(k)) => facts[k as usize] = Some(Fact { value: data.args[0], exact: true }),
+        (Op::StoreLocal, Imm::Index(k)) => {
+            facts[k as usize] = Some(Fact { value: data.args[0], exact: true });
+            forget_at_drop(roots, facts, inst);
+        }
+        (Op::DecRef | Op::ListIterNext | Op::TupleIterNext, _) => forget_at_drop(roots, facts, inst),
         (Op::StrAppend, Imm::Index(k)) => facts[k as usize] = data.result.map(|value| Fact { value, exact: true }),
         (Op::Poll, _) => {
             // Only the slow path syncs, so afterwards an out-of-date slot holds the one or the other.
@@ -136,6 +204,13 @@ pub(crate) fn step(func: &Function, roots: &Roots, facts: &mut Facts, inst: Inst
             }
         }
         _ => {}
+    }
+}
+
+/// Only a drop that destroys something syncs, so afterwards an out-of-date variable lives where it did or is up to date.
+fn forget_at_drop(roots: &Roots, facts: &mut Facts, inst: Inst) {
+    for (k, _) in roots.dirty_at_drop(facts, inst) {
+        facts[k as usize] = None;
     }
 }
 

@@ -201,6 +201,7 @@ mod fakes {
             SlotSetFloat slot_set_float, PyLoadMethod load_method, PyCall py_call,
         }
         plain {
+            FindHome MakeHome
             Poll Recheck ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NumBinary NumCompare NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
@@ -564,6 +565,7 @@ impl World {
             name_address: &|name| 0x7000 + u64::from(name.0),
             basicsize: &|version| (self.sizes_known && version == POINT_VERSION).then_some(24),
             link: &|_| None,
+            homes: &[],
             turns: None,
             optimise: self.optimise,
             want_text: true,

@@ -23,7 +23,7 @@ use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
 use super::turns::{self, Turns};
 use super::{budget, entry, exits, registry, totals};
-use crate::frontend::{self, Entry};
+use crate::frontend::{self, Entry, Environment};
 use crate::reasons::Refusal;
 
 /// What a compilation needs of the process; made once.
@@ -198,6 +198,9 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             consts: Vec::new(),
             compile_us: 0,
             code_bytes: 0,
+            variables: Vec::new(),
+            names_are_globals: false,
+            homes: Vec::new(),
             assumptions: Vec::new(),
             names: Vec::new(),
             texts: Vec::new(),
@@ -222,12 +225,17 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             keep: Vec::new(),
             sizes: HashMap::new(),
             assumptions: Vec::new(),
+            variables: Vec::new(),
+            homes: Vec::new(),
             at_loop: entry != Entry::Function,
         };
         // A bug in the front end or a pass must not take the program down.
         let built = catch(|| build(&info, entry, &mut live)).and_then(|b| b.map_err(|e| e.to_string()));
         let sizes = std::mem::take(&mut live.sizes);
+        record.names_are_globals = live.names_are_globals();
         record.consts = live.keep;
+        record.variables = live.variables;
+        record.homes = live.homes;
         record.assumptions = live.assumptions;
         record.assumptions.sort();
         record.assumptions.dedup();
@@ -493,6 +501,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     let polls = polls_of_entry(&func, &job.units, job.record.entry);
     // SAFETY: only the field's address is taken.
     let count = unsafe { &raw const (*record).turns.count } as u64;
+    let homes: Vec<u64> = job.record.variables.iter().map(|h| h.address()).collect();
     let request = Request {
         func: &func,
         abi: &shared.abi,
@@ -504,6 +513,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         name_address: &name_address,
         basicsize: &|version| job.sizes.get(&version).copied(),
         link: &|function| job.links.get(&function).copied(),
+        homes: &homes,
         turns: job.counts_turns.then_some((count, &polls[..])),
         optimise: true,
         want_text: job.want_text,

@@ -10,7 +10,7 @@ use stoop_cpython::monitoring::{self, Answer};
 use super::exits::HANDED_BACK;
 use super::record::Record;
 use super::trial::{self, Verdict};
-use super::{eager, links, registry, stack, turns};
+use super::{eager, homes, links, registry, stack, turns};
 use crate::frontend::Entry;
 
 /// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
@@ -254,12 +254,19 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         if frame::globals(fr) != r.globals || frame::builtins(fr) != r.builtins {
             return Answer::Go;
         }
+        if r.names_are_globals && frame::locals_mapping(fr) != r.globals {
+            return Answer::Go;
+        }
         let Entry::Loop { depth, .. } = r.entry else { return Answer::Go };
         let base = r.info.nlocalsplus as i32;
         if frame::stacktop(fr) != base + depth as i32 {
             return Answer::Go;
         }
         if !r.turns.enters(fr, arrived) {
+            return Answer::Go;
+        }
+        // The dict's entries are one activation's at a time.
+        if !homes::begin(&r.variables) {
             return Answer::Go;
         }
         frame::forget_object(fr);
@@ -275,6 +282,7 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         }
         let result = native(ts, fr);
         r.active -= 1;
+        homes::end(&r.variables);
         let decided = r.active == 0 && r.turns.end();
         r.interpreted_calls += links::interpreted_calls() - calls;
         r.native_ns += start.elapsed().as_nanos() as u64;

@@ -10,7 +10,8 @@ use stoop_cpython::layout::{self, read};
 use stoop_cpython::{frame, inspect, objects};
 use stoop_ir::Class;
 
-use super::invariants;
+use super::homes::{self, Home};
+use super::invariants::{self, Kind};
 use super::record::{CodeState, Record};
 use super::types;
 use crate::frontend::{Constructor, Environment, Known, Place, Source};
@@ -42,6 +43,10 @@ pub struct Live<'a> {
     pub sizes: HashMap<u32, i32>,
     /// Assumptions, for people.
     pub assumptions: Vec<String>,
+    /// Variables of a module that are locals of the region, whose slots follow the frame's own.
+    pub variables: Vec<Arc<Home>>,
+    /// Homes of other variables.
+    pub homes: Vec<Arc<Home>>,
     /// Whether this is a loop's entry: the frame's stack may be read.
     pub at_loop: bool,
 }
@@ -125,18 +130,33 @@ impl Live<'_> {
         }
     }
 
+    /// What a local slot of the frame holds, or a variable of the module that is a local; NULL if nothing.
+    fn local(&self, slot: u32) -> Obj {
+        // SAFETY: the frame is alive: the GIL is held since it was found. So is the place of a home's value.
+        unsafe {
+            let Some(k) = (slot as usize).checked_sub(self.info.nlocalsplus as usize) else {
+                return *frame::slot(self.frame, slot as usize);
+            };
+            let place = self.variables[k].find();
+            if place.is_null() { std::ptr::null_mut() } else { *place }
+        }
+    }
+
     fn generic_local(&self, slot: u32) -> bool {
         // SAFETY: as for `is_generic`.
         unsafe { (*self.state).generic_locals.contains(&slot) }
     }
 
-    /// Whether the code itself rebinds a global of this name.
+    /// Whether the code itself rebinds a global of this name. Of a module's own code the front end knows better which part
+    /// of it is compiled.
     fn stores(&self, name_index: u32) -> bool {
         use stoop_cpython::opcodes::Opcode as O;
-        self.info
-            .instrs
-            .iter()
-            .any(|i| i.arg == name_index && matches!(i.op, O::StoreGlobal | O::DeleteGlobal | O::StoreName | O::DeleteName))
+        !self.names_are_globals()
+            && self
+                .info
+                .instrs
+                .iter()
+                .any(|i| i.arg == name_index && matches!(i.op, O::StoreGlobal | O::DeleteGlobal | O::StoreName | O::DeleteName))
     }
 }
 
@@ -157,11 +177,57 @@ impl Environment for Live<'_> {
         if found.is_null() {
             return None;
         }
-        if !invariants::track_name(self.record, self.globals, name) || !invariants::track_name(self.record, self.builtins, name) {
+        let kind = kind_of(found);
+        if ![self.globals, self.builtins].into_iter().all(|dict| invariants::track_name(self.record, dict, name, kind)) {
             return None;
         }
         self.assumptions.push(format!("global {} unchanged", self.info.names_text[name_index as usize]));
         Some(self.known(found))
+    }
+
+    fn home(&mut self, name_index: u32, stores: bool) -> Option<(u64, u64)> {
+        let name = self.info.names[name_index as usize];
+        // SAFETY: an exact dict, alive, and an interned name; what is there lives while the GIL is held.
+        unsafe {
+            if !inspect::is_exact_dict(self.globals) {
+                return None;
+            }
+            let home = homes::home(self.globals, name)?;
+            if stores && !invariants::make_variable(None, self.globals, name) {
+                return None;
+            }
+            let place = home.find();
+            let address = home.address();
+            self.homes.push(home);
+            (!place.is_null()).then(|| (address, *place as u64))
+        }
+    }
+
+    fn names_are_globals(&self) -> bool {
+        // SAFETY: the frame is alive: the GIL is held since it was found.
+        self.at_loop
+            && self.callers.is_empty()
+            && !self.frame.is_null()
+            && unsafe { frame::locals_mapping(self.frame) == self.globals && inspect::is_exact_dict(self.globals) }
+    }
+
+    fn own_variable(&mut self, name_index: u32) -> Option<u32> {
+        let name = self.info.names[name_index as usize];
+        // SAFETY: as for `home`.
+        let home = unsafe {
+            let home = homes::home(self.globals, name)?;
+            invariants::make_variable(Some(self.record), self.globals, name).then_some(home)?
+        };
+        let known = self.variables.iter().position(|h| Arc::ptr_eq(h, &home));
+        let k = known.unwrap_or_else(|| {
+            self.variables.push(home);
+            self.variables.len() - 1
+        });
+        Some(self.info.nlocalsplus + k as u32)
+    }
+
+    fn shares_globals(&self) -> bool {
+        self.callers.first().is_none_or(|c| c.globals == self.globals)
     }
 
     fn classes(&mut self, unit: u32, seen: Option<u32>) -> Vec<u64> {
@@ -367,8 +433,7 @@ impl Environment for Live<'_> {
         if self.frame.is_null() || !self.callers.is_empty() {
             return None;
         }
-        // SAFETY: the frame is alive: the GIL is held since it was found.
-        let o = unsafe { *frame::slot(self.frame, slot as usize) };
+        let o = self.local(slot);
         (!o.is_null()).then_some(o as u64)
     }
 
@@ -512,7 +577,7 @@ impl Environment for Live<'_> {
             let dict = capi::PyModule_GetDict(module as Obj);
             (dict, capi::PyDict_GetItem(dict, name))
         };
-        if found.is_null() || !invariants::track_name(self.record, dict, name) {
+        if found.is_null() || !invariants::track_name(self.record, dict, name, kind_of(found)) {
             return None;
         }
         self.assumptions.push(format!("module attribute {} unchanged", self.info.names_text[name_index as usize]));
@@ -560,8 +625,7 @@ impl Environment for Live<'_> {
         if self.frame.is_null() || self.generic_local(slot) {
             return None;
         }
-        // SAFETY: the frame is alive: the GIL is held since it was found.
-        let o = unsafe { *frame::slot(self.frame, slot as usize) };
+        let o = self.local(slot);
         if o.is_null() {
             return self.at_loop.then_some(None);
         }
@@ -574,7 +638,7 @@ impl Environment for Live<'_> {
         }
         // SAFETY: the frame is alive; an exact built-in has a definition.
         unsafe {
-            let o = *frame::slot(self.frame, slot as usize);
+            let o = self.local(slot);
             if o.is_null() || classes::class_of(o) != Some(Class::Builtin) {
                 return None;
             }
@@ -602,6 +666,14 @@ impl Environment for Live<'_> {
             !o.is_null() && (*o).ob_refcnt == 1
         }
     }
+}
+
+/// What changes are to be expected of a global's value.
+fn kind_of(o: Obj) -> Kind {
+    // SAFETY: `o` is alive.
+    let defined =
+        matches!(classes::class_of(o), Some(Class::Function | Class::Builtin | Class::Module)) || unsafe { objects::is_type(o) };
+    if defined { Kind::Definition } else { Kind::Value }
 }
 
 /// A class's version tag, given one if it has none.

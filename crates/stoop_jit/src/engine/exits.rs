@@ -1,10 +1,13 @@
 //! Leaving compiled code: the interpreter's frame is made exactly what it would be, and goes on there.
 
+use std::sync::Arc;
+
 use stoop_codegen::unit::{ExitDesc, Recipe};
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
 use stoop_cpython::{frame, handled, objects};
 use stoop_ir::Op;
 
+use super::homes::Home;
 use super::record::Record;
 use crate::frontend::Entry;
 
@@ -115,6 +118,7 @@ pub(super) unsafe fn rebuild(
     stack: &[Recipe],
     parts: &[Recipe],
     nlocalsplus: u32,
+    variables: &[Arc<Home>],
 ) {
     // Everything is made before anything is dropped: a drop may run code that looks at the frame.
     let mut dropped: Vec<Obj> = Vec::new();
@@ -126,7 +130,10 @@ pub(super) unsafe fn rebuild(
         }
         frame::set_stacktop(frame, (nlocalsplus as usize + stack.len()) as i32);
         for (k, new) in locals {
-            let slot = frame::slot(frame, k as usize);
+            let slot = match k.checked_sub(nlocalsplus) {
+                None => frame::slot(frame, k as usize),
+                Some(n) => variables[n as usize].find_or_make(),
+            };
             let old = *slot;
             *slot = new;
             if !old.is_null() {
@@ -163,7 +170,7 @@ pub unsafe extern "C" fn side_exit(
             return super::nested::leave(ts, f, values, record, &*e);
         }
         let nlocalsplus = (&(*record).info).nlocalsplus;
-        rebuild(f, values, &(*e).locals, &(*e).stack, &(*e).parts, nlocalsplus);
+        rebuild(f, values, &(*e).locals, &(*e).stack, &(*e).parts, nlocalsplus, &(*record).variables);
         go_on(ts, f, record, (*e).unit)
     }
 }
@@ -209,7 +216,7 @@ pub unsafe extern "C" fn raise_exit(
             Some(p) => (&p.locals, &p.stack, p.unit),
             None => (&(*e).locals, &(*e).stack, (*e).unit),
         };
-        rebuild(f, values, locals, stack, &(*e).parts, info.nlocalsplus);
+        rebuild(f, values, locals, stack, &(*e).parts, info.nlocalsplus, &(*record).variables);
         capi::PyErr_SetRaisedException(exc);
         let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
         raise(ts, f, record, unit, op_unit)

@@ -3,6 +3,7 @@
 //! | invariant | holds while | broken by |
 //! |---|---|---|
 //! | a function keeps its code and defaults | it was inlined as it is | the function watcher: code or defaults changed, function freed |
+//! | a module's variable is this region's own while the region runs | the region keeps its value in a register | the dict watcher, as above; a region that stores to it through its home |
 //! | a global, builtin or module attribute keeps its value | the dict has the same entry of that name | the dict watcher: that key added, changed, deleted; the dict cleared, cloned into, freed |
 //!
 //! A broken invariant voids the regions that rely on it: running activations leave at their next safe point, new
@@ -16,6 +17,7 @@ use stoop_cpython::watch::{self, DictEvent};
 use stoop_cpython::{inspect, objects};
 
 use super::addresses::{self, AddressMap};
+use super::homes;
 use super::record::Record;
 
 /// State that only the holder of the GIL touches.
@@ -37,7 +39,12 @@ struct Names {
 
 #[derive(Default)]
 struct Entry {
+    /// Regions that rely on its value.
     records: Vec<*mut Record>,
+    /// Loops of the module itself that keep the value in a register while they run.
+    owners: Vec<*mut Record>,
+    /// Whether somebody else stored to it while such a loop ran: it is read and written where it lies from then on.
+    shared: bool,
     /// How often it changed while relied on. Names that keep changing are not relied on again.
     broken: u32,
     /// Its name object among the interned ones; 0 if it is not there.
@@ -47,6 +54,15 @@ struct Entry {
 /// A name that changed this often is a variable.
 const TOO_OFTEN: u32 = 2;
 
+/// Which changes are to be expected of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A function, class or module: what changes once may not change again.
+    Definition,
+    /// Anything else: what has changed once is a variable.
+    Value,
+}
+
 static NAMES: std::sync::LazyLock<Held<Names>> = std::sync::LazyLock::new(|| Held(UnsafeCell::new(Names::default())));
 
 fn names() -> &'static mut Names {
@@ -55,24 +71,62 @@ fn names() -> &'static mut Names {
 }
 
 /// Makes a region depend on a dict's entry of a name; `false` if the entry changes too often or can't be watched.
-pub fn track_name(record: *mut Record, dict: Obj, name: Obj) -> bool {
+pub fn track_name(record: *mut Record, dict: Obj, name: Obj, kind: Kind) -> bool {
     // SAFETY: names are exact strings.
     let text = unsafe { objects::str_text(name) };
     let n = names();
     let entry = n.dicts.entry(dict as usize).or_default().entry(text).or_default();
-    if entry.broken >= TOO_OFTEN {
+    if entry.broken >= TOO_OFTEN || (kind == Kind::Value && entry.broken > 0) {
         return false;
     }
     if !entry.records.contains(&record) {
         entry.records.push(record);
     }
+    list(entry, name, &mut n.interned);
+    // SAFETY: an exact dict, the GIL held. Watching twice is harmless.
+    unsafe { watch::watch_dict(dict) }
+}
+
+/// Puts an entry's name among the interned ones.
+fn list(entry: &mut Entry, name: Obj, interned: &mut AddressMap<u32>) {
     // Who relied on it before may be gone, and the name's object with it.
     if entry.listed != name as usize {
-        unlist(entry, &mut n.interned);
+        unlist(entry, interned);
         entry.listed = name as usize;
-        *n.interned.entry(name as usize).or_default() += 1;
+        *interned.entry(name as usize).or_default() += 1;
     }
-    // SAFETY: an exact dict, the GIL held. Watching twice is harmless.
+}
+
+/// Makes a dict's entry of a name a variable: regions that rely on its value fall, and none will rely on it again.
+/// `owner` is a region that keeps the value in a register while it runs: `false` if it must not, because others store to
+/// the variable meanwhile. Without one, stores through the entry's home are about to be compiled.
+///
+/// # Safety
+/// A live exact dict and an interned name; the GIL is held.
+pub unsafe fn make_variable(owner: Option<*mut Record>, dict: Obj, name: Obj) -> bool {
+    // SAFETY: names are exact strings.
+    let text = unsafe { objects::str_text(name) };
+    let n = names();
+    let entry = n.dicts.entry(dict as usize).or_default().entry(text).or_default();
+    if owner.is_none() {
+        entry.shared = true;
+        for r in std::mem::take(&mut entry.owners) {
+            // SAFETY: `forget` takes a record out before it is freed.
+            unsafe { (*r).invalidate() };
+        }
+    }
+    if owner.is_some() && entry.shared {
+        return false;
+    }
+    entry.broken = entry.broken.max(TOO_OFTEN);
+    break_entry(entry, &mut n.interned);
+    if let Some(r) = owner {
+        list(entry, name, &mut n.interned);
+        if !entry.owners.contains(&r) {
+            entry.owners.push(r);
+        }
+    }
+    // SAFETY: as documented.
     unsafe { watch::watch_dict(dict) }
 }
 
@@ -100,6 +154,7 @@ pub fn forget(record: *mut Record) {
     for d in names().dicts.values_mut() {
         for e in d.values_mut() {
             e.records.retain(|r| *r != record);
+            e.owners.retain(|r| *r != record);
         }
     }
     for records in names().functions.values_mut() {
@@ -109,6 +164,11 @@ pub fn forget(record: *mut Record) {
 
 /// The dict watcher. Runs in the middle of dict operations: touches only our own memory.
 pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
+    match event {
+        DictEvent::Modified => {}
+        DictEvent::Deallocated => homes::gone(dict),
+        DictEvent::Added | DictEvent::Deleted | DictEvent::Cloned | DictEvent::Cleared => homes::moved(dict),
+    }
     let n = names();
     if matches!(event, DictEvent::Added | DictEvent::Modified | DictEvent::Deleted) && !key.is_null() {
         // SAFETY: the key is alive during the event.
@@ -131,6 +191,7 @@ pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
         for e in entries.values_mut() {
             e.broken = TOO_OFTEN;
             break_entry(e, &mut n.interned);
+            unlist(e, &mut n.interned);
         }
     }
 }
@@ -148,7 +209,15 @@ fn unlist(e: &mut Entry, interned: &mut AddressMap<u32>) {
 
 fn break_entry(e: &mut Entry, interned: &mut AddressMap<u32>) {
     e.broken += u32::from(!e.records.is_empty());
-    if e.broken >= TOO_OFTEN {
+    // A loop that does not run takes the value anew when it is entered.
+    // SAFETY: `forget` takes a record out before it is freed.
+    for r in e.owners.extract_if(.., |r| unsafe { (**r).active > 0 }) {
+        e.shared = true;
+        // SAFETY: as above.
+        unsafe { (*r).invalidate() };
+        super::totals::count(|t| t.invalidations += 1);
+    }
+    if e.broken >= TOO_OFTEN && e.owners.is_empty() {
         // Nobody will rely on it again: its changes need not be looked at.
         unlist(e, interned);
     }

@@ -11,6 +11,7 @@ mod eager;
 mod entry;
 mod environment;
 mod exits;
+pub mod homes;
 mod invariants;
 pub(crate) mod jitdump;
 pub mod links;

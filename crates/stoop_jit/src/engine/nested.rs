@@ -112,13 +112,14 @@ pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64
                 frame::force_enter_call(ts);
                 f
             };
-            exits::rebuild(f, values, &p.locals, &p.stack, &e.parts, info.nlocalsplus);
+            let variables = if p.code == 0 { &(&(*record).variables)[..] } else { &[] };
+            exits::rebuild(f, values, &p.locals, &p.stack, &e.parts, info.nlocalsplus, variables);
             let k = at(info, p.unit);
             frame::set_running(f, info.instrs[k].op_unit);
             calling.push(Calling { frame: f, info, at: k, role: inlined[callee as usize - 1].role });
         }
         let inner = frame::push_frame(ts, inlined[e.code as usize - 1].function as Obj);
-        exits::rebuild(inner, values, &e.locals, &e.stack, &e.parts, info_of(e.code).nlocalsplus);
+        exits::rebuild(inner, values, &e.locals, &e.stack, &e.parts, info_of(e.code).nlocalsplus, &[]);
         frame::set_next(inner, e.unit);
         let mut result = frame::resume(ts, inner);
         while calling.len() > 1 {

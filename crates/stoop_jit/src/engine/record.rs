@@ -9,6 +9,7 @@ use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{Frame, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
 
+use super::homes::Home;
 use super::trial::Trial;
 use super::turns::Turns;
 use crate::frontend::Entry;
@@ -68,6 +69,12 @@ pub struct Record {
     pub compile_us: u64,
     /// Machine code bytes.
     pub code_bytes: usize,
+    /// Variables of the module that are locals of the region, in the order of their slots.
+    pub variables: Vec<Arc<Home>>,
+    /// Whether names of the code are taken for globals.
+    pub names_are_globals: bool,
+    /// Homes of other variables that the code reads.
+    pub homes: Vec<Arc<Home>>,
     /// What was assumed, for people.
     pub assumptions: Vec<String>,
     /// Names in the IR (exit reasons among them).

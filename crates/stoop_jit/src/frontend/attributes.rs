@@ -424,29 +424,6 @@ pub(super) fn class_value(b: &mut Builder<'_>, i: &Instr) -> bool {
     true
 }
 
-pub(super) fn load_global(b: &mut Builder<'_>, i: &Instr) {
-    if i.flag && b.quirks.null_below_callable {
-        b.push_null();
-    }
-    let (v, owned) = match b.env.global(i.arg) {
-        Some(g) if !b.env.is_generic(i.unit) => (b.known(g), false),
-        _ => {
-            // The NULL below is not there yet when the instruction raises.
-            let below = i.flag && b.quirks.null_below_callable;
-            let kept = below.then(|| b.pop());
-            let st = b.state(i.unit);
-            b.lv.stack.extend(kept);
-            let n = b.name(i.arg);
-            b.ran_python = true;
-            (b.op(Op::PyLoadGlobal, &[], Imm::Name(n), Type::Obj, Some(st)), true)
-        }
-    };
-    b.lv.stack.push(Item { value: v, owned, slot: None });
-    if i.flag && !b.quirks.null_below_callable {
-        b.push_null();
-    }
-}
-
 pub(super) fn load_deref(b: &mut Builder<'_>, i: &Instr) {
     let st = b.state(i.unit);
     let cell = cell(b, i.arg);

@@ -8,12 +8,12 @@ use stoop_cpython::layout;
 use stoop_cpython::opcodes::Quirks;
 use stoop_ir::{Block, Class, ConstData, FrameState, Function, Imm, Name, Op, StackEntry, State, Type, Value};
 
-use super::blocks;
 pub use super::inline::{Inlined, Role};
 pub(super) use super::level::Item;
 use super::level::{Key, Level, argument_slots};
 use super::walks::{self, Walk};
 use super::{Environment, Known};
+use super::{blocks, globals};
 
 /// Where compiled code is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,6 +158,13 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         depth: 0,
         chain: Vec::new(),
     };
+    if is_loop && b.env.names_are_globals() {
+        let stored = globals::stored(req.code, &b.lv.blocks, b.env);
+        let variables = globals::variables(req.code, &b.lv.blocks, &stored, b.env);
+        b.lv.names_are_globals = true;
+        b.lv.keep_variables(variables);
+        b.lv.stored_names = stored;
+    }
     b.entry_values();
     b.go(entry_unit);
     b.translate()?;
@@ -170,7 +177,7 @@ impl Builder<'_> {
         let args = argument_slots(&self.lv.code);
         let live = self.lv.blocks.live_in.get(&entry_unit).cloned().unwrap_or_default();
         let mut guards = Vec::new();
-        for k in 0..self.lv.code.nlocalsplus {
+        for k in 0..self.lv.code.nlocalsplus + self.lv.variables.len() as u32 {
             let v = if self.lv.entry == Entry::Function && k >= args {
                 self.null
             } else {

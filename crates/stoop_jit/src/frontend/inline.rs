@@ -138,6 +138,7 @@ impl Builder<'_> {
         level.parent = Some(parent);
         level.returns = Some((after, result));
         level.role = role;
+        level.outer = self.lv.variables_by_name();
         if role == Role::Operator {
             let operands = &self.lv.stack[self.lv.stack.len() - 2..];
             level.drops = operands.iter().filter(|x| x.owned).map(|x| x.value).collect();

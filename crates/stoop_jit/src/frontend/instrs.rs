@@ -7,7 +7,7 @@ use stoop_cpython::layout::flags;
 use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Class, Hint, Imm, Op, Type, UnOp, Value};
 
-use super::attributes::{load_attr, load_deref, load_global, load_super, store_attr, store_deref};
+use super::attributes::{load_attr, load_deref, load_super, store_attr, store_deref};
 use super::builder::{BuildError, Builder, Entry, Item};
 use super::containers::{
     append_to_local, build, const_key_map, dict_merge, format_value, get_len, into_container, match_kind, store_slice, unpack,
@@ -342,20 +342,13 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             let n = b.name(i.arg);
             generic_void(b, i, Op::PyDelAttr, 1, Imm::Name(n));
         }
-        O::LoadGlobal => load_global(b, i),
-        O::StoreGlobal | O::StoreName => {
-            let op = if i.op == O::StoreGlobal { Op::PyStoreGlobal } else { Op::PyStoreName };
-            let n = b.name(i.arg);
-            generic_void(b, i, op, 1, Imm::Name(n));
-        }
+        O::LoadGlobal => super::globals::load_global(b, i),
+        O::StoreGlobal | O::StoreName => super::globals::store(b, i),
         O::DeleteGlobal => {
             let n = b.name(i.arg);
             generic_void(b, i, Op::PyDelGlobal, 0, Imm::Name(n));
         }
-        O::LoadName => {
-            let n = b.name(i.arg);
-            generic(b, i, Op::PyLoadName, 0, Imm::Name(n), Type::Obj, Hint::None);
-        }
+        O::LoadName => super::globals::load_name(b, i),
         O::LoadDeref => load_deref(b, i),
         O::StoreDeref => store_deref(b, i),
         O::MakeCell => {

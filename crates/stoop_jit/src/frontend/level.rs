@@ -1,6 +1,6 @@
 //! What the builder knows of a function while translating it: the abstract stack, locals, blocks begun.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use stoop_cpython::decode::CodeInfo;
@@ -44,6 +44,14 @@ pub(super) struct Level {
     pub(super) blocks: Blocks,
     pub(super) locals: Vec<Value>,
     pub(super) stack: Vec<Item>,
+    /// Names that are looked up among the globals only.
+    pub(super) names_are_globals: bool,
+    /// Names whose variables are locals behind the frame's own, and which.
+    pub(super) variables: BTreeMap<u32, u32>,
+    /// Names stored here, of a module's own code.
+    pub(super) stored_names: BTreeSet<u32>,
+    /// In an inlined function: the values of the region's own variables.
+    pub(super) outer: HashMap<String, Value>,
     /// How many exceptions raised in this function are being handled.
     pub(super) handling: u32,
     /// The instruction in this block that deletes the name of an exception that is not handled any more.
@@ -99,6 +107,10 @@ impl Level {
             blocks,
             locals: Vec::new(),
             stack: Vec::new(),
+            names_are_globals: false,
+            variables: BTreeMap::new(),
+            stored_names: BTreeSet::new(),
+            outer: HashMap::new(),
             handling: 0,
             handled_until: None,
             parent: None,
@@ -117,6 +129,22 @@ impl Level {
             position,
             preds,
         }
+    }
+
+    /// Makes variables of a module locals, whose slots follow the frame's own.
+    pub(super) fn keep_variables(&mut self, variables: BTreeMap<u32, u32>) {
+        self.written.resize(self.written.len() + variables.len(), true);
+        self.owns.clone_from(&self.written);
+        self.variables = variables;
+    }
+
+    /// The values of the region's own variables, by name.
+    pub(super) fn variables_by_name(&self) -> HashMap<String, Value> {
+        if self.is_inlined() {
+            return self.outer.clone();
+        }
+        let name = |n: u32| self.code.names_text[n as usize].clone();
+        self.variables.iter().map(|(n, slot)| (name(*n), self.locals[*slot as usize])).collect()
     }
 
     /// Whether this function is inlined into another.

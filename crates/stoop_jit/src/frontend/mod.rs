@@ -16,6 +16,7 @@ mod containers;
 mod edges;
 mod flow;
 mod functions;
+mod globals;
 mod handlers;
 mod inline;
 mod instrs;
@@ -85,6 +86,16 @@ pub enum Source {
 pub trait Environment {
     /// The value of a global or builtin that compiled code may rely on (the engine watches it).
     fn global(&mut self, name_index: u32) -> Option<Known>;
+    /// Where the dict keeps the value of a global, and what it is; `None` if it has none there. `stores`: compiled code is
+    /// going to replace it there.
+    fn home(&mut self, name_index: u32, stores: bool) -> Option<(u64, u64)>;
+    /// Whether LOAD_NAME and STORE_NAME are about the globals: in the code of a module that is running.
+    fn names_are_globals(&self) -> bool;
+    /// The local slot, behind the frame's own, of a global that the loop of a module itself stores, and that nobody else
+    /// stores while it runs.
+    fn own_variable(&mut self, name_index: u32) -> Option<u32>;
+    /// Whether the function being inlined has the globals of the region's own code.
+    fn shares_globals(&self) -> bool;
     /// A constant of the code object.
     fn constant(&mut self, index: u32) -> Known;
     /// The value of a module's attribute that compiled code may rely on.

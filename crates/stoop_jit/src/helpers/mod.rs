@@ -22,6 +22,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use stoop_codegen::runtime::Helper;
 use stoop_cpython::{capi, handled};
 
+use crate::engine::homes;
+
 pub mod attributes;
 pub mod boxes;
 pub mod calls;
@@ -41,6 +43,8 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::SyncInt => boxes::sync_int as *const () as usize,
         Helper::SyncFloat => boxes::sync_float as *const () as usize,
         Helper::SyncRef => boxes::sync_ref as *const () as usize,
+        Helper::FindHome => homes::find as *const () as usize,
+        Helper::MakeHome => homes::make as *const () as usize,
         Helper::Dealloc => capi::_Py_Dealloc as *const () as usize,
         Helper::BoxInt => capi::PyLong_FromLongLong as *const () as usize,
         Helper::BoxFloat => capi::PyFloat_FromDouble as *const () as usize,
