@@ -346,3 +346,214 @@ def test_appending_stays_linear(both):
         timeout=20,
     )
     run.assert_compiled("f").assert_stayed("f")
+
+
+def test_class_patterns(both):
+    run = both("""
+        from probe import hot
+
+        class Num:
+            __match_args__ = ("value",)
+            def __init__(self, value):
+                self.value = value
+
+        class Add:
+            __match_args__ = ("left", "right")
+            def __init__(self, left, right):
+                self.left, self.right = left, right
+
+        class Odd:
+            @property
+            def value(self):
+                raise KeyError("value")
+
+        def evaluate(node):
+            match node:
+                case Num(v):
+                    return v
+                case Add(Num(value=0), right) | Add(right, Num(0)):
+                    return evaluate(right)
+                case Add(left, right=other):
+                    return evaluate(left) + evaluate(other)
+                case int(n) | float(n):
+                    return -n
+                case str():
+                    return 1000
+                case Odd(value=v):
+                    return v
+            return None
+
+        tree = Add(Add(Num(1), 2.5), Add(Num(0), Add(3, "s")))
+        hot(evaluate, tree)
+        hot(evaluate, [])
+        print(evaluate(tree), evaluate([]), evaluate(Add(Num(4), Num(0))))
+
+        def show(f, *args):
+            try:
+                print(f(*args))
+            except Exception as e:
+                print(type(e).__name__, e)
+
+        show(evaluate, Odd())
+
+        def wrong(x, C):
+            match x:
+                case C(a, b, c):
+                    return a
+            return "none"
+
+        def twice(x):
+            match x:
+                case Num(a, value=b):
+                    return a, b
+
+        hot(wrong, 3, str)
+        hot(twice, 3)
+        for C in (Num, int, 5, list, object):
+            show(wrong, Num(1) if C is Num else 3, C)
+        show(twice, Num(1))
+        Num.__match_args__ = ["value"]
+        show(wrong, Num(1), Num)
+        Num.__match_args__ = (1, 2, 3)
+        show(wrong, Num(1), Num)
+    """)
+    run.assert_compiled("evaluate", "wrong", "twice")
+
+
+def test_mapping_patterns_with_keys(both):
+    run = both("""
+        from probe import hot
+
+        def f(x, key="k"):
+            match x:
+                case {"a": 1, "b": b}:
+                    return "ab", b
+                case {"a": a, **rest}:
+                    return "a", a, rest
+                case {Keys.k: v}:
+                    return "k", v
+                case {}:
+                    return "any"
+            return None
+
+        class Keys:
+            k = "key"
+
+        def again(x):
+            match x:
+                case {"a": 1, Keys.k: v}:
+                    return v
+
+        hot(f, {"a": 1, "b": 2})
+        hot(again, {"a": 1})
+        for x in ({"a": 1, "b": 2}, {"a": 2, "c": 3}, {"key": 7}, {}, [], {"a": 1}):
+            print(f(x))
+        from collections import defaultdict
+        d = defaultdict(list, a=5)
+        print(f(d), f(defaultdict(list)), len(d))
+        Keys.k = "a"
+        try:
+            again({"a": 1})
+        except ValueError as e:
+            print(e)
+    """)
+    run.assert_compiled("f", "again")
+    run.assert_stayed("again")
+
+
+def test_classes_made_in_hot_code(both):
+    run = both("""
+        import builtins
+        from probe import hot
+
+        def make(n, Base=object):
+            class Made(Base):
+                size = n
+                def get(self):
+                    return __class__.__name__, self.size
+            return Made().get(), Made.__mro__[1] is Base
+
+        hot(make, 3)
+        print(make(4), make(5, dict))
+        build = builtins.__build_class__
+        def traced(*args, **kwargs):
+            print("building", args[1:])
+            return build(*args, **kwargs)
+        builtins.__build_class__ = traced
+        print(make(6))
+        del builtins.__build_class__
+        try:
+            make(7)
+        except NameError as e:
+            print(e)
+        builtins.__build_class__ = build
+    """)
+    run.assert_compiled("make")
+    assert not [x for x in run.exits("make") if "LOAD_BUILD_CLASS" in x[0]], run.exits("make")
+
+
+def test_cells_deleted(both):
+    run = both("""
+        from probe import hot
+
+        def f(k):
+            def read():
+                return x
+            x = k
+            first = read()
+            del x
+            try:
+                read()
+            except NameError as e:
+                return first, str(e)
+
+        def twice(k):
+            x = k
+            def read():
+                return x
+            del x
+            if k > 5:
+                del x
+            return k
+
+        hot(f, 1)
+        hot(twice, 1)
+        print(f(2), twice(3))
+        try:
+            twice(6)
+        except NameError as e:
+            print(e)
+    """)
+    run.assert_compiled("f", "twice")
+
+
+def test_closures_made_anew_enter_the_code_of_the_first(both):
+    run = both("""
+        import probe
+        from probe import hot
+
+        def make(k):
+            def inner(x):
+                t = 0
+                for i in range(3):
+                    t += x * i + k
+                return t
+            return inner
+
+        def use(n):
+            s = 0
+            for j in range(n):
+                f = make(j)
+                s += f(j) + f(1)
+            return s
+
+        use(50)
+        first = hot(make(1), 2)
+        before = None if probe.STOOP is None else probe.STOOP.info(first).entries
+        print(use(200))
+        if before is not None:
+            assert probe.STOOP.info(first).entries - before == 400, probe.STOOP.info(first).entries - before
+            probe.STOOP.never(first)
+        print(use(200), make(5)(6))
+    """)
+    run.assert_compiled("inner")

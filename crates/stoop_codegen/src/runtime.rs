@@ -230,6 +230,12 @@ helpers! {
     StrAppend(P R) -> I;
     /// (object, type flag) Whether the object's type has the flag.
     MatchKind(R L) -> I;
+    /// (subject, class, positional parts, names) The parts' subjects, or None.
+    MatchClass(R R L R) -> R;
+    /// (subject, keys) Their values, or None.
+    MatchKeys(R R) -> R;
+    /// (frame) The builtins' `__build_class__`.
+    LoadBuildClass(P) -> R;
     /// (dict, mapping, callable)
     PyDictMerge(R R R) -> I;
     /// (frame, name object, level, fromlist)

@@ -161,6 +161,22 @@ pub unsafe fn set_function_version(f: Obj, version: u32) {
     unsafe { layout::write(f, layout::get().func_version, version) }
 }
 
+/// Replaces the version that functions made of a code object get; the former one. The interpreter enters functions of a
+/// version that it has seen at a call without asking for their vectorcall, and gives the version only after it has told
+/// of the function. With 0 they get none.
+///
+/// # Safety
+/// A live code object.
+pub unsafe fn swap_code_version(code: Obj, version: u32) -> u32 {
+    let at = layout::get().co_version;
+    // SAFETY: as documented.
+    unsafe {
+        let former = read(code, at);
+        layout::write(code, at, version);
+        former
+    }
+}
+
 /// The name object of a local slot (borrowed).
 ///
 /// # Safety

@@ -338,6 +338,9 @@ ops! {
     PyFormat "py.format" n(2) => New, ALL, ALL, PYF, 0, "(value, spec_or_null) format(value, spec).";
     PyConvert "py.convert" n(1) => New, ALL, ALL, PYF, 0, "str(), repr() or ascii() (imm: int 1, 2, 3).";
     PyUnpackEx "py.unpackex" n(1) => New, ALL, ALL, PYF, 0, "A fresh tuple: items, a list of those in the middle, items (imm: int, how many before it and 256 times how many after).";
+    PyMatchClass "py.matchclass" n(3) => New, ALL, ALL, PYF, 0, "(subject, class, names) A class pattern (imm: int, how many positional parts it has): a tuple of the parts' subjects, or None.";
+    PyMatchKeys "py.matchkeys" n(2) => New, ALL, ALL, PYF, 0, "(subject, keys) A mapping pattern: a tuple of the keys' values, or None.";
+    PyBuildClass "py.buildclass" n(0) => New, ALL, ALL, PYF, 0, "The builtins' `__build_class__`.";
     PySuperAttr "py.superattr" n(3) => New, ALL, ALL, PYF, 0, "(super, class, obj) super(class, obj).name (imm: name).";
     PyEnter "py.enter" n(1) => New, ALL, ALL, PYF, 0, "Enter a context manager: a fresh tuple of its bound exit method and what entering yields.";
     PyRaise "py.raise" n(2) => Void, ALL, ALL, PYF, 0, "(exception, cause or NULL) raise exception from cause: always raises.";

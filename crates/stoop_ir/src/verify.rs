@@ -121,6 +121,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::SwapSlot
         | Op::PyUnpack
         | Op::PyUnpackEx
+        | Op::PyMatchClass
         | Op::MatchKind
         | Op::Land
         | Op::PyConvert

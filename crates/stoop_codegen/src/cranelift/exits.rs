@@ -262,8 +262,8 @@ impl Lower<'_> {
         self.sync_slots(dirty)
     }
 
-    /// Writes a module's variables that are out of date, before the finaliser of what is dropped here may look at them.
-    pub(crate) fn sync_homes(&mut self) -> Result<(), Error> {
+    /// Writes the locals that are out of date to their slots, before the finaliser of what is dropped here may look at them.
+    pub(crate) fn sync_at_drop(&mut self) -> Result<(), Error> {
         if !self.at_drop {
             return Ok(());
         }

@@ -819,6 +819,13 @@ impl<'a> Lower<'a> {
                 let counts = self.iconst(counts);
                 one(self.call_object(Helper::PyUnpackEx, &[a[0], counts]))
             }
+            Op::PyMatchClass => {
+                let count = self.imm_int()?;
+                let count = self.iconst(count);
+                one(self.call_object(Helper::MatchClass, &[a[0], a[1], count, a[2]]))
+            }
+            Op::PyMatchKeys => one(self.call_object(Helper::MatchKeys, a)),
+            Op::PyBuildClass => one(self.call_object(Helper::LoadBuildClass, &[self.frame])),
             Op::PySuperAttr => {
                 let name = self.imm_name()?;
                 one(self.call_object(Helper::PySuperAttr, &[a[0], a[1], a[2], name]))

@@ -70,7 +70,7 @@ impl Lower<'_> {
         let dead = self.icmp_imm(IntCC::Equal, less, 0);
         self.branch(dead, destroy, done);
         self.b.switch_to_block(destroy);
-        self.sync_homes()?;
+        self.sync_at_drop()?;
         self.helper(Helper::Dealloc, &[object]);
         self.jump(done, &[]);
         self.b.switch_to_block(done);

@@ -41,8 +41,8 @@ pub(crate) struct Roots {
     by_reference: Vec<Root>,
     /// How many locals have slots in the frame; those behind are variables of a module.
     frame_slots: usize,
-    /// The values of those variables at drops that may run a finaliser, which may look at them.
-    at_drops: HashMap<Inst, Vec<Value>>,
+    /// The values of locals at drops that may run a finaliser, which may look at them.
+    at_drops: HashMap<Inst, Vec<Option<Value>>>,
 }
 
 impl Roots {
@@ -56,18 +56,18 @@ impl Roots {
             by_value: all(&|op| same_reference(op) || same_value(op)),
             by_reference: all(&same_reference),
             frame_slots,
-            at_drops: if homes == 0 { HashMap::new() } else { at_drops(func, frame_slots) },
+            at_drops: at_drops(func),
         }
     }
     /// How many locals have slots in the frame.
     pub(crate) fn frame_slots(&self) -> usize {
         self.frame_slots
     }
-    /// The module's variables that are out of date where they live, at a drop that may run a finaliser; `None` if the
-    /// instruction is no such drop, or no variable is kept.
+    /// The locals that are out of date in their slots, at a drop that may run a finaliser; none if the instruction is no
+    /// such drop.
     pub(crate) fn dirty_at_drop(&self, facts: &Facts, inst: Inst) -> Vec<(u32, Value)> {
         let Some(values) = self.at_drops.get(&inst) else { return Vec::new() };
-        let all = values.iter().enumerate().map(|(n, v)| (self.frame_slots + n, *v));
+        let all = values.iter().enumerate().filter_map(|(k, v)| Some((k, (*v)?)));
         let dirty = all.filter(|(k, v)| !facts[*k].is_some_and(|f| self.value(f.value) == self.value(*v)));
         dirty.map(|(k, v)| (k as u32, v)).collect()
     }
@@ -84,8 +84,8 @@ impl Roots {
 /// How far the frame state after a drop is looked for.
 const BLOCKS_AFTER_DROP: usize = 16;
 
-/// The values of a module's variables at each drop that may run a finaliser: those of the next frame state.
-fn at_drops(func: &Function, frame_slots: usize) -> HashMap<Inst, Vec<Value>> {
+/// The locals at each drop that may run a finaliser: those of the next frame state.
+fn at_drops(func: &Function) -> HashMap<Inst, Vec<Option<Value>>> {
     let mut out = HashMap::new();
     for block in &func.blocks {
         for (k, &i) in block.insts.iter().enumerate() {
@@ -96,7 +96,7 @@ fn at_drops(func: &Function, frame_slots: usize) -> HashMap<Inst, Vec<Value>> {
                 Op::ListIterNext | Op::TupleIterNext => true,
                 _ => false,
             };
-            if noisy && let Some(values) = values_after(func, frame_slots, &block.insts[k + 1..], BLOCKS_AFTER_DROP) {
+            if noisy && let Some(values) = values_after(func, &block.insts[k + 1..], BLOCKS_AFTER_DROP) {
                 out.insert(i, values);
             }
         }
@@ -104,19 +104,18 @@ fn at_drops(func: &Function, frame_slots: usize) -> HashMap<Inst, Vec<Value>> {
     out
 }
 
-/// What the next frame state says of a module's variables.
-fn values_after(func: &Function, frame_slots: usize, insts: &[Inst], blocks: usize) -> Option<Vec<Value>> {
+/// The locals of the next frame state.
+fn values_after(func: &Function, insts: &[Inst], blocks: usize) -> Option<Vec<Option<Value>>> {
     for &i in insts {
         let d = func.inst(i);
         if let Some(s) = d.state {
-            let locals = &func.states[real_state(func, s).index()].locals;
-            return locals.get(frame_slots..)?.iter().copied().collect();
+            return Some(func.states[real_state(func, s).index()].locals.clone());
         }
         if let (Some(t), true) = (d.targets.first(), blocks > 0) {
             let next = &func.blocks[t.block.index()];
-            let values = values_after(func, frame_slots, &next.insts, blocks - 1)?;
+            let values = values_after(func, &next.insts, blocks - 1)?;
             let here = |v: Value| next.params.iter().position(|p| *p == v).map_or(v, |n| t.args[n]);
-            return Some(values.into_iter().map(here).collect());
+            return Some(values.into_iter().map(|v| v.map(here)).collect());
         }
     }
     None
@@ -207,7 +206,7 @@ pub(crate) fn step(func: &Function, roots: &Roots, facts: &mut Facts, inst: Inst
     }
 }
 
-/// Only a drop that destroys something syncs, so afterwards an out-of-date variable lives where it did or is up to date.
+/// Only a drop that destroys something syncs, so afterwards an out-of-date slot holds the one or the other.
 fn forget_at_drop(roots: &Roots, facts: &mut Facts, inst: Inst) {
     for (k, _) in roots.dirty_at_drop(facts, inst) {
         facts[k as usize] = None;

@@ -178,6 +178,10 @@ impl Environment for Live<'_> {
             return None;
         }
         let kind = kind_of(found);
+        // Code of a module runs once: whoever counts references to what it works on, counts there.
+        if self.names_are_globals() && kind == Kind::Value && !is_atom(found) {
+            return None;
+        }
         if ![self.globals, self.builtins].into_iter().all(|dict| invariants::track_name(self.record, dict, name, kind)) {
             return None;
         }
@@ -674,6 +678,14 @@ fn kind_of(o: Obj) -> Kind {
     let defined =
         matches!(classes::class_of(o), Some(Class::Function | Class::Builtin | Class::Module)) || unsafe { objects::is_type(o) };
     if defined { Kind::Definition } else { Kind::Value }
+}
+
+/// Whether an object refers to nothing, and nobody minds how long it lives.
+fn is_atom(o: Obj) -> bool {
+    matches!(
+        classes::class_of(o),
+        Some(Class::Int | Class::Float | Class::Bool | Class::NoneType | Class::Str | Class::Bytes | Class::Complex)
+    )
 }
 
 /// A class's version tag, given one if it has none.

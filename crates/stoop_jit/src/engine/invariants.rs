@@ -12,7 +12,7 @@
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 
-use stoop_cpython::capi::Obj;
+use stoop_cpython::capi::{self, Obj};
 use stoop_cpython::watch::{self, DictEvent};
 use stoop_cpython::{inspect, objects};
 
@@ -181,6 +181,12 @@ pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
             // SAFETY: as above.
             let text = unsafe { objects::str_text(key) };
             if let Some(e) = entries.get_mut(&text) {
+                // SAFETY: an exact dict in the middle of an operation that has changed nothing yet.
+                let value = unsafe { objects::dict_value(dict, key) };
+                if !value.is_null() {
+                    // SAFETY: the place of a live value.
+                    let_go(e, unsafe { *value });
+                }
                 break_entry(e, &mut n.interned);
             }
         }
@@ -192,6 +198,26 @@ pub fn on_dict(event: DictEvent, dict: Obj, key: Obj, _new: Obj) {
             e.broken = TOO_OFTEN;
             break_entry(e, &mut n.interned);
             unlist(e, &mut n.interned);
+        }
+    }
+}
+
+/// Has the regions that rely on an entry's value keep it alive no longer: it may be about to go. Code that runs right now
+/// still uses it.
+fn let_go(e: &Entry, value: Obj) {
+    for r in &e.records {
+        // SAFETY: `forget` takes a record out before it is freed. The dict itself still has a reference, so this drops no
+        // last one.
+        unsafe {
+            let r = &mut **r;
+            if r.active > 0 || r.native.is_none() {
+                continue;
+            }
+            let before = r.consts.len();
+            r.consts.retain(|o| *o != value);
+            for _ in r.consts.len()..before {
+                capi::decref(value);
+            }
         }
     }
 }

@@ -180,6 +180,8 @@ pub struct CodeState {
     /// Functions whose vectorcall is ours (borrowed; the function watcher tells their end), and the versions they
     /// had: 0 once they have changed.
     pub functions: BTreeMap<usize, u32>,
+    /// The version that functions made of it would get, while they get none.
+    pub hidden_version: Option<u32>,
     /// How often regions were compiled anew.
     pub recompiles: u32,
     /// How often of these because another class had been met.
@@ -223,6 +225,7 @@ impl CodeState {
             refused: BTreeMap::new(),
             pending: BTreeSet::new(),
             functions: BTreeMap::new(),
+            hidden_version: None,
             recompiles: 0,
             classes_learnt: 0,
             events: 0,

@@ -176,6 +176,25 @@ pub fn install(f: Obj) {
         }
         let linked = matches!(r.trial.verdict, Verdict::Pays | Verdict::PaysForCompiled);
         links::lead(f, r.call.as_ref().filter(|_| linked).map(Code::address));
+        mind_version(s);
+    }
+}
+
+/// Functions made from now on get a version if their calls are the interpreter's, and none if they are to be entered by
+/// their vectorcall.
+fn mind_version(s: &mut CodeState) {
+    let entered = s.function.as_ref().is_some_and(|r| matches!(r.trial.verdict, Verdict::Open | Verdict::Pays));
+    let hide = !registry().aside && entered;
+    // SAFETY: states live as long as their code objects.
+    unsafe {
+        match s.hidden_version {
+            None if hide => s.hidden_version = Some(inspect::swap_code_version(s.code, 0)),
+            Some(version) if !hide => {
+                inspect::swap_code_version(s.code, version);
+                s.hidden_version = None;
+            }
+            _ => {}
+        }
     }
 }
 
@@ -274,6 +293,7 @@ pub fn reinstall(code: Obj) {
     for f in functions {
         install(f as Obj);
     }
+    find(code).into_iter().for_each(mind_version);
 }
 
 /// How compiled code calls this object, if it is a function.
@@ -319,6 +339,7 @@ pub fn release(code: Obj, why: Option<&str>) {
         uninstall(f as Obj, version);
     }
     let regions: Vec<Box<Record>> = s.function.take().into_iter().chain(std::mem::take(&mut s.loops).into_values()).collect();
+    mind_version(s);
     if let Some(why) = why {
         s.dropped = Some(why.to_owned());
         totals::count(|t| t.dropped += 1);
@@ -347,6 +368,7 @@ pub fn function_fell(f: Obj, record: *mut Record) {
             uninstall(g as Obj, version);
         }
         let old = s.function.take();
+        mind_version(s);
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
         s.samples = 0;
@@ -389,6 +411,7 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
                     uninstall(f as Obj, version);
                 }
                 retire(s.function.take());
+                mind_version(s);
             }
             Some(u) => retire(s.loops.remove(&u)),
         }

@@ -441,6 +441,17 @@ pub(super) fn store_deref(b: &mut Builder<'_>, i: &Instr) {
     b.dropped = true;
 }
 
+pub(super) fn delete_deref(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let cell = cell(b, i.arg);
+    let null = b.null().value;
+    let old = b.op(Op::LoadCell, &[cell], Imm::None, Type::Obj, Some(st));
+    b.op(Op::GuardNotNull, &[old], Imm::None, Type::Obj, Some(st));
+    let old = b.op(Op::SwapCell, &[cell, null], Imm::None, Type::MaybeNull, None);
+    b.void(Op::DecRef, &[old], Imm::None, None);
+    b.dropped = true;
+}
+
 pub(super) fn store_attr(b: &mut Builder<'_>, i: &Instr) -> Result<(), BuildError> {
     let by_class = store_by_class(b, i)?;
     if by_class == Some(true) {

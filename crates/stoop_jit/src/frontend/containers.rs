@@ -153,6 +153,15 @@ pub(super) fn match_kind(b: &mut Builder<'_>, flag: u64) {
     push_bool(b, c);
 }
 
+/// MATCH_KEYS: the values of the keys on top, of the mapping below them, above both.
+pub(super) fn match_keys(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let (subject, keys) = (b.peek(1), b.peek(0));
+    let v = b.op(Op::PyMatchKeys, &[subject.value, keys.value], Imm::None, Type::Obj, Some(st));
+    b.ran_python = true;
+    b.push_owned(v);
+}
+
 /// `s += more` for a string in a local: in place, where the local is its only owner. Whether it was translated.
 pub(super) fn append_to_local(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
     let store = b.lv.code.instrs.get(k + 1).filter(|n| n.op == Opcode::StoreFast && !b.lv.blocks.by_unit.contains_key(&n.unit));

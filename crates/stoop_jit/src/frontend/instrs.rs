@@ -10,8 +10,8 @@ use stoop_ir::{Class, Hint, Imm, Op, Type, UnOp, Value};
 use super::attributes::{load_attr, load_deref, load_super, store_attr, store_deref};
 use super::builder::{BuildError, Builder, Entry, Item};
 use super::containers::{
-    append_to_local, build, const_key_map, dict_merge, format_value, get_len, into_container, match_kind, store_slice, unpack,
-    unpack_ex,
+    append_to_local, build, const_key_map, dict_merge, format_value, get_len, into_container, match_keys, match_kind,
+    store_slice, unpack, unpack_ex,
 };
 use super::flow::{for_iter, jump_if, load_fast_and_clear, poll, ret, target};
 use super::functions::{import_from, import_name, make_function, set_attribute};
@@ -96,6 +96,7 @@ pub(super) fn is_translated(op: Opcode) -> bool {
             | O::StoreName
             | O::LoadDeref
             | O::StoreDeref
+            | O::DeleteDeref
             | O::MakeCell
             | O::CopyFreeVars
             | O::Call
@@ -113,6 +114,9 @@ pub(super) fn is_translated(op: Opcode) -> bool {
             | O::GetLen
             | O::MatchSequence
             | O::MatchMapping
+            | O::MatchClass
+            | O::MatchKeys
+            | O::LoadBuildClass
             | O::LoadSuperAttr
             | O::LoadAssertionError
             | O::RaiseVarargs
@@ -351,6 +355,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::LoadName => super::globals::load_name(b, i),
         O::LoadDeref => load_deref(b, i),
         O::StoreDeref => store_deref(b, i),
+        O::DeleteDeref => super::attributes::delete_deref(b, i),
         O::MakeCell => {
             let st = b.state(i.unit);
             let v = b.lv.locals[i.arg as usize];
@@ -383,6 +388,9 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::GetLen => get_len(b, i),
         O::MatchSequence => match_kind(b, flags::SEQUENCE),
         O::MatchMapping => match_kind(b, flags::MAPPING),
+        O::MatchClass => generic(b, i, Op::PyMatchClass, 3, Imm::Int(i.arg.into()), Type::Obj, Hint::None),
+        O::MatchKeys => match_keys(b, i),
+        O::LoadBuildClass => generic(b, i, Op::PyBuildClass, 0, Imm::None, Type::Obj, Hint::None),
         O::LoadSuperAttr => load_super(b, i),
         O::LoadAssertionError => assertion_error(b),
         O::BeforeWith => enter(b, i),

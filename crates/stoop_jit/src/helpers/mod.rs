@@ -11,6 +11,7 @@
 //! - [`calls`]: calls and functions;
 //! - [`containers`]: iteration, displays, updates;
 //! - [`instances`]: making instances of classes;
+//! - [`matching`]: class and mapping patterns;
 //! - [`exceptions`]: raising, handlers, context managers;
 //! - [`strings`]: characters, comparisons, appending.
 //!
@@ -31,6 +32,7 @@ pub mod containers;
 pub mod exceptions;
 mod ffi;
 pub mod instances;
+pub mod matching;
 pub mod names;
 pub mod numbers;
 pub mod operators;
@@ -126,6 +128,9 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::StrOrder => strings::str_order as *const () as usize,
         Helper::StrIn => strings::str_in as *const () as usize,
         Helper::StrAppend => strings::str_append as *const () as usize,
+        Helper::MatchClass => matching::match_class as *const () as usize,
+        Helper::MatchKeys => matching::match_keys as *const () as usize,
+        Helper::LoadBuildClass => matching::load_build_class as *const () as usize,
         Helper::MatchKind => containers::match_kind as *const () as usize,
         Helper::PyDictMerge => containers::dict_merge as *const () as usize,
         Helper::PyImport => names::import as *const () as usize,

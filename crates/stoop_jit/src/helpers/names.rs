@@ -32,6 +32,9 @@ interned! {
     dunder_file c"__file__";
     dunder_enter c"__enter__";
     dunder_exit c"__exit__";
+    dunder_match_args c"__match_args__";
+    dunder_build_class c"__build_class__";
+    method_get c"get";
     name_attribute c"name";
 }
 
@@ -42,10 +45,10 @@ pub unsafe extern "C" fn del_attr(o: Obj, name: Obj) -> i32 {
 }
 
 /// A failed look-up; the exception is set.
-struct Raised;
+pub(super) struct Raised;
 
 /// An item of a namespace: a new reference, or NULL when it has none.
-unsafe fn look_up(namespace: Obj, name: Obj) -> Result<Obj, Raised> {
+pub(super) unsafe fn look_up(namespace: Obj, name: Obj) -> Result<Obj, Raised> {
     // SAFETY: the caller's objects.
     unsafe {
         if type_of(namespace) == type_ptr!(PyDict_Type) {
@@ -217,7 +220,7 @@ pub unsafe extern "C" fn import(frame: *mut Frame, name: Obj, level: Obj, fromli
 }
 
 /// An attribute, or NULL when there is none.
-unsafe fn optional_attribute(o: Obj, name: Obj) -> Result<Obj, Raised> {
+pub(super) unsafe fn optional_attribute(o: Obj, name: Obj) -> Result<Obj, Raised> {
     // SAFETY: the caller's objects.
     unsafe {
         let value = capi::PyObject_GetAttr(o, name);
