@@ -74,6 +74,8 @@ reasons! {
         LeavesEarly "dropped_leaves_early" "most calls leave it before they return";
         DoesNotPay "dropped_does_not_pay" "it is left so soon after each entry that it does not pay";
         SlowerTurns "dropped_slower_turns" "its turns take as long as in the interpreter, or longer";
+        Yields "refused_yields" "each of its turns yields a value, and leaves it by that";
+        Imports "refused_imports" "it belongs to the import system, which runs while programs start";
         KeepsFailing "dropped_keeps_failing" "its assumptions kept failing";
     }
 }

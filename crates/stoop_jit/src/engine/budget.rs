@@ -1,25 +1,45 @@
-//! What compiling may cost: a share of the processor time that the program itself has used.
+//! What compiling may cost: a share of the processor time that the program itself uses, as long as that comes back.
+//!
+//! Allowance comes in with time and is spent by compiling. It does not pile up, so that no moment of a program is
+//! spoilt by what was saved before, and it may be overdrawn, so that long functions are compiled too. How fast it comes
+//! in depends on what compiled code has gained so far, next to what compiling has cost: a program that gains nothing
+//! soon pays next to nothing.
 //!
 //! Processor time, not time on the wall: on a machine with one core, or a busy one, the background thread takes
 //! its time from the program. Clocks are the process's and the thread's own, so the figures hold there too.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-/// Nanoseconds that may be spent before the program has run for long.
-const CREDIT: u64 = 2_000_000;
+/// Allowance at the start, in nanoseconds.
+const CREDIT: i64 = 2_000_000;
+/// The most that is kept of it.
+const MOST: i64 = 8_000_000;
+/// With so much of it anything may begin: what costs more is paid for later.
+const ENOUGH: i64 = 2_000_000;
+/// What code that is sure to pay may overdraw.
+const OVERDRAFT: i64 = 8_000_000;
 /// Nanoseconds of running after which a quarter of the share must do: what is hot has been found by then.
 const EARLY: u64 = 1_500_000_000;
+/// What compiling may cost before it counts that nothing has been gained yet.
+const PATIENCE: u64 = 60_000_000;
+/// How much of the share there is for programs that gain nothing, and for those that gain much, in percent.
+const TRUST: std::ops::RangeInclusive<u64> = 12..=200;
 /// What an instruction costs to compile, before any has been: nanoseconds.
-const FIRST_GUESS: u64 = 40_000;
+const FIRST_GUESS: u64 = 24_000;
 /// What is believed of that, whatever was measured.
-const BELIEVED: std::ops::RangeInclusive<u64> = 15_000..=200_000;
+const BELIEVED: std::ops::RangeInclusive<u64> = 8_000..=200_000;
+/// What compiling costs beside the instructions, in instructions.
+const FIXED: u64 = 40;
 
 static SHARE: AtomicU32 = AtomicU32::new(100);
 /// The process that counts.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 static START: AtomicU64 = AtomicU64::new(0);
+/// Processor time for which allowance has come in.
+static SEEN: AtomicU64 = AtomicU64::new(0);
+static ALLOWANCE: AtomicI64 = AtomicI64::new(0);
 static SPENT: AtomicU64 = AtomicU64::new(0);
-static RESERVED: AtomicU64 = AtomicU64::new(0);
+static GAINED: AtomicU64 = AtomicU64::new(0);
 static RATE: AtomicU64 = AtomicU64::new(FIRST_GUESS);
 
 fn clock(id: libc::clockid_t) -> u64 {
@@ -41,11 +61,14 @@ fn thread_ns() -> u64 {
 
 /// Starts to count. `percent` of the program's time may be spent; 100 and more: as much as it takes.
 pub fn start(percent: u32) {
+    let now = process_ns();
     SHARE.store(percent, Ordering::Relaxed);
     PROCESS.store(std::process::id(), Ordering::Relaxed);
-    START.store(process_ns(), Ordering::Relaxed);
+    START.store(now, Ordering::Relaxed);
+    SEEN.store(now, Ordering::Relaxed);
+    ALLOWANCE.store(CREDIT, Ordering::Relaxed);
     SPENT.store(0, Ordering::Relaxed);
-    RESERVED.store(0, Ordering::Relaxed);
+    GAINED.store(0, Ordering::Relaxed);
 }
 
 /// After a fork: a child's clock starts anew.
@@ -62,42 +85,64 @@ pub fn is_unlimited() -> bool {
 
 /// What compiling so many instructions will cost, judging from what was compiled so far.
 pub fn estimate(instructions: usize) -> u64 {
-    instructions as u64 * RATE.load(Ordering::Relaxed)
+    (instructions as u64 + FIXED) * RATE.load(Ordering::Relaxed)
+}
+
+/// What compiled code has gained since the start.
+pub fn gained(ns: u64) {
+    GAINED.store(ns, Ordering::Relaxed);
+}
+
+/// How much of what compiling has cost has come back, in percent, within limits.
+pub fn trust() -> u64 {
+    let (gained, spent) = (GAINED.load(Ordering::Relaxed), SPENT.load(Ordering::Relaxed));
+    ((gained + PATIENCE) * 100 / (spent + PATIENCE)).clamp(*TRUST.start(), *TRUST.end())
 }
 
 /// Whether so much may be spent now.
 pub fn affords(ns: u64) -> bool {
-    is_within(ns, allowed())
+    is_unlimited() || allowance() >= needed(ns)
 }
 
-/// The same for code that is sure to pay: it may go as far again over the limit.
+/// The same for code that is sure to pay.
 pub fn affords_surely(ns: u64) -> bool {
-    is_within(ns, 2 * allowed())
+    is_unlimited() || allowance() + OVERDRAFT >= needed(ns)
 }
 
-fn is_within(ns: u64, limit: u64) -> bool {
-    is_unlimited() || SPENT.load(Ordering::Relaxed) + RESERVED.load(Ordering::Relaxed) + ns <= limit
+/// The allowance that there must be to spend so much.
+fn needed(ns: u64) -> i64 {
+    i64::try_from(ns).unwrap_or(ENOUGH).min(ENOUGH)
 }
 
-fn allowed() -> u64 {
-    let used = process_ns().saturating_sub(START.load(Ordering::Relaxed));
-    let share = u64::from(SHARE.load(Ordering::Relaxed));
-    CREDIT + used.min(EARLY) * share / 100 + used.saturating_sub(EARLY) * share / 400
+/// What has come in for `used` nanoseconds, when the program has run for so long.
+fn income(used: u64, running: u64) -> i64 {
+    let share = if running > EARLY { used / 4 } else { used } * u64::from(SHARE.load(Ordering::Relaxed)) / 100;
+    i64::try_from(share * trust() / 100).unwrap_or(MOST)
+}
+
+fn allowance() -> i64 {
+    let now = process_ns();
+    let used = now.saturating_sub(SEEN.swap(now, Ordering::Relaxed));
+    let new = income(used, now.saturating_sub(START.load(Ordering::Relaxed)));
+    let add = |a: i64| Some(a.saturating_add(new).min(MOST.max(a)));
+    let _ = ALLOWANCE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    ALLOWANCE.load(Ordering::Relaxed)
 }
 
 /// Keeps so much for a compilation under way; [`settle`] gives it back.
 pub fn reserve(ns: u64) {
-    RESERVED.fetch_add(ns, Ordering::Relaxed);
+    ALLOWANCE.fetch_sub(i64::try_from(ns).unwrap_or(0), Ordering::Relaxed);
 }
 
 /// A compilation for which so much was kept is over.
 pub fn settle(ns: u64) {
-    let _ = RESERVED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |r| Some(r.saturating_sub(ns)));
+    ALLOWANCE.fetch_add(i64::try_from(ns).unwrap_or(0), Ordering::Relaxed);
 }
 
 /// So much was spent.
 pub fn charge(ns: u64) {
     SPENT.fetch_add(ns, Ordering::Relaxed);
+    ALLOWANCE.fetch_sub(i64::try_from(ns).unwrap_or(0), Ordering::Relaxed);
 }
 
 /// Measures a part of compiling, on the thread that does it.
@@ -119,7 +164,7 @@ impl Meter {
 /// Compiling so many instructions has cost so much: later ones will cost alike.
 pub fn learn(instructions: usize, ns: u64) {
     if instructions > 0 {
-        let seen = (ns / instructions as u64).clamp(*BELIEVED.start(), *BELIEVED.end());
+        let seen = (ns / (instructions as u64 + FIXED)).clamp(*BELIEVED.start(), *BELIEVED.end());
         let old = RATE.load(Ordering::Relaxed);
         RATE.store((old * 7 + seen) / 8, Ordering::Relaxed);
     }
@@ -133,18 +178,28 @@ mod tests {
     fn what_is_kept_and_spent_counts() {
         // The clock of a test process has run for some milliseconds at most: the credit is what there is.
         start(1);
-        assert!(affords(CREDIT / 2));
-        assert!(!affords(CREDIT * 500));
-        reserve(CREDIT * 500);
-        assert!(!affords(CREDIT / 2));
-        settle(CREDIT * 500);
-        charge(CREDIT / 4);
-        assert!(affords(CREDIT / 4));
-        charge(CREDIT * 500);
+        let credit = CREDIT as u64;
+        assert!(affords(credit / 2));
+        // What costs more than there is may begin, and is paid for later.
+        assert!(affords(credit * 500));
+        reserve(credit * 3);
+        assert!(!affords(credit / 2));
+        assert!(affords_surely(credit / 2));
+        reserve(credit * 500);
+        assert!(!affords_surely(credit / 2));
+        settle(credit * 503);
+        assert!(affords(credit / 2));
+        // A program that gains nothing gets less and less, one that gains much more than it has spent.
+        assert_eq!(income(1_000_000, 0), 10_000);
+        charge(PATIENCE);
+        assert_eq!(income(1_000_000, 0), 5_000);
+        assert_eq!(income(1_000_000, 2 * EARLY), 1_250);
+        gained(3 * PATIENCE);
+        assert_eq!(income(1_000_000, 0), 20_000);
         assert!(!affords(0));
         start(100);
-        charge(CREDIT * 500);
-        assert!(affords(CREDIT * 500));
+        charge(credit * 500);
+        assert!(affords(credit * 500));
     }
 
     #[test]
@@ -154,6 +209,6 @@ mod tests {
         }
         assert!((900_000..=1_000_000).contains(&estimate(10)), "{}", estimate(10));
         learn(10, u64::MAX);
-        assert!(estimate(1) <= *BELIEVED.end());
+        assert!(estimate(1) <= *BELIEVED.end() * (FIXED + 1));
     }
 }

@@ -20,11 +20,24 @@ use super::sampler::{self, Settings};
 use super::trial::Verdict;
 use super::{budget, eager, registry, turns};
 use crate::frontend::Entry;
+use crate::reasons::Refusal;
 
 /// Code that has run for this many times its price is compiled although others have used the budget up.
 const SURELY_HOT: u64 = 3;
+/// How much of what is spent must come back for more to be spent on guesses.
+const FAIR_TRUST: u64 = 50;
+/// Compilations of a code object anew, at once, without that.
+const RETRIES: u32 = 2;
+/// Looks after which it is counted what has been gained.
+const LOOKS: u32 = 8;
+/// The import system's files: what they do is soon over.
+const IMPORTS: &str = "<frozen importlib";
+/// Operations more than four times the instructions of a region, at its beginning, that are nothing to ask about.
+const USUAL: usize = 400;
 /// Frames looked at, from the innermost.
 const FRAMES: usize = 4;
+
+static LOOKED: AtomicU32 = AtomicU32::new(0);
 
 /// Looks at every thread; whether something that may become hot was running. `ns`: processor time since the last look.
 ///
@@ -37,6 +50,9 @@ pub unsafe fn look(me: *mut PyThreadState, settings: &Settings, ns: u64) -> bool
         registry::mind_tools(me);
         if eager::is_on() {
             return false;
+        }
+        if LOOKED.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOKS) {
+            budget::gained(registry::gained_ns());
         }
         for ts in frame::threads() {
             if ts == me {
@@ -85,6 +101,9 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
         mind_turns(registry::state(code));
         let eager = budget::is_unlimited();
         let s = registry::state(code);
+        if sight.depth == 0 && s.loops.values().any(|r| r.active > 0 && r.only_computes()) {
+            registry::computed(sight.ns);
+        }
         if s.samples < settings.threshold {
             if !eager && s.samples + 1 >= settings.threshold {
                 ask(s);
@@ -98,7 +117,7 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
         ask(s);
         let enters = settings.functions && sight.depth == 0 && function_is_open(s, &info);
         if enters && s.started == Started::Yes {
-            if pays(s, &info.instrs) {
+            if pays(s, None, &info.instrs) {
                 sampler::request(code, frame::function(f), f);
             }
             return true;
@@ -139,7 +158,10 @@ fn decoded(s: &mut CodeState) -> Option<Arc<CodeInfo>> {
     {
         s.dropped = Some(e);
     }
-    s.info.clone()
+    if s.dropped.is_none() && s.info.as_ref().is_some_and(|i| i.filename.starts_with(IMPORTS)) {
+        s.dropped = Some(Refusal::Imports.into());
+    }
+    s.info.clone().filter(|_| s.dropped.is_none())
 }
 
 /// Compiles whatever is hot as soon as it is seen often enough.
@@ -253,7 +275,7 @@ pub unsafe fn called(f: Obj, ns: u64) {
         }
         s.heat_ns = s.heat_ns.saturating_add(ns);
         let Some(info) = decoded(s) else { return };
-        if function_is_open(s, &info) && pays(s, &info.instrs) {
+        if function_is_open(s, &info) && pays(s, None, &info.instrs) {
             s.started = Started::Wanted;
             arm_again(s, monitoring::START);
         }
@@ -289,7 +311,11 @@ unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> b
             }
             continue;
         }
-        if !pays(s, between(info, header, end)) {
+        if yields_each_turn(between(info, header, end)) {
+            s.refused.insert(Some(header), Refusal::Yields.into());
+            continue;
+        }
+        if !pays(s, Some(header), between(info, header, end)) {
             return true;
         }
         if s.wanted.insert(header) {
@@ -316,6 +342,17 @@ fn loops_around(info: &CodeInfo, at: u32) -> Vec<(u32, u32)> {
     loops
 }
 
+/// Whether each turn of a loop hands a value to whoever runs the generator, and with it the control.
+fn yields_each_turn(instrs: &[Instr]) -> bool {
+    let branches = |op| {
+        use Opcode::{PopJumpIfFalse, PopJumpIfNone, PopJumpIfNotNone, PopJumpIfTrue, Send};
+        matches!(op, PopJumpIfFalse | PopJumpIfNone | PopJumpIfNotNone | PopJumpIfTrue | Send)
+    };
+    // Past the header's own FOR_ITER.
+    let body = instrs.iter().skip(1).take_while(|i| !branches(i.op) && i.op != Opcode::ForIter);
+    body.clone().any(|i| i.op == Opcode::YieldValue && i.ran)
+}
+
 /// The instructions from one unit to another.
 fn between(info: &CodeInfo, first: u32, last: u32) -> &[Instr] {
     let at = |unit| info.instrs.partition_point(|i| i.unit < unit);
@@ -330,20 +367,32 @@ pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
 }
 
 /// Whether code of these instructions has run for long enough to be compiled, and the budget allows it.
-fn pays(s: &CodeState, instrs: &[Instr]) -> bool {
-    let price = price(instrs);
-    let least = price * (1 + u64::from(s.recompiles));
+fn pays(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> bool {
+    let size = s.sizes.get(&region).copied().unwrap_or(0);
+    let price = budget::estimate(instrs.len().max(size)) / bargain(instrs);
+    // For longer where little comes back of what is spent.
+    let least = price * (1 + u64::from(s.recompiles)) * 100 / budget::trust().min(100);
     s.heat_ns >= least && (budget::affords(price) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
 }
 
-/// What compiling these instructions costs, for what it gains.
-fn price(instrs: &[Instr]) -> u64 {
-    budget::estimate(instrs.len()) / bargain(instrs)
+/// Whether a region that turns out to be so large (functions are inlined into it) is still worth its price.
+pub fn still_pays(s: &mut CodeState, entry: Entry, info: &CodeInfo, size: usize) -> bool {
+    let (region, instrs) = (entry.header(), own(info, entry));
+    if budget::is_unlimited() || size <= 4 * instrs.len() + USUAL {
+        return true;
+    }
+    s.sizes.insert(region, size);
+    pays(s, region, instrs)
+}
+
+fn pays_again(s: &CodeState, entry: Entry, instrs: &[Instr]) -> bool {
+    let size = s.sizes.get(&entry.header()).copied().unwrap_or(0);
+    budget::affords(budget::estimate(instrs.len().max(size)) / bargain(instrs))
 }
 
 /// How many times as much as other code these instructions gain.
 pub fn bargain(instrs: &[Instr]) -> u64 {
-    if is_arithmetic(instrs) { 4 } else { 1 }
+    if budget::trust() >= FAIR_TRUST && is_arithmetic(instrs) { 4 } else { 1 }
 }
 
 /// Whether most of what has run of these instructions is known to compute with ints and floats, or gets at them.
@@ -368,6 +417,6 @@ fn is_arithmetic(instrs: &[Instr]) -> bool {
 }
 
 /// Whether a region that was void may be compiled anew at once.
-pub fn may_retry(info: &CodeInfo, entry: Entry) -> bool {
-    budget::affords(price(own(info, entry)))
+pub fn may_retry(s: &CodeState, info: &CodeInfo, entry: Entry) -> bool {
+    (s.recompiles <= RETRIES || budget::trust() >= FAIR_TRUST) && pays_again(s, entry, own(info, entry))
 }

@@ -373,15 +373,17 @@ fn polls_of_entry(f: &Function, info: &CodeInfo, entry: Entry) -> Vec<Inst> {
     polls
 }
 
-/// Inlined functions in which something that may run Python code is left after optimising: it would need a frame.
+/// Inlined functions in which something that may run Python code is left after optimising: it would need a frame. So
+/// would those that they were inlined into, which then call them.
 fn need_frames(f: &Function, inlined: &[frontend::Inlined]) -> BTreeSet<u64> {
     let mut out = BTreeSet::new();
     for i in f.blocks.iter().flat_map(|b| &b.insts) {
         let d = f.inst(*i);
         if let (true, Some(s)) = (d.op.is(Flags::PY), d.state) {
-            let s = &f.states[s.index()];
-            if s.parent.is_some() {
+            let mut s = &f.states[s.index()];
+            while let Some(caller) = s.parent {
                 out.insert(inlined[s.code as usize - 1].function);
+                s = &f.states[caller.index()];
             }
         }
     }
@@ -405,6 +407,16 @@ impl Job {
     /// Function whose vectorcall asked for it, or NULL.
     pub fn function(&self) -> Obj {
         self.function
+    }
+
+    /// Its decoded code object.
+    pub fn info(&self) -> &CodeInfo {
+        &self.units
+    }
+
+    /// How many operations it begins with.
+    pub fn size(&self) -> usize {
+        self.func.as_ref().map_or(0, |f| f.blocks.iter().map(|b| b.insts.len()).sum())
     }
 
     /// Gives its references up. The GIL is held.
@@ -622,6 +634,7 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfi
                     t.code_bytes += record.code_bytes as u64;
                 });
                 s.heat_ns = 0;
+                registry::has_region(code);
                 match region {
                     None => install_function(s, record, function),
                     Some(u) => {

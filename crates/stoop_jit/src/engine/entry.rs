@@ -232,6 +232,7 @@ unsafe fn propose(fr: *mut Frame, code: Obj, unit: u32) {
             return;
         }
         match super::compile::prepare(code, Entry::Loop { unit, depth: depth as u32 }, fr, std::ptr::null_mut(), false) {
+            Ok(job) if !super::sampler::is_worth_it(&job) => job.abandon(),
             Ok(job) => {
                 registry::state(code).pending.insert(Some(unit));
                 super::sampler::submit(job);

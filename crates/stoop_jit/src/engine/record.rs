@@ -116,6 +116,17 @@ impl Record {
         })
     }
 
+    /// Nanoseconds gained by entering it so far, as far as they are measured.
+    pub fn gained_ns(&self) -> u64 {
+        let turns = self.turns.gained().unwrap_or(0);
+        super::trial::nanoseconds(turns + self.trial.gained(self.entries))
+    }
+
+    /// Whether it is a loop of which neither turns nor calls are timed: one that only computes.
+    pub fn only_computes(&self) -> bool {
+        self.entry != Entry::Function && self.turns.gained().is_none()
+    }
+
     /// The header's unit; 0 for a function.
     pub fn unit(&self) -> u32 {
         self.entry.header().unwrap_or(0)
@@ -155,6 +166,8 @@ pub struct CodeState {
     pub started: Started,
     /// Headers of loops that are to be compiled when they next come round.
     pub wanted: BTreeSet<u32>,
+    /// Regions that turned out to be larger than their bytecode: the operations they begin with.
+    pub sizes: BTreeMap<Option<u32>, usize>,
     /// Functions that should not be inlined, by region.
     pub no_inline: BTreeMap<Option<u32>, BTreeSet<u64>>,
     /// Never compile (`@stoop.never`).
@@ -213,6 +226,7 @@ impl CodeState {
             told: 0,
             started: Started::Unknown,
             wanted: BTreeSet::new(),
+            sizes: BTreeMap::new(),
             no_inline: BTreeMap::new(),
             never: false,
             asked: false,

@@ -19,7 +19,7 @@ use stoop_ir::{Imm, Op};
 use super::addresses::{self, AddressMap};
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
-use super::trial::{Trial, Verdict};
+use super::trial::Verdict;
 use super::{budget, choose, eager, invariants, links, sampler, totals, turns};
 use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
@@ -37,6 +37,10 @@ const MAX_LEARNT: u32 = 24;
 #[derive(Default)]
 struct Registry {
     states: AddressMap<Box<CodeState>>,
+    /// Code objects that have or had regions.
+    compiled: BTreeSet<usize>,
+    /// Nanoseconds gained by regions that are gone, and by loops that only compute.
+    gained: u64,
     /// Regions that are void but may still be running.
     retired: Vec<Box<Record>>,
     enabled: bool,
@@ -86,6 +90,24 @@ pub fn all() -> Vec<&'static mut CodeState> {
     registry().states.values_mut().map(|b| &mut **b).collect()
 }
 
+/// A code object has got a region.
+pub fn has_region(code: Obj) {
+    registry().compiled.insert(code as usize);
+}
+
+/// A loop that only computes has run for so long: the interpreter would have taken twice that at least.
+pub fn computed(ns: u64) {
+    registry().gained += ns;
+}
+
+/// What compiled code has gained since the start, as far as it is measured.
+pub fn gained_ns() -> u64 {
+    let reg = registry();
+    let states = reg.compiled.iter().filter_map(|code| reg.states.get(code));
+    let regions = states.flat_map(|s| s.loops.values().chain(&s.function));
+    reg.gained + regions.map(|r| r.gained_ns()).sum::<u64>()
+}
+
 /// What a jump to a loop header should do.
 pub enum LoopAt {
     /// Enter this region.
@@ -105,7 +127,7 @@ pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
             return LoopAt::Region(&raw mut **r);
         }
         let old = s.loops.remove(&unit);
-        wanted |= old.as_ref().is_some_and(|r| choose::may_retry(&r.info, r.entry));
+        wanted |= old.as_ref().is_some_and(|r| choose::may_retry(s, &r.info, r.entry));
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
         if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
@@ -129,6 +151,7 @@ pub fn retire(r: Option<Box<Record>>) {
     while k < reg.retired.len() {
         if reg.retired[k].active == 0 {
             let mut dead = reg.retired.swap_remove(k);
+            reg.gained += dead.gained_ns();
             invariants::forget(&raw mut *dead);
             totals::count(|t| {
                 t.code_bytes = t.code_bytes.saturating_sub(dead.code_bytes as u64);
@@ -212,6 +235,8 @@ pub fn decided(record: *mut Record) {
     let (code, verdict) = unsafe { ((*record).code, (*record).trial.verdict) };
     let Some(s) = find(code) else { return };
     s.trials += 1;
+    // SAFETY: as above.
+    unsafe { (*record).trial.settle((*record).entries) };
     let wait = RETRIAL << (2 * s.trials.min(8));
     s.next_trial = s.samples.saturating_add(if verdict == Verdict::Pays { 4 * wait } else { wait });
     reinstall(code);
@@ -232,7 +257,7 @@ pub fn maybe_try_again(code: Obj) {
         Verdict::Open => false,
     };
     if again && s.samples >= s.next_trial {
-        r.trial = Trial::default();
+        r.trial.again(r.entries);
         reinstall(code);
     }
 }
@@ -532,9 +557,11 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
             return;
         }
         // What could not be inlined for want of feedback may be by now.
-        s.no_inline.remove(&(*record).entry.header());
+        if s.recompiles + s.classes_learnt <= 1 {
+            s.no_inline.remove(&(*record).entry.header());
+        }
         let entry = (*record).entry;
-        if entry == Entry::Function && choose::may_retry(&(*record).info, entry) {
+        if entry == Entry::Function && choose::may_retry(s, &(*record).info, entry) {
             let f = s.functions.keys().next().copied();
             if let Some(f) = f {
                 sampler::request(code, f as Obj, frame);
@@ -546,6 +573,7 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
 /// A code object is about to be freed.
 pub fn forget_code(code: Obj) {
     if let Some(mut s) = registry().states.remove(&(code as usize)) {
+        registry().compiled.remove(&(code as usize));
         retire(s.function.take());
         for (_, r) in std::mem::take(&mut s.loops) {
             retire(Some(r));

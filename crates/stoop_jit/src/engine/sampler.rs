@@ -131,6 +131,12 @@ pub fn submit(job: Job) {
     }
 }
 
+/// Whether a prepared job is to be finished, now that its size is known.
+pub fn is_worth_it(job: &Job) -> bool {
+    let (code, entry) = job.region();
+    choose::still_pays(registry::state(code), entry, job.info(), job.size())
+}
+
 /// Prepares a function's entry for the background. The GIL is held; the frame, if any, runs its code, and tells
 /// classes.
 pub fn request(code: Obj, f: Obj, frame: *mut Frame) {
@@ -140,6 +146,7 @@ pub fn request(code: Obj, f: Obj, frame: *mut Frame) {
     }
     // SAFETY: a live function of that code.
     match unsafe { compile::prepare(code, Entry::Function, frame, f, false) } {
+        Ok(job) if !is_worth_it(&job) => job.abandon(),
         Ok(job) => {
             registry::state(code).pending.insert(None);
             submit(job);

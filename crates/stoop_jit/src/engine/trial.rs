@@ -10,6 +10,8 @@ use stoop_cpython::capi::{self, Obj, VectorcallFn};
 
 /// Timed calls of each kind.
 const CALLS: usize = 48;
+/// The same where calls differ so much among themselves that fewer tell nothing.
+const MOST_CALLS: usize = 8 * CALLS;
 /// Numbers of calls of each kind after which a clear difference decides.
 const EARLY: std::ops::Range<usize> = 4..CALLS;
 /// Ticks that a call must take for that: next to them, what entering costs is nothing.
@@ -35,16 +37,33 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Trial {
     ticks: [Vec<u32>; 2],
+    /// Calls of each kind to time.
+    goal: usize,
     dice: u32,
     /// What was found.
     pub verdict: Verdict,
     /// A usual call, interpreted and compiled, in sixteenths of a tick of the processor's clock.
     pub usual: Option<[u32; 2]>,
+    /// How far that may be from the truth.
+    doubt: u32,
+    /// What an entry gains, in the same unit, and how many there had been when that was found out.
+    saving: (u64, u64),
+    /// Ticks gained before calls were timed again.
+    banked: u64,
 }
 
 impl Default for Trial {
     fn default() -> Trial {
-        Trial { ticks: [Vec::new(), Vec::new()], dice: 0x9e37_79b9, verdict: Verdict::Open, usual: None }
+        Trial {
+            ticks: [Vec::new(), Vec::new()],
+            goal: CALLS,
+            dice: 0x9e37_79b9,
+            verdict: Verdict::Open,
+            usual: None,
+            doubt: 0,
+            saving: (0, 0),
+            banked: 0,
+        }
     }
 }
 
@@ -54,24 +73,48 @@ impl Trial {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 17;
         self.dice ^= self.dice << 5;
-        match [self.ticks[0].len() < CALLS, self.ticks[1].len() < CALLS] {
+        match [self.ticks[0].len() < self.goal, self.ticks[1].len() < self.goal] {
             [true, false] => false,
             [false, true] => true,
             _ => self.dice & 0x100 != 0,
         }
     }
 
+    /// Times calls again, after so many entries.
+    pub fn again(&mut self, entries: u64) {
+        *self = Trial { banked: self.gained(entries), ..Trial::default() };
+    }
+
+    /// Ticks that so many entries have gained.
+    pub fn gained(&self, entries: u64) -> u64 {
+        let (saving, since) = self.saving;
+        self.banked + entries.saturating_sub(since).saturating_mul(saving) / 16
+    }
+
+    /// Notes what an entry gains from now on.
+    pub fn settle(&mut self, entries: u64) {
+        let [interpreted, compiled] = self.usual.unwrap_or_default();
+        // What is sure: calls differ.
+        let gain = interpreted.saturating_sub(compiled).saturating_sub(self.doubt);
+        self.saving = match self.verdict {
+            // It is entered by the interpreter, as far as is known.
+            Verdict::Pays => (u64::from(gain.saturating_sub(call_cost())), entries),
+            Verdict::PaysForCompiled => (u64::from(gain), entries),
+            Verdict::Open | Verdict::Slower => (0, entries),
+        };
+    }
+
     /// Notes a call's time. Whether the verdict is in.
     pub fn note(&mut self, compiled: bool, ticks: u64) -> bool {
         let list = &mut self.ticks[usize::from(compiled)];
-        if list.len() < CALLS {
+        if list.len() < self.goal {
             list.push(u32::try_from(ticks).unwrap_or(u32::MAX));
         }
         let [interpreted, compiled] = [&self.ticks[0], &self.ticks[1]];
         let enough = if interpreted.len() == compiled.len() && EARLY.contains(&compiled.len()) {
             are_apart(interpreted, compiled) || are_apart(compiled, interpreted)
         } else {
-            self.ticks.iter().all(|l| l.len() >= CALLS)
+            self.ticks.iter().all(|l| l.len() >= self.goal)
         };
         if !enough {
             return false;
@@ -79,7 +122,14 @@ impl Trial {
         calibrate();
         let found = [usual(&mut self.ticks[0]), usual(&mut self.ticks[1])];
         self.usual = Some(found);
-        self.verdict = judge(u64::from(found[0]), u64::from(found[1]), u64::from(call_cost()));
+        self.doubt = doubt(&self.ticks[0]) + doubt(&self.ticks[1]);
+        let [interpreted, compiled] = found.map(u64::from);
+        let margin = enough_for(interpreted).abs_diff(compiled + u64::from(call_cost()));
+        if margin < u64::from(self.doubt) / 2 && self.goal < MOST_CALLS && self.ticks.iter().all(|l| l.len() >= self.goal) {
+            self.goal *= 2;
+            return false;
+        }
+        self.verdict = judge(interpreted, compiled, u64::from(call_cost()));
         self.ticks = [Vec::new(), Vec::new()];
         true
     }
@@ -91,8 +141,13 @@ fn are_apart(longer: &[u32], shorter: &[u32]) -> bool {
     matches!((least, most), (Some(&least), Some(&most)) if least > LONG && u64::from(least) * 3 > u64::from(most) * 4)
 }
 
+/// What a compiled call may take at most, with what entering it costs, for one that takes so long interpreted.
+fn enough_for(interpreted: u64) -> u64 {
+    interpreted - interpreted * TIE / 100
+}
+
 fn judge(interpreted: u64, compiled: u64, call_cost: u64) -> Verdict {
-    if compiled + call_cost < interpreted - interpreted * TIE / 100 {
+    if compiled + call_cost < enough_for(interpreted) {
         Verdict::Pays
     } else if compiled < interpreted {
         Verdict::PaysForCompiled
@@ -107,6 +162,15 @@ pub fn usual(list: &mut [u32]) -> u32 {
     let rest = &list[..list.len() * 3 / 4];
     let sum: u64 = rest.iter().map(|t| u64::from(*t)).sum();
     u32::try_from(sum * 16 / rest.len().max(1) as u64).unwrap_or(u32::MAX)
+}
+
+/// Twice the standard error of what [`usual`] has found of a list, which it has sorted.
+pub fn doubt(list: &[u32]) -> u32 {
+    let rest = &list[..list.len() * 3 / 4];
+    let n = rest.len().max(1) as f64;
+    let mean = rest.iter().map(|t| f64::from(*t)).sum::<f64>() / n;
+    let variance = rest.iter().map(|t| (f64::from(*t) - mean).powi(2)).sum::<f64>() / n;
+    (2.0 * 16.0 * (variance / n).sqrt()) as u32
 }
 
 /// The processor's clock.

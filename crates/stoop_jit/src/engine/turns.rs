@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::{inspect, monitoring};
 
-use super::trial::{now, usual};
+use super::trial::{doubt, now, usual};
 
 /// Interpreted turns that are timed before the compiled code is entered for the first time.
 const FIRST: usize = 8;
@@ -44,6 +44,10 @@ pub struct Turns {
     pub again_at: u32,
     /// How often they were.
     pub trials: u32,
+    /// What a turn gains, in sixteenths of a tick, and the count when that was found out.
+    saving: Option<(u64, u64)>,
+    /// Ticks gained before turns were timed again.
+    banked: u64,
     interpreted: Vec<u32>,
     /// Ticks and turns of each entry.
     compiled: Vec<(u64, u64)>,
@@ -64,6 +68,8 @@ impl Turns {
             verdict,
             again_at: 0,
             trials: 0,
+            saving: None,
+            banked: 0,
             interpreted: Vec::new(),
             compiled: Vec::new(),
             mark: None,
@@ -75,8 +81,18 @@ impl Turns {
 
     /// Times turns again.
     pub fn again(&mut self) {
-        let (count, trials) = (self.count, self.trials + 1);
-        *self = Turns { count, trials, ..Turns::new(Verdict::Open) };
+        let (count, trials, banked) = (self.count, self.trials + 1, self.gained().unwrap_or(0));
+        *self = Turns { count, trials, banked, ..Turns::new(Verdict::Open) };
+    }
+
+    /// Ticks that compiled turns have gained so far; `None` where turns are not timed.
+    pub fn gained(&self) -> Option<u64> {
+        let (saving, since) = match self.saving {
+            None if self.verdict == Verdict::Pays => return None,
+            None => (0, self.count),
+            Some(found) => found,
+        };
+        Some(self.banked + self.count.saturating_sub(since).saturating_mul(saving) / 16)
     }
 
     /// A jump of this frame arrives at the loop: whether to enter compiled code, or to let the interpreter go on.
@@ -123,7 +139,8 @@ impl Turns {
         let ticks: u64 = self.compiled.iter().map(|(ticks, _)| ticks).sum();
         let enough = self.compiled.len() >= PASSES && self.interpreted.len() >= TURNS || ticks > LONG;
         if enough && self.interpreted.len() >= FIRST {
-            self.verdict = judge(&mut self.interpreted, &self.compiled, u64::from(report_cost()));
+            let compiled = std::mem::take(&mut self.compiled);
+            self.decide(&compiled);
         }
         enough && self.verdict != Verdict::Open
     }
@@ -135,26 +152,34 @@ impl Turns {
         if self.verdict != Verdict::Open || ticks < LONG || self.interpreted.len() < FIRST {
             return false;
         }
-        self.verdict = judge(&mut self.interpreted, &[(ticks, self.count - counted)], u64::from(report_cost()));
+        self.decide(&[(ticks, self.count - counted)]);
         true
+    }
+
+    fn decide(&mut self, compiled: &[(u64, u64)]) {
+        let saving;
+        (self.verdict, saving) = judge(&mut self.interpreted, compiled, u64::from(report_cost()));
+        self.saving = Some((saving, self.count));
     }
 }
 
-fn judge(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> Verdict {
+/// The verdict, and what a turn gains, in sixteenths of a tick.
+fn judge(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> (Verdict, u64) {
     let turns: u64 = compiled.iter().map(|(_, turns)| turns).sum();
     // Where a pass takes few turns, many of the times are those from one pass to the next.
     if turns < 4 * compiled.len() as u64 {
         interpreted.sort_unstable();
         let quick = interpreted.len().div_ceil(3);
-        return compare(u64::from(usual(&mut interpreted[..quick])), compiled, report);
+        return compare(&mut interpreted[..quick], compiled, report);
     }
-    compare(u64::from(usual(interpreted)), compiled, report)
+    compare(interpreted, compiled, report)
 }
 
-/// `turn`: an interpreted turn with its report; it and `report` in sixteenths of a tick.
-fn compare(turn: u64, compiled: &[(u64, u64)], report: u64) -> Verdict {
-    let turn = turn.saturating_sub(report).max(1);
-    let (mut spent, mut saved, mut disturbed) = (0, 0, 0);
+/// `interpreted`: turns with their reports; `report` in sixteenths of a tick.
+fn compare(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> (Verdict, u64) {
+    let turn = u64::from(usual(interpreted)).saturating_sub(report).max(1);
+    let doubt = u64::from(doubt(interpreted));
+    let (mut spent, mut saved, mut all, mut disturbed) = (0, 0, 0, 0);
     for (ticks, turns) in compiled {
         let interpreted = turn * turns / 16;
         if *ticks > 4 * interpreted + DISTURBED {
@@ -162,9 +187,15 @@ fn compare(turn: u64, compiled: &[(u64, u64)], report: u64) -> Verdict {
         } else {
             spent += ticks + report / 16;
             saved += interpreted;
+            all += turns;
         }
     }
-    if spent < saved && disturbed * 2 <= compiled.len() { Verdict::Pays } else { Verdict::Slower }
+    if spent < saved && disturbed * 2 <= compiled.len() {
+        // What is sure of it: turns differ.
+        (Verdict::Pays, ((saved - spent) * 16 / all.max(1)).saturating_sub(doubt))
+    } else {
+        (Verdict::Slower, 0)
+    }
 }
 
 /// What the report of a jump costs, in sixteenths of a tick.
@@ -250,7 +281,7 @@ mod tests {
                 arrived = u64::from(interpreted + REPORT);
             }
             if t.compiled.len() >= PASSES && t.interpreted.len() >= TURNS {
-                return judge(&mut t.interpreted, &t.compiled, u64::from(REPORT) * 16);
+                return judge(&mut t.interpreted, &t.compiled, u64::from(REPORT) * 16).0;
             }
         }
         Verdict::Open
@@ -269,7 +300,10 @@ mod tests {
     fn disturbances_do_not_count() {
         let mut compiled = vec![(5_000, 100); 30];
         compiled[7].0 = 10_000_000;
-        assert_eq!(judge(&mut [400; 40], &compiled, 300 * 16), Verdict::Pays);
-        assert_eq!(judge(&mut [400; 40], &[(10_000_000, 100); 30], 300 * 16), Verdict::Slower);
+        // A turn takes 100 ticks, or 50 and a part of what entering costs.
+        let (verdict, saving) = judge(&mut [400; 40], &compiled, 300 * 16);
+        assert_eq!(verdict, Verdict::Pays);
+        assert_eq!(saving, 47 * 16);
+        assert_eq!(judge(&mut [400; 40], &[(10_000_000, 100); 30], 300 * 16).0, Verdict::Slower);
     }
 }
