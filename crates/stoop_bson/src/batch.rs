@@ -28,6 +28,8 @@ pub struct Outcome {
     pub errors: Vec<DecodeError>,
     /// There was no room for more rows.
     pub full: bool,
+    /// Where there was none: the documents before, and their bytes.
+    pub before: (usize, usize),
     /// The last error ends the work, whatever happens to bad documents.
     pub overflow: bool,
 }
@@ -165,6 +167,29 @@ fn seeming_start(bytes: &[u8], goal: usize) -> Option<usize> {
     (goal..(goal + (64 << 10)).min(bytes.len())).find(|&start| follows(start))
 }
 
+/// Looked at to guess how many documents there are.
+const SAMPLE: usize = 32 << 10;
+/// Places where that is done.
+const SAMPLES: usize = 8;
+
+/// About how many documents there are, seldom too few: counted where that is cheap, else guessed from the sizes of some.
+pub fn about(bytes: &[u8]) -> usize {
+    if bytes.len() <= 4 * SAMPLE * SAMPLES {
+        return Index::of(bytes).documents;
+    }
+    let (mut documents, mut size) = (0, 0);
+    for number in 0..SAMPLES {
+        let goal = bytes.len() / SAMPLES * number;
+        let Some(start) = (if number == 0 { Some(0) } else { seeming_start(bytes, goal) }) else { continue };
+        let sample = Index::of(&bytes[start..(start + SAMPLE).min(bytes.len())]);
+        documents += sample.documents;
+        size += sample.consumed;
+    }
+    // Documents longer than a sample: few in any case.
+    let many = (bytes.len() as u128 * documents as u128).checked_div(size as u128).unwrap_or(0) as usize;
+    many + many / 64 + 64
+}
+
 /// How many documents of one size follow each other, until so many bytes are reached; and their bytes. Adding what
 /// one knows spares waiting for what is read.
 fn run_of_size(bytes: &[u8], size: usize, most: usize) -> (usize, usize) {
@@ -224,7 +249,7 @@ pub fn decode(plan: &Plan, bytes: &[u8], sink: &mut impl Output, on_error: OnErr
         let rest = &bytes[at..];
         let size = document_size(rest);
         if outcome.rows == room && size.is_ok() {
-            outcome.full = true;
+            (outcome.full, outcome.before) = (true, (document as usize, at));
             break;
         }
         let result = match &size {

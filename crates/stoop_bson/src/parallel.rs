@@ -1,6 +1,6 @@
 //! Whole buffers on several cores: cut between documents, decoded apart, put together in order.
 
-use crate::batch::{Index, OnError, Origin, Outcome, decode};
+use crate::batch::{self, Index, OnError, Origin, Outcome, decode};
 use crate::columns::{Columns, Spec};
 use crate::document::document_size;
 use crate::error::{DecodeError, Fault};
@@ -83,29 +83,58 @@ fn on_threads<W: Send, R: Send>(work: Vec<W>, threads: usize, run: impl Fn(W) ->
     results
 }
 
-/// Decodes a buffer into rows; the outcome says whether there was no room for all.
-pub fn rows(plan: &Plan, bytes: &[u8], rows: &mut Rows, options: Options) -> Outcome {
+/// How a buffer is going to be decoded.
+#[derive(Clone, Debug)]
+pub struct Cut<'b> {
+    bytes: &'b [u8],
+    parts: Vec<Part<'b>>,
+    /// Rows to make room for; a guess where one thread decodes and counts.
+    pub rows: usize,
+    sure: bool,
+}
+
+/// Cuts a buffer between documents for several threads. `sure` where an earlier guess was wrong.
+pub fn cut<'b>(bytes: &'b [u8], options: Options, sure: bool) -> Cut<'b> {
     let threads = options.threads(bytes.len());
     if threads < 2 {
-        return decode(plan, bytes, rows, options.on_error, options.origin);
+        let rows = if sure { Index::of(bytes).documents } else { batch::about(bytes) };
+        return Cut { bytes, parts: Vec::new(), rows, sure };
     }
-    if let Some(parts) = parts_of_one_size(bytes, threads, options.origin).filter(|p| documents(p) <= rows.room()) {
-        let done = on_parts(plan, &parts, rows, threads, options);
-        let good = |(part, (outcome, _)): (&Part<'_>, &(Outcome, Vec<Objects>))| {
-            outcome.rows == part.documents && outcome.skipped == 0 && outcome.errors.is_empty() && !outcome.full
-        };
-        // Each part was read to its end without a fault, so it does end where the next one starts.
-        if parts.iter().zip(&done).all(good) {
-            return join(&parts, done, rows, options);
-        }
+    if let Some(parts) = parts_of_one_size(bytes, threads, options.origin).filter(|_| !sure) {
+        return Cut { bytes, rows: documents(&parts), parts, sure };
     }
     let index = Index::on_threads(bytes, threads);
-    if index.documents > rows.room() {
+    Cut { bytes, parts: parts(bytes, &index, threads, options.origin), rows: index.documents, sure: true }
+}
+
+/// Decodes a buffer into rows. The outcome says whether there was no room for all, and how far it came if so; then
+/// it is cut anew from there.
+pub fn rows_of(plan: &Plan, cut: &Cut, rows: &mut Rows, options: Options) -> Outcome {
+    if cut.parts.is_empty() {
+        return decode(plan, cut.bytes, rows, options.on_error, options.origin);
+    }
+    if cut.rows > rows.room() {
         return Outcome { full: true, ..Outcome::default() };
     }
-    let parts = parts(bytes, &index, threads, options.origin);
-    let done = on_parts(plan, &parts, rows, threads, options);
-    join(&parts, done, rows, options)
+    let done = on_parts(plan, &cut.parts, rows, options);
+    let good = |(part, (outcome, _)): (&Part<'_>, &(Outcome, Vec<Objects>))| {
+        outcome.rows == part.documents && outcome.skipped == 0 && outcome.errors.is_empty() && !outcome.full
+    };
+    // Where each part was read to its end without a fault, it does end where the next one starts.
+    if !cut.sure && !cut.parts.iter().zip(&done).all(good) {
+        return Outcome { full: true, ..Outcome::default() };
+    }
+    join(&cut.parts, done, rows, options)
+}
+
+/// Decodes a buffer into rows there is room for; the outcome says whether there was not.
+pub fn rows(plan: &Plan, bytes: &[u8], rows: &mut Rows, options: Options) -> Outcome {
+    if options.threads(bytes.len()) < 2 {
+        return decode(plan, bytes, rows, options.on_error, options.origin);
+    }
+    let guess = cut(bytes, options, false);
+    let outcome = rows_of(plan, &guess, rows, options);
+    if outcome.full && !guess.sure { rows_of(plan, &cut(bytes, options, true), rows, options) } else { outcome }
 }
 
 /// Parts of a buffer whose documents seem to have one size, which spares walking along them first.
@@ -134,7 +163,7 @@ fn documents(parts: &[Part<'_>]) -> usize {
 }
 
 /// Decodes parts into their rows.
-fn on_parts(plan: &Plan, parts: &[Part<'_>], rows: &mut Rows, threads: usize, options: Options) -> Vec<(Outcome, Vec<Objects>)> {
+fn on_parts(plan: &Plan, parts: &[Part<'_>], rows: &mut Rows, options: Options) -> Vec<(Outcome, Vec<Objects>)> {
     let (size, mask_size, objects) = (rows.size, rows.mask_size, rows.objects.len());
     let (mut out, mut mask) = (&mut *rows.out, &mut *rows.mask);
     let mut work = Vec::with_capacity(parts.len());
@@ -145,7 +174,7 @@ fn on_parts(plan: &Plan, parts: &[Part<'_>], rows: &mut Rows, threads: usize, op
         let objects = vec![Objects::default(); objects];
         work.push((*part, Rows { out: mine, mask: my_mask, size, mask_size, objects }));
     }
-    on_threads(work, threads, |(part, mut rows)| {
+    on_threads(work, parts.len(), |(part, mut rows)| {
         let outcome = decode(plan, part.bytes, &mut rows, options.on_error, part.origin);
         (outcome, rows.objects)
     })

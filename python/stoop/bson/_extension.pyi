@@ -4,7 +4,7 @@ A field of a schema is (path, kind, parameters, policy). Kinds are names, or
 ("struct", [field, …]), ("array", kind, shape), ("list", kind).
 """
 
-from collections.abc import Buffer, Iterable
+from collections.abc import Buffer, Callable, Iterable
 from typing import Any, Literal, TypedDict
 
 type Kind = str | tuple[Any, ...]
@@ -53,6 +53,7 @@ class Decoder:
     def decode_into(
         self, buffer: Buffer, out: Buffer, mask: Buffer | None = None, *, document: int = 0, offset: int = 0
     ) -> tuple[int, list[BadDocument]]: ...
+    def decode_all(self, buffer: Buffer, room: Callable[[int], tuple[Buffer, Buffer | None]]) -> int: ...
     def take_objects(self) -> dict[int, list[str | tuple[int, bytes] | None]]: ...
     def decode(
         self, buffer: Buffer, *, document: int = 0, offset: int = 0

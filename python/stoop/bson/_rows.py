@@ -77,6 +77,17 @@ class Reading:
         self.bytes += len(piece)
         return rows
 
+    def whole(self, growing):
+        """Decode all of a source in memory: the decoder says how many rows it needs room for."""
+        try:
+            growing.rows = self.decoder.decode_all(self.source.buffer, growing.all_room)
+        except BSONDecodeError as error:
+            if self.source.name:
+                error.add_note(f"in {self.source.name}")
+            # Nothing is left out before the first error: a document a row.
+            growing.rows = error.document
+            raise
+
     def _warn_of_end(self, piece):
         """Bad documents are left out silently, as was asked for; all that follows one without a length is not."""
         try:
@@ -131,8 +142,7 @@ class _Growing:
     def __init__(self, plan, room):
         self.plan = plan
         self.rows = 0
-        self.array = np.empty(room, plan.dtype)
-        self.mask = np.zeros(room, plan.mask_dtype) if plan.mask_dtype is not None else None
+        self._allocate(room)
 
     def room(self, number):
         """Views of the next `number` rows."""
@@ -143,6 +153,18 @@ class _Growing:
             self._resize(needed + spare)
         mask = self.mask[self.rows : needed] if self.mask is not None else None
         return self.array[self.rows : needed], mask
+
+    def all_room(self, rows):
+        """The array and its mask, with room for so many rows."""
+        if self.array.size:
+            self._resize(rows)
+        else:
+            self._allocate(rows)
+        return self.array, self.mask
+
+    def _allocate(self, rows):
+        self.array = np.empty(rows, self.plan.dtype)
+        self.mask = np.zeros(rows, self.plan.mask_dtype) if self.plan.mask_dtype is not None else None
 
     def _resize(self, rows):
         # No view that `room` gave is used after the next call: the check of references would see them all the same.
@@ -246,10 +268,14 @@ def read(plan, source, on_error="raise", threads=None):
     """Decode an open source with a plan."""
     _policies.check_on_error(on_error)
     reading = Reading(plan, source, on_error, threads)
-    # A source in memory is counted first: room for all rows at once, and no array that grows.
-    total = sum(number or 0 for _, number in source.slices()) if source.buffer is not None else 0
+    at_once = source.buffer is not None and on_error == "raise" and not plan.objects and plan.dtype.itemsize > 0
+    # What is left out by and by is counted first: room for all rows at once, and no array that grows.
+    total = 0 if source.buffer is None or at_once else sum(number or 0 for _, number in source.slices())
     growing = _Growing(plan, total)
     try:
+        if at_once:
+            reading.whole(growing)
+            return growing.result()
         for piece, number in reading.pieces():
             array, mask = growing.room(number or 0)
             growing.rows += reading.into(piece, number, array, mask)

@@ -243,6 +243,47 @@ impl Decoder {
         Ok((outcome.rows, errors))
     }
 
+    /// Decodes all documents of a buffer into rows. `room` is called with the number of rows needed, and answers with
+    /// memory for them and for their masks, as often as that number turns out to be higher: it keeps the rows there are.
+    /// How many there are in the end.
+    fn decode_all<'py>(&mut self, py: Python<'py>, buffer: &Bound<'py, PyAny>, room: &Bound<'py, PyAny>) -> PyResult<usize> {
+        if !self.rows || !self.object_fields.is_empty() || self.on_error != OnError::Raise {
+            return Err(PyTypeError::new_err("decode_all is for rows without objects, and raises"));
+        }
+        let input = Buffer::of(buffer, false)?;
+        let (mut rest, mut rows, mut sure) = (input.bytes(), 0, false);
+        let (mut document, mut offset) = (0, 0);
+        loop {
+            let options = self.options(document, offset);
+            let cut = detached(py, rest.len(), || parallel::cut(rest, options, sure));
+            let (out, mask): (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>) = room.call1((rows + cut.rows,))?.extract()?;
+            let mut output = Buffer::of(&out, true)?;
+            let mut masks = mask.map(|mask| Buffer::of(&mask, true)).transpose()?;
+            if masks.is_none() && self.mask_itemsize > 0 {
+                return Err(PyValueError::new_err("the schema has masks, and no mask was given"));
+            }
+            let outcome = detached(py, rest.len(), || {
+                let out = output.bytes_mut().get_mut(rows * self.itemsize..).unwrap_or(&mut []);
+                let mask = masks.as_mut().map_or(&mut [][..], |mask| mask.bytes_mut());
+                let mask = mask.get_mut(rows * self.mask_itemsize..).unwrap_or(&mut []);
+                let (size, mask_size) = (self.itemsize, self.mask_itemsize);
+                parallel::rows_of(&self.plan, &cut, &mut Rows { out, mask, size, mask_size, objects: Vec::new() }, options)
+            });
+            rows += outcome.rows;
+            if !outcome.full {
+                self.report(py, &outcome)?;
+                return Ok(rows);
+            }
+            if sure && outcome.before.0 == 0 {
+                return Err(PyValueError::new_err("the output has no room for all documents"));
+            }
+            sure = true;
+            document += outcome.before.0 as u64;
+            offset += outcome.before.1 as u64;
+            rest = &rest[outcome.before.1..];
+        }
+    }
+
     /// The objects of the last call to `decode_into`, a list for each field that has any, by its number.
     fn take_objects<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let taken = PyDict::new(py);
