@@ -1,6 +1,9 @@
 """Stubs and documentation say what is there."""
 
 import ast
+import contextlib
+import datetime
+import importlib
 import inspect
 import re
 import subprocess
@@ -73,6 +76,42 @@ def test_the_page_names_what_there_is():
             re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)
         ]
         assert anchor in headings, anchor
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not part of this installation")
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
+    """All of them, in order, as they stand; lines with a package that is not installed are left out."""
+    mongo_server = pytest.importorskip("mongo_server")
+    pymongo = pytest.importorskip("pymongo")
+    when = datetime.datetime(2024, 3, 1, 12)
+    zones = ["A", "Harbour"]
+    rides = [
+        {
+            "_id": bson.ObjectId(),
+            "fare": i / 2,
+            "time": i,
+            "zone": zones[i % 2],
+            "pickup": {"time": when, "zone": zones[i % 2]},
+            "tags": ["x"],
+        }
+        for i in range(100)
+    ]
+    monkeypatch.chdir(tmp_path)
+    Path("rides.bson").write_bytes(b"".join(map(bson.encode, rides)))
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    with mongo_server.MongoServer() as server:
+        server.put("db.rides", rides)
+        with pymongo.MongoClient(server.uri) as client:
+            names = {"db": client.db}
+            for package in ("pyarrow", "polars", "pandas", "duckdb"):
+                with contextlib.suppress(ImportError):
+                    names[package] = importlib.import_module(package)
+            absent = {"pyarrow", "polars", "pandas", "duckdb"} - names.keys()
+            for block in blocks:
+                kept = [line for line in block.splitlines() if not any(package in line for package in absent)]
+                exec("\n".join(kept), names)
+    assert len(blocks) > 4
+    assert len(names["array"]) == 50 and bson.decode_all(names["raw"])[1]["price"] == {"total": 0.5}
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not part of this installation")

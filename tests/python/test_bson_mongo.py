@@ -4,6 +4,7 @@ The server is our responder; with STOOP_MONGODB_URI set the tests that need no
 misbehaving server run against that one too.
 """
 
+import asyncio
 import os
 import threading
 
@@ -204,5 +205,78 @@ def test_what_is_no_collection(collection):
         sb.find(collection, {})
     with pytest.raises(TypeError, match="use find"):
         sb.to_ndarray(collection, DTYPE)
-    with pytest.raises(TypeError, match="asynchronous"):
-        sb.find(pymongo.AsyncMongoClient(connect=False).db.things, {}, DTYPE)
+
+
+@pytest.fixture
+def run(server):
+    """Runs what is made of an asynchronous collection."""
+
+    def run(make):
+        async def main():
+            async with pymongo.AsyncMongoClient(server.uri, retryReads=False) as client:
+                return await make(client.db.things)
+
+        return asyncio.run(main())
+
+    return run
+
+
+def test_asynchronous_queries(run, server):
+    array = run(lambda things: sb.find(things, {"x": {"$gte": 100}}, DTYPE, sort=[("_id", -1)], limit=420))
+    assert array["_id"].tolist() == list(range(999, 579, -1))
+    array = run(lambda things: sb.aggregate(things, [{"$match": {"x": {"$lt": 100}}}, {"$sort": {"_id": 1}}], DTYPE))
+    assert array["_id"].tolist() == list(range(400))
+    assert server.open_cursors == {}
+    with pytest.raises(sb.BSONDecodeError, match='field "absent": expected float64'):
+        run(lambda things: sb.find(things, {}, [("absent", "f8")]))
+
+
+def test_other_tasks_go_on_meanwhile(run):
+    async def both(things):
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        array = await sb.find(things, {}, DTYPE)
+        ticking.cancel()
+        return len(array), ticks
+
+    rows, ticks = run(both)
+    assert rows == 1000 and ticks > 20
+
+
+def test_an_asynchronous_query_that_fails(run, server):
+    fails_at_batch(server, 4, CommandError(11601, "Interrupted", "operation was interrupted"))
+    with pytest.raises(sb.StreamInterrupted) as caught:
+        run(lambda things: sb.find(things, {}, DTYPE))
+    assert caught.value.__cause__.code == 11601
+    assert caught.value.partial["_id"].tolist() == list(range(caught.value.documents))
+
+
+def test_asynchronous_inserts(run, collection):
+    rows = np.zeros(250, DTYPE)
+    rows["_id"] = np.arange(5000, 5250)
+    assert run(lambda things: sb.insert(things, rows, batch=99)) == 250
+    assert (sb.find(collection, {"_id": {"$gte": 5000}}, DTYPE, sort=[("_id", 1)]) == rows).all()
+    with pytest.raises(pymongo.errors.BulkWriteError) as caught:
+        run(lambda things: sb.insert(things, rows[::-1], batch=100))
+    assert "0 rows were inserted" in caught.value.__notes__[0]
+
+
+def test_inserting_arrow_columns(any_collection):
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table({"_id": [7000, 7001, 7002], "in.k": [1, None, 3], "s": ["a", "b", None]})
+    assert sb.insert(any_collection, table, batch=2) == 3
+    found = list(any_collection.find({"_id": {"$gte": 7000}}, sort=[("_id", 1)]))
+    assert found == [
+        {"_id": 7000, "in": {"k": 1}, "s": "a"},
+        {"_id": 7001, "in": {}, "s": "b"},
+        {"_id": 7002, "in": {"k": 3}},
+    ]
+    with pytest.raises(TypeError, match="Arrow columns"):
+        sb.insert(any_collection, np.zeros(1, DTYPE), nulls="keep")

@@ -99,12 +99,13 @@ fn insert<'a>(level: &mut Vec<(&'a str, Node<'a>)>, path: &'a [String], leaf: No
     }
 }
 
-struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-    objects: &'a Objects,
-    row: usize,
+/// Writes one document.
+pub(crate) struct Writer<'a> {
+    pub(crate) out: &'a mut Vec<u8>,
+    pub(crate) objects: &'a Objects,
+    pub(crate) row: usize,
     /// Where the writer is; of use when it stops.
-    path: Vec<String>,
+    pub(crate) path: Vec<String>,
 }
 
 impl Writer<'_> {
@@ -129,30 +130,30 @@ impl Writer<'_> {
         self.close(start)
     }
 
-    fn open(&mut self) -> usize {
+    pub(crate) fn open(&mut self) -> usize {
         self.out.extend([0; 4]);
         self.out.len() - 4
     }
 
-    fn close(&mut self, start: usize) -> Result<(), String> {
+    pub(crate) fn close(&mut self, start: usize) -> Result<(), String> {
         self.out.push(0);
         let size = i32::try_from(self.out.len() - start).map_err(|_| "a document of more than 2 GB".to_owned())?;
         self.out[start..start + 4].copy_from_slice(&size.to_le_bytes());
         Ok(())
     }
 
-    fn name(&mut self, ty: Type, name: &str) {
+    pub(crate) fn name(&mut self, ty: Type, name: &str) {
         self.out.push(ty.0);
         self.out.extend(name.as_bytes());
         self.out.push(0);
     }
 
-    fn put(&mut self, ty: Type, name: &str, value: &[u8]) {
+    pub(crate) fn put(&mut self, ty: Type, name: &str, value: &[u8]) {
         self.name(ty, name);
         self.out.extend(value);
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
         self.name(Type::STRING, name);
         self.out.extend((text.len() as i32 + 1).to_le_bytes());
         self.out.extend(text.as_bytes());
@@ -208,12 +209,7 @@ impl Writer<'_> {
             }
             Kind::ObjectId => self.put(Type::OBJECT_ID, name, bytes),
             Kind::ObjectIdHex => {
-                let digits = std::str::from_utf8(bytes).ok();
-                let pairs = digits.map(|text| (0..12).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()));
-                let id: Option<Vec<u8>> = pairs.and_then(Iterator::collect);
-                let id =
-                    id.ok_or_else(|| format!("{:?} is no ObjectId of 24 hexadecimal digits", String::from_utf8_lossy(bytes)))?;
-                self.put(Type::OBJECT_ID, name, &id);
+                self.put(Type::OBJECT_ID, name, &hex_id(bytes)?);
             }
             Kind::FixedText(_) => {
                 let text = utf8(bytes)?;
@@ -269,7 +265,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn binary(&mut self, name: &str, subtype: u8, bytes: &[u8]) {
+    pub(crate) fn binary(&mut self, name: &str, subtype: u8, bytes: &[u8]) {
         self.name(Type::BINARY, name);
         // The old subtype has a length of its own inside.
         let old = subtype == 2;
@@ -314,8 +310,22 @@ fn utf8(bytes: &[u8]) -> Result<String, String> {
     Ok(text)
 }
 
+/// The bytes of an ObjectId in digits.
+pub(crate) fn hex_id(digits: &[u8]) -> Result<[u8; 12], String> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut id = [0; 12];
+    let pairs = digits.chunks_exact(2).zip(&mut id).map(|(pair, byte)| {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        Some(())
+    });
+    if digits.len() == 24 && pairs.collect::<Option<Vec<()>>>().is_some() {
+        return Ok(id);
+    }
+    Err(format!("{:?} is no ObjectId of 24 hexadecimal digits", String::from_utf8_lossy(digits)))
+}
+
 /// Ticks of a unit as BSON's milliseconds; `None` is NaT.
-fn milliseconds(ticks: i64, unit: Unit) -> Result<Option<i64>, String> {
+pub(crate) fn milliseconds(ticks: i64, unit: Unit) -> Result<Option<i64>, String> {
     if ticks == i64::MIN {
         return Ok(None);
     }

@@ -16,6 +16,7 @@ pub mod decimal;
 pub mod document;
 pub mod element;
 pub mod encode;
+pub mod encode_columns;
 pub mod error;
 pub mod keys;
 pub mod layout;

@@ -1,8 +1,8 @@
 """MongoDB's documents to arrays: BSON decoded straight into NumPy and Arrow columns.
 
 `to_ndarray`, `to_arrow`, `iter_ndarrays` and `infer_schema` read BSON from bytes, files and
-iterators; `find` and `aggregate` query a PyMongo collection; `from_ndarray` and `insert`
-are the way back. The decoder runs in Rust, without the global lock, on all cores.
+iterators; `find` and `aggregate` query a PyMongo collection; `from_ndarray`, `from_arrow` and
+`insert` are the way back. The decoder runs in Rust, without the global lock, on all cores.
 """
 
 # NumPy, pyarrow and PyMongo are imported by the functions that need them.
@@ -17,6 +17,7 @@ _HOMES = {
     "Table": "_columns",
     "aggregate": "_mongo",
     "find": "_mongo",
+    "from_arrow": "_from_arrow",
     "from_ndarray": "_write",
     "infer_schema": "_infer",
     "insert": "_mongo",

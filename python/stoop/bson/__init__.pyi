@@ -171,6 +171,13 @@ def from_ndarray(
     types: Mapping[str, str] | None = None,
     paths: Mapping[str, Path] | None = None,
 ) -> bytes: ...
+def from_arrow(
+    table: Any,
+    *,
+    types: Mapping[str, Any] | None = None,
+    paths: Mapping[str, Path] | None = None,
+    nulls: Literal["omit", "keep"] = "omit",
+) -> bytes: ...
 def find(
     collection: Any,
     filter: Mapping[str, Any] | None = None,
@@ -187,11 +194,12 @@ def aggregate(
 ) -> Any: ...
 def insert(
     collection: Any,
-    array: np.ndarray[Any, Any],
+    array: Any,
     *,
     batch: int = 10_000,
     ordered: bool = True,
-    types: Mapping[str, str] | None = None,
+    types: Mapping[str, Any] | None = None,
     paths: Mapping[str, Path] | None = None,
+    nulls: Literal["omit", "keep"] = "omit",
     **options: Any,
-) -> int: ...
+) -> Any: ...

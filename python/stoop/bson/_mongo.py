@@ -23,9 +23,9 @@ def find(collection, filter=None, dtype=None, *, projection="auto", **options):
     `options` are those of `to_ndarray` (missing, null, convert, overflow, length, utf8, fill,
     types, paths, on_error, threads); all others (sort, limit, skip, batch_size, hint, session, …) go to
     `collection.find_raw_batches`. Only the fields of the dtype are asked for, unless
-    `projection` says otherwise.
+    `projection` says otherwise. With an asynchronous collection the answer is to be awaited.
     """
-    _check(collection, "find_raw_batches")
+    is_async = _check(collection, "find_raw_batches")
     decoding = _take(options)
     plan = _plan(dtype, decoding)
     if projection == "auto":
@@ -33,7 +33,7 @@ def find(collection, filter=None, dtype=None, *, projection="auto", **options):
     if isinstance(options.get("sort"), dict):
         options["sort"] = list(options["sort"].items())
     cursor = collection.find_raw_batches({} if filter is None else filter, projection, **options)
-    return _read(cursor, plan, decoding)
+    return _read_async(cursor, plan, decoding) if is_async else _read(cursor, plan, decoding)
 
 
 def aggregate(collection, pipeline, dtype=None, **options):
@@ -41,52 +41,92 @@ def aggregate(collection, pipeline, dtype=None, **options):
 
     `options` as for `find`; those that are not ours go to `collection.aggregate_raw_batches`.
     """
-    _check(collection, "aggregate_raw_batches")
+    is_async = _check(collection, "aggregate_raw_batches")
     decoding = _take(options)
     plan = _plan(dtype, decoding)
     options = {{"batch_size": "batchSize"}.get(name, name): value for name, value in options.items()}
     cursor = collection.aggregate_raw_batches(pipeline, **options)
-    return _read(cursor, plan, decoding)
+    return _read_async(cursor, plan, decoding) if is_async else _read(cursor, plan, decoding)
 
 
-def insert(collection, array, *, batch=10_000, ordered=True, types=None, paths=None, **options):
-    """Insert the rows of an array as documents; how many went in.
+def insert(collection, array, *, batch=10_000, ordered=True, types=None, paths=None, nulls="omit", **options):
+    """Insert the rows of a structured array, or of Arrow columns, as documents; how many went in.
 
     Rows go in `batch` at a time. A failure is PyMongo's own exception, with a note that
-    says how many rows were inserted before its batch. `options` go to `insert_many`.
+    says how many rows were inserted before its batch. `types`, `paths` and `nulls` are as for `from_ndarray`
+    and `from_arrow`; `options` go to `insert_many`. With an asynchronous collection the answer is to be awaited.
     """
-    from stoop.bson._write import from_ndarray
-
-    _check(collection, "insert_many")
+    is_async = _check(collection, "insert_many")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch!r}")
-    try:
-        from bson.raw_bson import RawBSONDocument
-    except ImportError:
-        raise ImportError("inserting needs PyMongo: pip install 'stoop[bson]'") from None
+    batches = _batches(array, batch, types, paths, nulls)
+    options["ordered"] = ordered
+    if is_async:
+        return _insert_async(collection, batches, options)
     done = 0
-    for first in range(0, len(array), batch):
-        raw = from_ndarray(array[first : first + batch], types=types, paths=paths)
-        offsets = _stoop.bson.split(raw)
-        documents = [RawBSONDocument(raw[a:b]) for a, b in zip(offsets, offsets[1:])]
+    for documents in batches:
         try:
-            collection.insert_many(documents, ordered=ordered, **options)
+            collection.insert_many(documents, **options)
         except Exception as error:
-            error.add_note(f"stoop.bson.insert: {done:,} rows were inserted before this batch of {len(documents):,}")
+            _say_how_far(error, done, documents)
             raise
         done += len(documents)
     return done
 
 
-def _check(collection, method):
-    import inspect
+async def _insert_async(collection, batches, options):
+    import asyncio
 
+    done = 0
+    # Made in a thread: other tasks go on meanwhile.
+    while documents := await asyncio.to_thread(next, batches, None):
+        try:
+            await collection.insert_many(documents, **options)
+        except Exception as error:
+            _say_how_far(error, done, documents)
+            raise
+        done += len(documents)
+    return done
+
+
+def _batches(array, batch, types, paths, nulls):
+    """Rows as lists of raw documents, so many rows each."""
+    from stoop.bson._from_arrow import as_table, documents, is_arrow
+    from stoop.bson._write import from_ndarray
+
+    try:
+        from bson.raw_bson import RawBSONDocument
+    except ImportError:
+        raise ImportError("inserting needs PyMongo: pip install 'stoop[bson]'") from None
+    if is_arrow(array):
+        pieces = documents(as_table(array), types, paths, nulls, batch)
+    elif nulls != "omit":
+        raise TypeError("nulls is for Arrow columns; masked items of arrays are left out")
+    else:
+        firsts = range(0, len(array), batch)
+        pieces = (from_ndarray(array[first : first + batch], types=types, paths=paths) for first in firsts)
+
+    def lists():
+        for raw in pieces:
+            offsets = _stoop.bson.split(raw)
+            yield [RawBSONDocument(raw[a:b]) for a, b in zip(offsets, offsets[1:])]
+
+    return lists()
+
+
+def _say_how_far(error, done, documents):
+    error.add_note(f"stoop.bson.insert: {done:,} rows were inserted before this batch of {len(documents):,}")
+
+
+def _check(collection, method):
+    """Whether a collection is asynchronous."""
     # A collection answers any attribute, with a sub-collection of that name: only a real method will do.
-    found = getattr(type(collection), method, None)
-    if found is None:
+    if getattr(type(collection), method, None) is None:
         raise TypeError(f"expected a PyMongo collection, not {type(collection).__name__!r}")
-    if inspect.iscoroutinefunction(found) or type(collection).__name__.startswith("Async"):
-        raise TypeError("PyMongo's asynchronous collections are not supported; use MongoClient, in a thread")
+    kind = type(collection)
+    if kind.__module__.partition(".")[0] == "motor":
+        raise TypeError("Motor's collections are not supported; PyMongo's AsyncMongoClient has ones that are")
+    return kind.__name__.startswith("Async")
 
 
 def _take(options):
@@ -122,6 +162,38 @@ def _read(cursor, plan, decoding):
             return read(plan, source, decoding.get("on_error", "raise"), decoding.get("threads"))
     finally:
         cursor.close()
+
+
+async def _read_async(cursor, plan, decoding):
+    """The same of an asynchronous cursor: a thread decodes, this loop fetches, other tasks go on."""
+    import asyncio
+    import inspect
+
+    if inspect.isawaitable(cursor):
+        cursor = await cursor
+    loop = asyncio.get_running_loop()
+
+    async def fetch():
+        return await anext(cursor, None)
+
+    def batches():
+        coming = asyncio.run_coroutine_threadsafe(fetch(), loop)
+        try:
+            while (batch := coming.result()) is not None:
+                # The next one is on its way while this one is decoded.
+                coming = asyncio.run_coroutine_threadsafe(fetch(), loop)
+                yield batch
+        finally:
+            coming.cancel()
+
+    def work():
+        with open_source(batches()) as source:
+            return read(plan, source, decoding.get("on_error", "raise"), decoding.get("threads"))
+
+    try:
+        return await asyncio.to_thread(work)
+    finally:
+        await cursor.close()
 
 
 __all__ = ["aggregate", "find", "insert"]

@@ -28,7 +28,7 @@ use buffer::Buffer;
 #[pymodule(submodule, name = "bson")]
 pub mod module {
     #[pymodule_export]
-    use super::encode::encode;
+    use super::encode::{encode, encode_columns};
     #[pymodule_export]
     use super::scan::Scanner;
     #[pymodule_export]
