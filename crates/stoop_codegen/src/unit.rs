@@ -60,7 +60,7 @@ pub struct Compiled {
 }
 
 /// Which helper an exit calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ExitKind {
     /// `SideExit`: go on in the interpreter.
     Leave,
@@ -85,6 +85,8 @@ pub enum Recipe {
     Null,
     /// The object at this address; the exit takes a reference of its own.
     Const(u64),
+    /// The object at this address with the reference that compiled code has, which the exit takes over.
+    OwnedConst(u64),
     /// Box this integer.
     ConstInt(i64),
     /// Box the double with these bits.

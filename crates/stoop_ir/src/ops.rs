@@ -162,7 +162,7 @@ ops! {
     IncRef "incref" n(1) => Void, NO, REFS, Flags::PINNED, 0, "Take a reference.";
     DecRef "decref" n(1) => Void, NO, REFS, Flags::PINNED, 1, "Drop a reference; the last one destroys the object.";
     Check "check" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After something that may have run Python: leave (state: after the instruction) if an assumption fell, a tool is watching, or somebody holds the frame.";
-    CheckValid "check.valid" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After a drop that may have run a finaliser: leave if an assumption fell.";
+    CheckValid "check.valid" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "After a drop that may have run a finaliser: leave if an assumption fell. With an immediate of 1, only the instruction right before it may have.";
     CheckHandling "check.handling" n(0) => Void, ALL, NO, G.or(Flags::PINNED), 0, "As Check, while an exception is being handled that was raised in this frame: its traceback may hold the frame, as long as nobody asked for the locals.";
     Poll "poll" n(0) => Void, ALL, ALL, G.or(PYF).or(Flags::PINNED), 0, "At a back edge: serve the eval breaker (GIL requests, signals, pending calls), leaving if it needs the interpreter.";
 

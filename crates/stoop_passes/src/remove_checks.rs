@@ -2,8 +2,11 @@
 //!
 //! A forward dataflow: a block starts "clean" if every predecessor ends clean. What makes it dirty is an operation
 //! that may run Python code, or a drop of something that may have a finaliser.
+//!
+//! A `check.valid` that only the instruction right before it makes necessary says so (`check.valid 1`): it can then be
+//! made where a finaliser has run, which is hardly ever.
 
-use stoop_ir::{Flags, Function, Inst, Mem, Op};
+use stoop_ir::{Flags, Function, Imm, Inst, Mem, Op};
 
 use crate::memory::Effects;
 use crate::pipeline::PassContext;
@@ -48,17 +51,29 @@ pub fn remove(f: &mut Function) -> usize {
     for (b, start) in starts.into_iter().enumerate() {
         let mut since = start;
         let insts = std::mem::take(&mut f.blocks[b].insts);
-        let mut kept = Vec::with_capacity(insts.len());
+        let mut kept: Vec<Inst> = Vec::with_capacity(insts.len());
+        let mut before_last = since;
         for i in insts {
+            let before = since;
             if step(f, &effects, i, &mut since) {
+                if f.inst(i).op == Op::CheckValid {
+                    let rare = before_last == Since::Nothing && kept.last().is_some_and(|k| drops_rarely(f.inst(*k).op));
+                    f.inst_mut(i).imm = if rare { Imm::Int(1) } else { Imm::None };
+                }
                 kept.push(i);
             } else {
                 count += 1;
             }
+            before_last = before;
         }
         f.blocks[b].insts = kept;
     }
     count
+}
+
+/// Operations that run a finaliser, or anything else, in a cold block of theirs alone.
+fn drops_rarely(op: Op) -> bool {
+    matches!(op, Op::DecRef | Op::StoreLocal | Op::Poll)
 }
 
 /// Follows an instruction; whether it is needed.

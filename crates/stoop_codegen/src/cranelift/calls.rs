@@ -16,8 +16,7 @@ impl Lower<'_> {
     /// A helper that yields a new reference, or NULL with an exception set.
     pub(crate) fn call_object(&mut self, h: Helper, args: &[CV]) -> Result<CV, Error> {
         let result = self.helper1(h, args)?;
-        let failed = self.icmp_imm(IntCC::Equal, result, 0);
-        self.raise_if(failed)?;
+        self.raise_unless(result)?;
         Ok(result)
     }
 
@@ -41,6 +40,12 @@ impl Lower<'_> {
         let failed = self.icmp_imm(IntCC::Equal, length, -1);
         self.raise_if(failed)?;
         Ok(length)
+    }
+
+    fn raise_unless(&mut self, result: CV) -> Result<(), Error> {
+        let exit = self.raise_block()?;
+        self.branch_unless(result, exit);
+        Ok(())
     }
 
     fn raise_if(&mut self, failed: CV) -> Result<(), Error> {
@@ -83,7 +88,7 @@ impl Lower<'_> {
         self.arguments_need = self.arguments_need.max(end);
         for (i, v) in values.iter().enumerate() {
             let offset = 8 * (first as i32 + i as i32);
-            self.b.ins().stack_store(types::I64, *v, self.arguments, offset);
+            self.store(*v, self.arguments_address, offset);
         }
     }
 
@@ -139,8 +144,7 @@ impl Lower<'_> {
         let no_names = self.iconst(0);
         let call = self.b.ins().call_indirect(signature, target, &[callable, array, count, no_names, self.tstate]);
         let result = self.b.inst_results(call)[0];
-        let failed = self.icmp_imm(IntCC::Equal, result, 0);
-        self.raise_if(failed)?;
+        self.raise_unless(result)?;
         Ok(result)
     }
 

@@ -2,11 +2,13 @@
 
 use super::lower::{Lower, machine_type};
 use super::slots::{self, Root};
+use super::stub::Stub;
 use crate::abi::{Expected, Place, Watch};
 use crate::runtime::Helper;
 use crate::unit::{Error, ExitDesc, ExitFrame, ExitKind, ObjectRecipe, Recipe};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, InstBuilder, SourceLoc, Value as CV, types};
+use std::collections::HashMap;
 use stoop_ir::{Imm, InstData, Op, State, Type, Value};
 
 /// An exit whose block is still to be filled.
@@ -16,6 +18,17 @@ pub(crate) struct Pending {
     /// What goes into the exit buffer, by index.
     values: Vec<CV>,
     location: SourceLoc,
+}
+
+/// More bytes than code objects have that can be compiled.
+const MOST_CODE: u64 = 1 << 24;
+
+/// Exits of one kind that need the same values.
+#[derive(Default)]
+struct Alike {
+    count: usize,
+    /// The block that stores them; its parameter is the exit's index.
+    storing: Option<ir::Block>,
 }
 
 /// The block all exits of one kind end in; its parameter is the exit's index.
@@ -178,7 +191,7 @@ impl Lower<'_> {
             self.parts.extend(&recipes);
             return Ok(Recipe::Iter(self.parts.len() - recipes.len(), recipes.len(), kind));
         }
-        let mut place = |l: &Self| -> Result<usize, Error> {
+        let mut place = |l: &mut Self| -> Result<usize, Error> {
             let cv = l.v(v)?;
             Ok(values.iter().position(|x| *x == cv).unwrap_or_else(|| {
                 values.push(cv);
@@ -196,7 +209,13 @@ impl Lower<'_> {
             (Type::I64, _) => Recipe::Int(place(self)?),
             (Type::F64, _) => Recipe::Float(place(self)?),
             (Type::I1, _) => Recipe::Bool(place(self)?),
-            (_, Root::Object(a)) if !owned => Recipe::Const(a),
+            (_, Root::Object(a)) => {
+                if owned {
+                    Recipe::OwnedConst(a)
+                } else {
+                    Recipe::Const(a)
+                }
+            }
             (Type::Void | Type::MaybeNull | Type::Obj | Type::Exact(_) | Type::Heap(_), _) => {
                 let i = place(self)?;
                 if owned { Recipe::Owned(i) } else { Recipe::Borrowed(i) }
@@ -204,19 +223,38 @@ impl Lower<'_> {
         })
     }
 
-    /// Fills the exits' blocks, after everything else.
+    /// Fills the exits' blocks, after everything else. Exits that need the same values share the code that stores them.
     pub(crate) fn emit_exits(&mut self) {
-        for p in std::mem::take(&mut self.pending) {
+        let pending = std::mem::take(&mut self.pending);
+        let mut alike: HashMap<(ExitKind, &[CV]), Alike> = HashMap::new();
+        for p in &pending {
+            alike.entry((self.exits[p.exit].kind, &p.values)).or_default().count += 1;
+        }
+        for p in &pending {
             self.b.switch_to_block(p.block);
             self.b.set_srcloc(p.location);
-            for (i, &v) in p.values.iter().enumerate() {
-                let wide =
-                    if self.b.func.dfg.value_type(v) == machine_type(Type::I1) { self.b.ins().uextend(types::I64, v) } else { v };
-                self.b.ins().stack_store(types::I64, wide, self.exit_buffer, 8 * i as i32);
-            }
+            let kind = self.exits[p.exit].kind;
+            let tail = self.tail(kind);
+            let shared = alike.get_mut(&(kind, &p.values[..])).filter(|a| a.count > 1 && !p.values.is_empty());
+            let Some(Alike { storing, .. }) = shared else {
+                self.store_values(&p.values);
+                let index = self.i32const(p.exit as i32);
+                self.jump(tail, &[index]);
+                continue;
+            };
             let index = self.i32const(p.exit as i32);
-            let tail = self.tail(self.exits[p.exit].kind);
-            self.jump(tail, &[index]);
+            match *storing {
+                Some(block) => self.jump(block, &[index]),
+                None => {
+                    let block = self.cold_block();
+                    let index_there = self.b.append_block_param(block, types::I32);
+                    *storing = Some(block);
+                    self.jump(block, &[index]);
+                    self.b.switch_to_block(block);
+                    self.store_values(&p.values);
+                    self.jump(tail, &[index_there]);
+                }
+            }
         }
         self.b.set_srcloc(SourceLoc::default());
         for (kind, helper) in [(ExitKind::Leave, Helper::SideExit), (ExitKind::Raise, Helper::RaiseExit)] {
@@ -227,6 +265,14 @@ impl Lower<'_> {
             let record = self.address(self.req.record);
             let result = self.helper(helper, &[self.tstate, self.frame, buffer, record, index]);
             self.b.ins().return_(result.as_slice());
+        }
+    }
+
+    fn store_values(&mut self, values: &[CV]) {
+        for (i, &v) in values.iter().enumerate() {
+            let narrow = self.b.func.dfg.value_type(v) == machine_type(Type::I1);
+            let wide = if narrow { self.b.ins().uextend(types::I64, v) } else { v };
+            self.store(wide, self.exit_buffer_address, 8 * i as i32);
         }
     }
 
@@ -247,8 +293,17 @@ impl Lower<'_> {
         let state = data.state.ok_or_else(|| self.malformed("needs a frame state"))?;
         let state = &self.f.states[slots::real_state(self.f, state).index()];
         let address = (self.req.unit_address)(state.code, state.unit);
-        let address = self.address(address);
-        self.store(address, self.frame, self.req.abi.frame_instr);
+        let at = self.req.abi.frame_instr;
+        // What is there points into the same code: the lower half tells where, unless the code lies across the border.
+        let first = (self.req.unit_address)(state.code, 0);
+        let alike = |a: u64| a >> 32 == address >> 32;
+        if cfg!(target_endian = "little") && alike(first.wrapping_sub(MOST_CODE)) && alike(first.wrapping_add(MOST_CODE)) {
+            let low = self.i32const(address as i32);
+            self.store(low, self.frame, at);
+        } else {
+            let address = self.address(address);
+            self.store(address, self.frame, at);
+        }
         Ok(())
     }
 
@@ -274,7 +329,7 @@ impl Lower<'_> {
         }
         let mut dirty = self.roots.dirty_at_drop(&facts, self.inst);
         // What is computed only later is stored only later.
-        dirty.retain(|(_, v)| self.values[v.index()].is_some());
+        dirty.retain(|(_, v)| self.values[v.index()].is_some() || self.constant(*v).is_some());
         // The drops that this makes are not the instruction's own.
         self.at_drop = false;
         let done = self.sync_slots(dirty);
@@ -286,11 +341,13 @@ impl Lower<'_> {
         // References first: a slot's box may be what another local is to hold, and writing a number
         // reuses the box. With two of them, each may lose its last owner to the other's write.
         dirty.sort_by_key(|(_, v)| !self.f.ty(*v).is_ref());
-        let objects: Vec<(CV, Type)> = dirty
-            .iter()
-            .filter(|(_, v)| self.f.ty(*v).is_ref() && matches!(self.roots.reference(*v), Root::Value(_)))
-            .map(|(_, v)| Ok((self.v(*v)?, self.f.ty(*v))))
-            .collect::<Result<_, Error>>()?;
+        let mut objects: Vec<(CV, Type)> = Vec::new();
+        for (_, v) in &dirty {
+            let ty = self.f.ty(*v);
+            if ty.is_ref() && matches!(self.roots.reference(*v), Root::Value(_)) {
+                objects.push((self.v(*v)?, ty));
+            }
+        }
         let hold = objects.len() > 1;
         if hold {
             for (cv, ty) in &objects {
@@ -328,73 +385,38 @@ impl Lower<'_> {
 
     // --- safe points --------------------------------------------------------------------------------
 
-    /// Leaves unless the assumptions (and, with `all`, every other watched word) stand.
-    pub(crate) fn check(&mut self, all: bool) -> Result<(), Error> {
-        let req = self.req;
-        let others = if all { req.watches } else { &[] };
-        let mut seen: Vec<&Watch> = Vec::new();
-        for w in std::iter::once(&req.valid).chain(others) {
-            if !seen.contains(&w) {
-                seen.push(w);
+    /// Leaves unless the assumptions stand. What only the instruction before may have broken is asked where that did
+    /// something.
+    pub(crate) fn check_valid(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.check_follows) {
+            if let (Some((destroy, object)), Some(done)) = (self.destroying.take(), self.b.current_block()) {
+                self.b.switch_to_block(destroy);
+                let fell = self.stub_result(Stub::Destroy, &[object], false);
+                let leave = self.leave_block()?;
+                self.branch(fell, leave, done);
+                self.b.switch_to_block(done);
             }
+            return Ok(());
         }
-        if let [only] = seen[..] {
-            let ok = self.watch_holds(only);
-            return self.guard(ok);
-        }
-        // One branch for all of them: they practically never fail.
-        let mut differs: Option<CV> = None;
-        for w in seen {
-            let d = self.watch_difference(w);
-            differs = Some(match differs {
-                Some(x) => self.b.ins().bor(x, d),
-                None => d,
-            });
-        }
-        let Some(differs) = differs else { return Ok(()) };
-        if !all {
-            return self.guard_not(differs);
-        }
-        // That somebody had the frame's object does not matter once nobody has it.
-        let leave = self.leave_block()?;
-        let (look, go_on, back) = (self.cold_block(), self.next_block(), self.cold_block());
-        self.branch(differs, look, go_on);
-        self.b.switch_to_block(look);
-        let record = self.address(self.req.record);
-        let matters = self.helper1(Helper::Recheck, &[self.tstate, self.frame, record])?;
-        self.branch(matters, leave, back);
-        self.b.switch_to_block(back);
-        self.jump(go_on, &[]);
-        self.b.switch_to_block(go_on);
-        Ok(())
+        let holds = self.watch_holds(&self.req.valid);
+        self.guard(holds)
+    }
+
+    /// Leaves unless the assumptions and every other watched word stand. That somebody had the frame's object does not
+    /// matter once nobody has it.
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
+        let differs = self.stub_result(Stub::Check, &[], false);
+        self.guard_not(differs)
     }
 
     /// As `check`, but a frame object may be there, as long as nobody asked it for the locals.
     pub(crate) fn check_handling(&mut self) -> Result<(), Error> {
-        let req = self.req;
-        let object = Place::Frame(req.abi.frame_object);
-        let mut differs = self.watch_difference(&req.valid);
-        for w in req.watches.iter().filter(|w| w.place != object) {
-            let d = self.watch_difference(w);
-            differs = self.b.ins().bor(differs, d);
-        }
-        self.guard_not(differs)?;
-        let held = self.load(self.frame, req.abi.frame_object);
-        let leave = self.leave_block()?;
-        let (look, go_on) = (self.cold_block(), self.next_block());
-        self.branch(held, look, go_on);
-        self.b.switch_to_block(look);
-        let others = self.helper1(Helper::IsHeld, &[self.frame])?;
-        let back = self.cold_block();
-        self.branch(others, leave, back);
-        self.b.switch_to_block(back);
-        self.jump(go_on, &[]);
-        self.b.switch_to_block(go_on);
-        Ok(())
+        let differs = self.stub_result(Stub::CheckHandling, &[], false);
+        self.guard_not(differs)
     }
 
-    /// The watched word's bits that count, and what they should be.
-    pub(crate) fn watch_sides(&mut self, w: &Watch) -> (CV, CV) {
+    /// Loads a watched word, masked.
+    fn watched(&mut self, w: &Watch) -> CV {
         let (base, offset) = match w.place {
             Place::Absolute(a) => (self.address(a), 0),
             Place::ThreadState(o) => (self.tstate, o),
@@ -412,7 +434,21 @@ impl Lower<'_> {
             _ => (self.load(base, offset), 64),
         };
         let whole = u64::MAX >> (64 - bits);
-        let word = if w.mask & whole == whole { word } else { self.b.ins().band_imm_u(word, w.mask as i64) };
+        if w.mask & whole == whole { word } else { self.b.ins().band_imm_u(word, w.mask as i64) }
+    }
+
+    /// Whether a watched word is what it should be.
+    pub(crate) fn watch_holds(&mut self, w: &Watch) -> CV {
+        self.compare_watched(IntCC::Equal, w)
+    }
+
+    /// Whether it is not.
+    pub(crate) fn watch_fails(&mut self, w: &Watch) -> CV {
+        self.compare_watched(IntCC::NotEqual, w)
+    }
+
+    fn compare_watched(&mut self, cc: IntCC, w: &Watch) -> CV {
+        let word = self.watched(w);
         let expected = match w.expected {
             Expected::Const(c) => self.iconst(c as i64),
             Expected::Memory(a) => {
@@ -420,18 +456,7 @@ impl Lower<'_> {
                 self.load(a, 0)
             }
         };
-        (word, expected)
-    }
-
-    fn watch_holds(&mut self, w: &Watch) -> CV {
-        let (word, expected) = self.watch_sides(w);
-        self.icmp(IntCC::Equal, word, expected)
-    }
-
-    /// Not zero if the watch fails.
-    fn watch_difference(&mut self, w: &Watch) -> CV {
-        let (word, expected) = self.watch_sides(w);
-        if w.expected == Expected::Const(0) { word } else { self.b.ins().bxor(word, expected) }
+        self.icmp(cc, word, expected)
     }
 
     /// Counts a turn, if this poll's are counted.
@@ -448,8 +473,7 @@ impl Lower<'_> {
     /// Serves the eval breaker when it asks.
     pub(crate) fn poll(&mut self, data: &InstData) -> Result<(), Error> {
         self.count_turn();
-        let (word, expected) = self.watch_sides(&self.req.abi.eval_breaker);
-        let asks = self.icmp(IntCC::NotEqual, word, expected);
+        let asks = self.watch_fails(&self.req.abi.eval_breaker);
         let (slow, go_on) = (self.cold_block(), self.b.create_block());
         self.branch(asks, slow, go_on);
         self.b.switch_to_block(slow);
@@ -461,11 +485,11 @@ impl Lower<'_> {
         for (k, v) in slots::dirty(self.f, &self.roots, &self.facts, state) {
             self.facts[k as usize] = Some(slots::Fact { value: v, exact: self.f.ty(v).is_ref() });
         }
-        let status = self.helper1(Helper::Poll, &[self.tstate, self.frame])?;
-        let served = self.icmp_imm(IntCC::Equal, status, 0);
+        let stub = if self.check_follows { Stub::PollAndCheck } else { Stub::Poll };
+        let status = self.stub_result(stub, &[], false);
         // Moves on the way back belong to a cold block of their own, not between the hot ones.
         let (back, asked) = (self.cold_block(), self.cold_block());
-        self.branch(served, back, asked);
+        self.branch(status, asked, back);
         self.b.switch_to_block(back);
         self.jump(go_on, &[]);
         self.b.switch_to_block(asked);

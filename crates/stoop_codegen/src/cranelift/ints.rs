@@ -190,7 +190,7 @@ impl Lower<'_> {
         let out = self.stack_address(self.scratch, 0);
         let done = self.helper1(h, &[a[0], a[1], out])?;
         self.guard(done)?;
-        Ok(self.b.ins().stack_load(types::I64, ty, self.scratch, 0))
+        Ok(self.load_as(ty, self.scratch_address, 0))
     }
 
     /// The position an index stands for.

@@ -7,15 +7,24 @@ use cranelift_codegen::ir::Value as CV;
 use std::collections::HashMap;
 use stoop_ir::{Class, Mem};
 
+/// A value in facts. Constants are made anew in each block, and the same all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Key {
+    /// A constant.
+    Constant(i64),
+    /// Another value.
+    Value(CV),
+}
+
 /// Facts about machine values; all of them hold at the present point.
 #[derive(Default)]
 pub(crate) struct Known {
     /// A list's item array.
-    arrays: HashMap<CV, CV>,
+    arrays: HashMap<Key, CV>,
     /// A list's item at a position.
-    items: HashMap<(CV, CV), CV>,
+    items: HashMap<(Key, Key), CV>,
     /// The exact class of an object. An instance of a built-in class never gets another one.
-    classes: HashMap<CV, Class>,
+    classes: HashMap<Key, Class>,
 }
 
 impl Known {
@@ -33,27 +42,27 @@ impl Known {
         }
     }
     /// The array of a list's items.
-    pub(crate) fn array(&self, list: CV) -> Option<CV> {
+    pub(crate) fn array(&self, list: Key) -> Option<CV> {
         self.arrays.get(&list).copied()
     }
     /// Notes the array of a list's items.
-    pub(crate) fn set_array(&mut self, list: CV, array: CV) {
+    pub(crate) fn set_array(&mut self, list: Key, array: CV) {
         self.arrays.insert(list, array);
     }
     /// A list's item.
-    pub(crate) fn item(&self, list: CV, position: CV) -> Option<CV> {
+    pub(crate) fn item(&self, list: Key, position: Key) -> Option<CV> {
         self.items.get(&(list, position)).copied()
     }
     /// Notes a list's item.
-    pub(crate) fn set_item(&mut self, list: CV, position: CV, item: CV) {
+    pub(crate) fn set_item(&mut self, list: Key, position: Key, item: CV) {
         self.items.insert((list, position), item);
     }
     /// Whether an object is known to be an exact instance.
-    pub(crate) fn is(&self, object: CV, class: Class) -> bool {
+    pub(crate) fn is(&self, object: Key, class: Class) -> bool {
         self.classes.get(&object) == Some(&class)
     }
     /// Notes an object's exact class.
-    pub(crate) fn set_class(&mut self, object: CV, class: Class) {
+    pub(crate) fn set_class(&mut self, object: Key, class: Class) {
         self.classes.insert(object, class);
     }
 }

@@ -18,9 +18,10 @@ impl Lower<'_> {
 
     /// The address of a list's items.
     pub(crate) fn list_data(&mut self, list: CV) -> CV {
-        self.known.array(list).unwrap_or_else(|| {
+        let key = self.key(list);
+        self.known.array(key).unwrap_or_else(|| {
             let items = self.load(list, self.req.abi.list_items);
-            self.known.set_array(list, items);
+            self.known.set_array(key, items);
             items
         })
     }
@@ -32,12 +33,12 @@ impl Lower<'_> {
     }
 
     pub(crate) fn list_item(&mut self, list: CV, position: CV) -> CV {
-        if let Some(item) = self.known.item(list, position) {
+        if let Some(item) = self.known.item(self.key(list), self.key(position)) {
             return item;
         }
         let slot = self.list_slot(list, position);
         let item = self.load(slot, 0);
-        self.known.set_item(list, position, item);
+        self.known.set_item(self.key(list), self.key(position), item);
         item
     }
 

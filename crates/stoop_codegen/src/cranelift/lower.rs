@@ -4,26 +4,35 @@ use super::Facts;
 use super::exits::{Pending, Tail};
 use super::known::Known;
 use super::slots::{self, Roots};
-use super::stub;
-use crate::runtime::{Helper, M};
+use super::stub::{Stubs, context};
+use crate::runtime::Helper;
 use crate::unit::{Error, ExitDesc, Request};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{
-    self, AbiParam, BlockArg, InstBuilder, MemFlagsData, SigRef, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKind,
-    UserExternalName, Value as CV, types,
-};
-use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
+use cranelift_codegen::ir::{self, InstBuilder, SigRef, SourceLoc, StackSlot, StackSlotData, StackSlotKind, Value as CV, types};
+use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::collections::HashMap;
-use stoop_ir::{Block, CmpOp, Flags, Function, Imm, Inst, InstData, Op, Type, Value};
+use stoop_ir::{Block, Flags, Function, Imm, Inst, InstData, Op, Type};
 
-/// Lowers a function and returns its exits.
+/// What is left to do after lowering.
+pub(crate) struct Lowered {
+    pub(crate) exits: Vec<ExitDesc>,
+    pub(crate) stubs: Stubs,
+    /// What stubs look at.
+    pub(crate) context: StackSlot,
+    /// Whether there are values in vector registers.
+    pub(crate) uses_floats: bool,
+    /// Whether something asks for the overflow flag.
+    pub(crate) asks_overflow: bool,
+}
+
+/// Lowers a function.
 pub(crate) fn lower(
     request: &Request,
     config: TargetFrontendConfig,
     into: &mut ir::Function,
     context: &mut FunctionBuilderContext,
-) -> Result<Vec<ExitDesc>, Error> {
+) -> Result<Lowered, Error> {
     let func = request.func;
     let order = reverse_postorder(func)?;
     let roots = Roots::new(func, request.homes.len());
@@ -37,7 +46,13 @@ pub(crate) fn lower(
     let exit_buffer = slot(&mut b);
     let arguments = slot(&mut b);
     let scratch = slot(&mut b);
-    let stub_result = slot(&mut b);
+    let context = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, context::SIZE, 3));
+    // Folded into the loads and stores that use them, wherever those are.
+    let at = |b: &mut FunctionBuilder, s| b.ins().stack_addr(types::I64, s, 0);
+    let exit_buffer_address = at(&mut b, exit_buffer);
+    let arguments_address = at(&mut b, arguments);
+    let scratch_address = at(&mut b, scratch);
+    let context_address = at(&mut b, context);
     let mut l = Lower {
         req: request,
         f: func,
@@ -55,19 +70,23 @@ pub(crate) fn lower(
         leave: None,
         raise: None,
         catches: false,
+        check_follows: false,
+        destroying: None,
         caught: None,
         inst: Inst(0),
         signatures: HashMap::new(),
-        stubs: HashMap::new(),
-        stub: None,
-        stub_result,
-        uses_floats: func.values.iter().any(|v| v.ty == Type::F64),
+        stubs: Stubs::default(),
+        context_address,
         method_slots: HashMap::new(),
+        constants: vec![None; func.values.len()],
         exit_buffer,
+        exit_buffer_address,
         exit_need: 1,
         arguments,
+        arguments_address,
         arguments_need: 1,
         scratch,
+        scratch_address,
         tstate,
         frame,
         b,
@@ -83,6 +102,8 @@ pub(crate) fn lower(
         }
         l.blocks[block.index()] = Some(clif);
     }
+    l.store(tstate, context_address, context::TSTATE);
+    l.store(frame, context_address, context::FRAME);
     let first = l.block(func.entry())?;
     l.b.ins().jump(first, &[]);
     for &block in &order {
@@ -96,7 +117,11 @@ pub(crate) fn lower(
         l.caught = None;
         let insts = &func.blocks[block.index()].insts;
         for (k, &inst) in insts.iter().enumerate() {
-            l.catches = insts.get(k + 1).is_some_and(|next| func.inst(*next).op == Op::Caught);
+            let next = insts.get(k + 1).map(|i| func.inst(*i));
+            l.catches = next.is_some_and(|n| n.op == Op::Caught);
+            if func.inst(inst).op != Op::CheckValid {
+                l.check_follows = next.is_some_and(|n| is_about(n, func.inst(inst)));
+            }
             l.instruction(inst)?;
         }
     }
@@ -104,9 +129,23 @@ pub(crate) fn lower(
     l.b.func.sized_stack_slots[exit_buffer].size = 8 * l.exit_need;
     l.b.func.sized_stack_slots[arguments].size = 8 * l.arguments_need;
     l.b.seal_all_blocks();
-    let Lower { b, exits, .. } = l;
+    let Lower { b, exits, stubs, .. } = l;
     b.finalize(config);
-    Ok(exits)
+    let asks_overflow = |i: &Inst| matches!(func.inst(*i).op, Op::IntAdd | Op::IntSub | Op::IntMul);
+    Ok(Lowered {
+        exits,
+        stubs,
+        context,
+        uses_floats: func.values.iter().any(|v| v.ty == Type::F64),
+        asks_overflow: order.iter().flat_map(|b| &func.blocks[b.index()].insts).any(asks_overflow),
+    })
+}
+
+/// Whether a check is needed only for what the instruction before it does in a cold block.
+fn is_about(check: &InstData, before: &InstData) -> bool {
+    let drops = matches!(before.op, Op::DecRef | Op::StoreLocal);
+    let polls = before.op == Op::Poll && before.state == check.state;
+    (drops || polls) && check.op == Op::CheckValid && check.imm == Imm::Int(1)
 }
 
 /// Whether a block serves the eval breaker.
@@ -169,314 +208,38 @@ pub(crate) struct Lower<'a> {
     pub(crate) raise: Option<ir::Block>,
     /// Whether the next instruction asks if the present one raised.
     pub(crate) catches: bool,
+    /// Whether the next instruction is a check that only the present one makes necessary.
+    pub(crate) check_follows: bool,
+    /// A block where an object is to be destroyed and that check made.
+    pub(crate) destroying: Option<(ir::Block, CV)>,
     /// Where control goes if it did.
     pub(crate) caught: Option<ir::Block>,
     /// The present instruction.
     pub(crate) inst: Inst,
-    signatures: HashMap<Helper, SigRef>,
-    stubs: HashMap<Helper, ir::FuncRef>,
-    stub: Option<ir::UserExternalNameRef>,
-    /// Where the stub leaves results.
-    stub_result: StackSlot,
-    uses_floats: bool,
+    pub(crate) signatures: HashMap<Helper, SigRef>,
+    pub(crate) stubs: Stubs,
+    /// What stubs look at.
+    pub(crate) context_address: CV,
+    /// Constants made in a block.
+    pub(crate) constants: Vec<Option<(ir::Block, CV)>>,
     /// Where each `PyLoadMethod` leaves self or NULL.
     pub(crate) method_slots: HashMap<Inst, StackSlot>,
     pub(crate) exit_buffer: StackSlot,
+    pub(crate) exit_buffer_address: CV,
     /// Entries the exit buffer must have.
     pub(crate) exit_need: u32,
     pub(crate) arguments: StackSlot,
+    pub(crate) arguments_address: CV,
     /// Entries the argument array must have.
     pub(crate) arguments_need: u32,
     /// Eight bytes for out-parameters.
     pub(crate) scratch: StackSlot,
+    pub(crate) scratch_address: CV,
     pub(crate) tstate: CV,
     pub(crate) frame: CV,
 }
 
-/// Accesses to live objects never trap and are naturally aligned.
-const TRUSTED: MemFlagsData = MemFlagsData::trusted();
-
 impl<'a> Lower<'a> {
-    // --- small conveniences ---------------------------------------------------------------------
-
-    pub(crate) fn malformed(&self, what: &str) -> Error {
-        let data = self.f.inst(self.inst);
-        Error::Malformed(format!("{} in {}: {what}", data.op, self.f.name))
-    }
-
-    pub(crate) fn unsupported(&self, what: &str) -> Error {
-        Error::Unsupported(format!("{}: {what}", self.f.inst(self.inst).op))
-    }
-
-    pub(crate) fn v(&self, v: Value) -> Result<CV, Error> {
-        self.values[v.index()].ok_or_else(|| self.malformed(&format!("v{} is used before its definition", v.0)))
-    }
-
-    pub(crate) fn block(&self, b: Block) -> Result<ir::Block, Error> {
-        self.blocks[b.index()].ok_or_else(|| self.malformed("jump to an unreachable block"))
-    }
-
-    pub(crate) fn iconst(&mut self, i: i64) -> CV {
-        self.b.ins().iconst(types::I64, i)
-    }
-
-    pub(crate) fn address(&mut self, a: u64) -> CV {
-        self.iconst(a as i64)
-    }
-
-    pub(crate) fn i32const(&mut self, i: i32) -> CV {
-        self.b.ins().iconst(types::I32, i64::from(i as u32))
-    }
-
-    pub(crate) fn load(&mut self, base: CV, offset: i32) -> CV {
-        self.load_as(types::I64, base, offset)
-    }
-
-    pub(crate) fn load_as(&mut self, ty: ir::Type, base: CV, offset: i32) -> CV {
-        self.b.ins().load(ty, TRUSTED, base, offset)
-    }
-
-    pub(crate) fn store(&mut self, value: CV, base: CV, offset: i32) {
-        self.b.ins().store(TRUSTED, value, base, offset);
-    }
-
-    pub(crate) fn add(&mut self, a: CV, b: CV) -> CV {
-        self.b.ins().iadd(a, b)
-    }
-
-    pub(crate) fn add_imm(&mut self, a: CV, i: i64) -> CV {
-        if i == 0 { a } else { self.b.ins().iadd_imm_s(a, i) }
-    }
-
-    pub(crate) fn icmp(&mut self, cc: IntCC, a: CV, b: CV) -> CV {
-        self.b.ins().icmp(cc, a, b)
-    }
-
-    /// Compares with a constant, which is sign-extended to the operand's width.
-    pub(crate) fn icmp_imm(&mut self, cc: IntCC, a: CV, i: i64) -> CV {
-        self.b.ins().icmp_imm_s(cc, a, i)
-    }
-
-    pub(crate) fn stack_address(&mut self, slot: StackSlot, offset: i32) -> CV {
-        self.b.ins().stack_addr(types::I64, slot, offset)
-    }
-
-    /// Byte offset of a local's slot in the frame.
-    pub(crate) fn slot_offset(&self, k: u32) -> i32 {
-        self.req.abi.frame_locals + 8 * k as i32
-    }
-
-    /// Where a local's value is: its slot in the frame, or for a module's variable the dict's entry.
-    pub(crate) fn slot_place(&mut self, k: u32) -> Result<(CV, i32), Error> {
-        match self.home_of(k) {
-            None => Ok((self.frame, self.slot_offset(k))),
-            Some(home) => Ok((self.home(home, Helper::MakeHome)?, 0)),
-        }
-    }
-
-    /// The home of a local that is a module's variable.
-    pub(crate) fn home_of(&self, k: u32) -> Option<u64> {
-        self.req.homes.get((k as usize).checked_sub(self.roots.frame_slots())?).copied()
-    }
-
-    /// What a home holds; where that is nothing, what a helper finds.
-    fn home(&mut self, home: u64, find: Helper) -> Result<CV, Error> {
-        let word = self.address(home);
-        let held = self.load(word, 0);
-        let (ask, go_on) = (self.cold_block(), self.next_block());
-        let place = self.b.append_block_param(go_on, types::I64);
-        self.b.ins().brif(held, go_on, &[BlockArg::Value(held)], ask, &[]);
-        self.b.switch_to_block(ask);
-        let found = self.helper1(find, &[word])?;
-        self.jump(go_on, &[found]);
-        self.b.switch_to_block(go_on);
-        Ok(place)
-    }
-
-    /// Calls a helper with machine values.
-    pub(crate) fn helper(&mut self, h: Helper, args: &[CV]) -> Option<CV> {
-        debug_assert_eq!(args.len(), h.params().len(), "{}", h.name());
-        let cold = self.b.current_block().is_some_and(|now| self.b.func.layout.is_cold(now));
-        if cold && self.keeps_registers(h) {
-            return self.helper_keeping_registers(h, args);
-        }
-        let b = &mut self.b;
-        let sig = *self.signatures.entry(h).or_insert_with(|| {
-            let of = |m: &M| match m {
-                M::V => None,
-                M::R | M::P | M::L => Some(AbiParam::new(types::I64)),
-                M::I => Some(AbiParam::new(types::I32)),
-                M::D => Some(AbiParam::new(types::F64)),
-            };
-            let mut s = Signature::new(CallConv::SystemV);
-            s.params = h.params().iter().filter_map(of).collect();
-            s.returns = of(&h.result()).into_iter().collect();
-            b.import_signature(s)
-        });
-        let callee = self.address((self.req.helpers)(h));
-        let call = self.b.ins().call_indirect(sig, callee, args);
-        self.b.inst_results(call).first().copied()
-    }
-
-    /// Whether a call in a cold block goes through the stub: it costs a few nanoseconds, and saves hot loops
-    /// from keeping floats in memory for the sake of a call that hardly ever happens.
-    fn keeps_registers(&self, h: Helper) -> bool {
-        match h {
-            Helper::SideExit | Helper::RaiseExit => false,
-            // Destroying objects is common, and harms floats only: other values have registers to stay in.
-            Helper::Dealloc => stub::EXISTS && self.uses_floats,
-            // The stub takes three words and a double, and yields a word.
-            _ => stub::EXISTS && h.result() != M::D && h.params().iter().filter(|m| **m != M::D).count() <= 3,
-        }
-    }
-
-    fn helper_keeping_registers(&mut self, h: Helper, args: &[CV]) -> Option<CV> {
-        let name = *self.stub.get_or_insert_with(|| {
-            self.b.func.declare_imported_user_function(UserExternalName { namespace: 0, index: stub::INDEX })
-        });
-        let target = self.address((self.req.helpers)(h));
-        let out = self.stack_address(self.stub_result, 0);
-        let mut all = vec![target, out];
-        all.extend_from_slice(args);
-        let callee = match self.stubs.get(&h) {
-            Some(c) => *c,
-            None => {
-                let params: Vec<_> = all.iter().map(|v| self.b.func.dfg.value_type(*v)).collect();
-                let signature = self.b.import_signature(stub::signature(&params));
-                let name = ir::ExternalName::user(name);
-                let callee = self.b.import_function(ir::ExtFuncData { name, signature, colocated: true, patchable: false });
-                *self.stubs.entry(h).or_insert(callee)
-            }
-        };
-        self.b.ins().call(callee, &all);
-        let ty = match h.result() {
-            M::V | M::D => return None,
-            M::R | M::P | M::L => types::I64,
-            M::I => types::I32,
-        };
-        Some(self.b.ins().stack_load(types::I64, ty, self.stub_result, 0))
-    }
-
-    /// Calls a helper that has a result.
-    pub(crate) fn helper1(&mut self, h: Helper, args: &[CV]) -> Result<CV, Error> {
-        self.helper(h, args).ok_or_else(|| self.malformed("helper without a result"))
-    }
-
-    pub(crate) fn cold_block(&mut self) -> ir::Block {
-        let block = self.b.create_block();
-        self.b.set_cold_block(block);
-        block
-    }
-
-    pub(crate) fn branch(&mut self, cond: CV, then: ir::Block, otherwise: ir::Block) {
-        self.b.ins().brif(cond, then, &[], otherwise, &[]);
-    }
-
-    pub(crate) fn jump(&mut self, to: ir::Block, args: &[CV]) {
-        let args: Vec<BlockArg> = args.iter().map(|v| BlockArg::Value(*v)).collect();
-        self.b.ins().jump(to, &args);
-    }
-
-    /// A block to go on in after the present one: cold if that is.
-    pub(crate) fn next_block(&mut self) -> ir::Block {
-        let next = self.b.create_block();
-        if self.b.current_block().is_some_and(|now| self.b.func.layout.is_cold(now)) {
-            self.b.set_cold_block(next);
-        }
-        next
-    }
-
-    /// Goes on in a new block, unless `cond` holds.
-    pub(crate) fn branch_away(&mut self, cond: CV, to: ir::Block) {
-        let go_on = self.next_block();
-        self.branch(cond, to, go_on);
-        self.b.switch_to_block(go_on);
-    }
-
-    /// Goes on in a new block if `cond` holds.
-    pub(crate) fn branch_unless(&mut self, cond: CV, to: ir::Block) {
-        let go_on = self.next_block();
-        self.branch(cond, go_on, to);
-        self.b.switch_to_block(go_on);
-    }
-
-    /// Leaves unless `ok`.
-    pub(crate) fn guard(&mut self, ok: CV) -> Result<(), Error> {
-        let exit = self.leave_block()?;
-        self.branch_unless(ok, exit);
-        Ok(())
-    }
-
-    /// Leaves if `bad`.
-    pub(crate) fn guard_not(&mut self, bad: CV) -> Result<(), Error> {
-        let exit = self.leave_block()?;
-        self.branch_away(bad, exit);
-        Ok(())
-    }
-
-    /// The constant an integer operand is, if it is one.
-    pub(crate) fn known_int(&self, v: Value) -> Option<i64> {
-        match self.roots.value(v) {
-            slots::Root::Int(i) => Some(i),
-            slots::Root::Null | slots::Root::Object(_) | slots::Root::Float(_) | slots::Root::Bool(_) | slots::Root::Value(_) => {
-                None
-            }
-        }
-    }
-
-    /// The constant a machine value is, if it is one.
-    pub(crate) fn machine_constant(&self, v: CV) -> Option<i64> {
-        let dfg = &self.b.func.dfg;
-        match dfg.insts[dfg.value_def(v).inst()?] {
-            ir::InstructionData::UnaryImm { opcode: ir::Opcode::Iconst, imm } => Some(imm.bits()),
-            _ => None,
-        }
-    }
-
-    // --- immediates -----------------------------------------------------------------------------
-
-    pub(crate) fn imm_int(&self) -> Result<i64, Error> {
-        match self.f.inst(self.inst).imm {
-            Imm::Int(i) => Ok(i),
-            _ => Err(self.malformed("needs an integer immediate")),
-        }
-    }
-
-    pub(crate) fn imm_index(&self) -> Result<u32, Error> {
-        match self.f.inst(self.inst).imm {
-            Imm::Index(i) => Ok(i),
-            _ => Err(self.malformed("needs an index")),
-        }
-    }
-
-    pub(crate) fn imm_offset(&self) -> Result<i32, Error> {
-        i32::try_from(self.imm_int()?).map_err(|_| self.malformed("offset out of range"))
-    }
-
-    pub(crate) fn imm_cmp(&self) -> Result<CmpOp, Error> {
-        match self.f.inst(self.inst).imm {
-            Imm::Cmp(c) => Ok(c),
-            _ => Err(self.malformed("needs a comparison")),
-        }
-    }
-
-    pub(crate) fn imm_object(&self) -> Result<u64, Error> {
-        match self.f.inst(self.inst).imm {
-            Imm::Const(c) => self.f.consts.get(c.index()).map(|c| c.address).ok_or_else(|| self.malformed("no such constant")),
-            _ => Err(self.malformed("needs a constant")),
-        }
-    }
-
-    pub(crate) fn imm_name(&mut self) -> Result<CV, Error> {
-        match self.f.inst(self.inst).imm {
-            Imm::Name(n) => {
-                let a = (self.req.name_address)(n);
-                Ok(self.address(a))
-            }
-            _ => Err(self.malformed("needs a name")),
-        }
-    }
-
     // --- instructions ---------------------------------------------------------------------------
 
     /// Machine code from here on belongs to the real frame's unit of this state.
@@ -494,7 +257,10 @@ impl<'a> Lower<'a> {
         } else if data.op.needs_state() {
             return Err(self.malformed("needs a frame state"));
         }
-        let args = data.args.iter().map(|v| self.v(*v)).collect::<Result<Vec<_>, _>>()?;
+        let mut args = Vec::with_capacity(data.args.len());
+        for v in &data.args {
+            args.push(self.v(*v)?);
+        }
         if let stoop_ir::Arity::N(n) = data.op.info().arity
             && args.len() != usize::from(n)
         {
@@ -509,11 +275,15 @@ impl<'a> Lower<'a> {
         if data.op.is(Flags::RAISE) && !poll {
             self.store_position(data)?;
         }
-        let result = self.operation(data, &args)?;
+        let is_constant = matches!(data.op, Op::ConstObj | Op::ConstInt | Op::ConstBool | Op::ConstNull);
+        let is_made_at_uses = is_constant && data.result.is_some_and(|r| self.constant(r).is_some());
+        let result = if is_made_at_uses { None } else { self.operation(data, &args)? };
         if data.op != Op::IncRef {
             self.known.forget(data.op.info().writes);
         }
-        if let Some(r) = data.result {
+        if let Some(r) = data.result
+            && self.constant(r).is_none()
+        {
             let value = result.ok_or_else(|| self.malformed("has no result"))?;
             if self.b.func.dfg.value_type(value) != machine_type(f.ty(r)) {
                 return Err(self.malformed("result of another machine type"));
@@ -561,14 +331,13 @@ impl<'a> Lower<'a> {
             Op::StoreLocal => none(self.store_local(data, a)),
             Op::IncRef => none(self.inc_ref_of(a[0], self.f.ty(data.args[0]))),
             Op::DecRef => none(self.dec_ref_of(a[0], self.f.ty(data.args[0]))),
-            Op::Check => none(self.check(true)),
+            Op::Check => none(self.check()),
             Op::CheckHandling => none(self.check_handling()),
-            Op::CheckValid => none(self.check(false)),
+            Op::CheckValid => none(self.check_valid()),
             Op::Poll => none(self.poll(data)),
             Op::PollDue => {
                 self.count_turn();
-                let (word, expected) = self.watch_sides(&self.req.abi.eval_breaker);
-                Ok(Some(self.icmp(IntCC::NotEqual, word, expected)))
+                Ok(Some(self.watch_fails(&self.req.abi.eval_breaker)))
             }
 
             Op::GuardClass => one(self.guard_class(data, a[0])),
@@ -669,7 +438,7 @@ impl<'a> Lower<'a> {
             Op::ListItem => Ok(Some(self.list_item(a[0], a[1]))),
             Op::ListData => Ok(Some(self.list_data(a[0]))),
             Op::ListLoad => {
-                self.known.set_array(a[0], a[2]);
+                self.known.set_array(self.key(a[0]), a[2]);
                 Ok(Some(self.list_item(a[0], a[1])))
             }
             Op::TupleItem => Ok(Some(self.tuple_item(a[0], a[1]))),

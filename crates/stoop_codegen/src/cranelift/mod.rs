@@ -6,6 +6,7 @@
 mod arrays;
 mod calls;
 mod control;
+mod emit;
 pub mod entry;
 mod exits;
 mod floats;
@@ -66,7 +67,7 @@ fn compile_with(
     context: &mut Context,
     builder: &mut FunctionBuilderContext,
 ) -> Result<Compiled, Error> {
-    let exits = lower::lower(request, isa.frontend_config(), &mut context.func, builder)?;
+    let lowered = lower::lower(request, isa.frontend_config(), &mut context.func, builder)?;
     let clif = request.want_text.then(|| context.func.display().to_string());
     let code = context.compile(isa, &mut ControlPlane::default()).map_err(|e| Error::Backend(e.inner.to_string()))?;
     let mut unit_map: Vec<(u32, u32)> = Vec::new();
@@ -77,15 +78,21 @@ fn compile_with(
     }
     let mut bytes = code.code_buffer().to_vec();
     let code_size = disas::code_size(&bytes);
-    stub::append(&mut bytes, code.buffer.relocs(), isa)?;
-    disas::fuse_overflow_branches(&mut bytes[..code_size]);
+    if !lowered.stubs.is_empty() {
+        let layout = code.buffer.frame_layout().ok_or_else(|| Error::Backend("no frame layout".to_owned()))?;
+        let context = layout.stackslots[lowered.context].offset as i32 - layout.frame_to_fp_offset as i32;
+        stub::append(&mut bytes, &lowered.stubs, lowered.uses_floats, context, code.buffer.relocs(), request)?;
+    }
+    if lowered.asks_overflow {
+        disas::fuse_overflow_branches(&mut bytes[..code_size]);
+    }
     let asm = request.want_text.then(|| disas::text(&bytes[..code_size], 0, &unit_map));
     Ok(Compiled {
         // The saved frame pointer lies above the frame.
         stack_size: code.buffer.frame_layout().map_or(0, |l| l.frame_to_fp_offset + 8),
         code_size,
         bytes,
-        exits,
+        exits: lowered.exits,
         unit_map,
         clif,
         asm,

@@ -6,8 +6,8 @@ use crate::abi::InlineValues;
 use crate::runtime::Helper;
 use crate::unit::Error;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{self, InstBuilder, Value as CV, types};
-use stoop_ir::{Class, InstData, Type, Value};
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value as CV, types};
+use stoop_ir::{Class, InstData, Op, Type, Value};
 
 /// Whether objects of this type are never freed.
 fn is_immortal(ty: Type) -> bool {
@@ -27,15 +27,13 @@ impl Lower<'_> {
         }
         let done = self.next_block();
         if ty == Type::MaybeNull {
-            let null = self.icmp_imm(IntCC::Equal, object, 0);
-            self.branch_away(null, done);
+            self.branch_unless(object, done);
         }
         // An immortal object's low half is all ones.
         let offset = self.req.abi.ob_refcnt;
         let count = self.load_as(types::I32, object, offset);
         let more = self.add_imm(count, 1);
-        let immortal = self.icmp_imm(IntCC::Equal, more, 0);
-        self.branch_away(immortal, done);
+        self.branch_unless(more, done);
         self.store(more, object, offset);
         self.jump(done, &[]);
         self.b.switch_to_block(done);
@@ -52,8 +50,7 @@ impl Lower<'_> {
         }
         let done = self.next_block();
         if ty == Type::MaybeNull {
-            let null = self.icmp_imm(IntCC::Equal, object, 0);
-            self.branch_away(null, done);
+            self.branch_unless(object, done);
         }
         self.dec_ref(object, done)
     }
@@ -67,10 +64,20 @@ impl Lower<'_> {
         let less = self.add_imm(count, -1);
         self.store(less, object, offset);
         let destroy = self.cold_block();
-        let dead = self.icmp_imm(IntCC::Equal, less, 0);
-        self.branch(dead, destroy, done);
+        self.branch(less, done, destroy);
         self.b.switch_to_block(destroy);
         self.sync_at_drop()?;
+        // Writing slots drops what was held meanwhile: no check is about that.
+        if self.check_follows && self.at_drop && self.f.inst(self.inst).op != Op::Poll {
+            let mut end = self.b.current_block().unwrap_or(destroy);
+            if self.b.func.layout.first_inst(end).is_some() {
+                end = self.cold_block();
+                self.jump(end, &[]);
+            }
+            self.destroying = Some((end, object));
+            self.b.switch_to_block(done);
+            return Ok(());
+        }
         self.helper(Helper::Dealloc, &[object]);
         self.jump(done, &[]);
         self.b.switch_to_block(done);
@@ -96,7 +103,7 @@ impl Lower<'_> {
     }
 
     /// What slot `k` holds now, if a value at hand is that very reference, and its type at least.
-    fn former_content(&self, k: u32, old: Value) -> Result<(Option<CV>, Type), Error> {
+    fn former_content(&mut self, k: u32, old: Value) -> Result<(Option<CV>, Type), Error> {
         let Some(fact) = self.facts[k as usize] else {
             // `old` is the local's value, which the slot need not hold.
             return Ok((None, Type::MaybeNull));
@@ -121,8 +128,7 @@ impl Lower<'_> {
 
     fn guard_not_null(&mut self, v: Value, object: CV) -> Result<(), Error> {
         if matches!(self.f.ty(v), Type::MaybeNull | Type::Null) {
-            let null = self.icmp_imm(IntCC::Equal, object, 0);
-            self.guard_not(null)?;
+            self.guard(object)?;
         }
         Ok(())
     }
@@ -141,7 +147,7 @@ impl Lower<'_> {
         let wanted = self.address(address);
         let same = self.icmp(IntCC::Equal, ty, wanted);
         self.guard(same)?;
-        self.known.set_class(object, class);
+        self.known.set_class(self.key(object), class);
         Ok(object)
     }
 
@@ -305,7 +311,7 @@ impl Lower<'_> {
         let out = self.stack_address(self.scratch, 0);
         let fits = self.helper1(Helper::UnboxInt, &[object, out])?;
         self.guard(fits)?;
-        let value = self.b.ins().stack_load(types::I64, types::I64, self.scratch, 0);
+        let value = self.load(self.scratch_address, 0);
         self.jump(done, &[value]);
         self.b.switch_to_block(done);
         Ok(result)
@@ -316,8 +322,7 @@ impl Lower<'_> {
         let stoop_ir::Imm::Bin(op) = data.imm else { return Err(self.malformed("needs an operator")) };
         let op = self.i32const(op as i32);
         let result = self.helper1(Helper::NumBinary, &[op, a[0], a[1]])?;
-        let null = self.icmp_imm(IntCC::Equal, result, 0);
-        self.guard_not(null)?;
+        self.guard(result)?;
         Ok(result)
     }
 
@@ -362,8 +367,7 @@ impl Lower<'_> {
     /// The value of an int of at most one digit; the low two bits of its tag are 0 for positive, 1 for zero, 2 for
     /// negative.
     fn compact_value(&mut self, object: CV, tag: CV) -> CV {
-        let digit = self.load_as(types::I32, object, self.req.abi.long_digits);
-        let digit = self.b.ins().uextend(types::I64, digit);
+        let digit = self.b.ins().uload32(MemFlagsData::trusted(), object, self.req.abi.long_digits);
         let sign = self.b.ins().band_imm_u(tag, 3);
         let one = self.iconst(1);
         let factor = self.b.ins().isub(one, sign);
@@ -372,7 +376,7 @@ impl Lower<'_> {
 
     /// Goes on if an object is an exact instance that has one reference only.
     fn branch_unless_unique(&mut self, object: CV, class: Class, otherwise: ir::Block) -> Result<(), Error> {
-        if !self.known.is(object, class) {
+        if !self.known.is(self.key(object), class) {
             let wanted = self.class_address(class)?;
             let ty = self.load(object, self.req.abi.ob_type);
             let wanted = self.address(wanted);
@@ -466,8 +470,7 @@ impl Lower<'_> {
     /// Loads a reference; leaves if it is NULL.
     pub(crate) fn load_not_null(&mut self, base: CV, offset: i32) -> Result<CV, Error> {
         let value = self.load(base, offset);
-        let null = self.icmp_imm(IntCC::Equal, value, 0);
-        self.guard_not(null)?;
+        self.guard(value)?;
         Ok(value)
     }
 
@@ -496,8 +499,7 @@ impl Lower<'_> {
             }
             InlineValues::AfterObject { dict, .. } => self.load(object, dict),
         };
-        let none = self.icmp_imm(IntCC::Equal, dict, 0);
-        self.guard_not(none)?;
+        self.guard(dict)?;
         let d = abi.dicts;
         let keys = self.load(dict, d.keys);
         let kind = self.load_as(types::I8, keys, d.kind.0);
@@ -521,8 +523,7 @@ impl Lower<'_> {
         let (base, offset) = self.field(data, a[0])?;
         let former = self.load(base, offset);
         let (first, done) = (self.next_block(), self.next_block());
-        let null = self.icmp_imm(IntCC::Equal, former, 0);
-        self.branch(null, first, done);
+        self.branch(former, done, first);
         self.b.switch_to_block(first);
         self.count_value(Some(a[0]), base, offset)?;
         self.jump(done, &[]);
@@ -631,8 +632,7 @@ impl Lower<'_> {
     fn first_value(&mut self, a: &[CV], base: CV, offset: i32, set: Helper) -> Result<(CV, ir::Block), Error> {
         let former = self.load(base, offset);
         let (first, again, done) = (self.cold_block(), self.next_block(), self.next_block());
-        let null = self.icmp_imm(IntCC::Equal, former, 0);
-        self.branch(null, first, again);
+        self.branch(former, again, first);
         self.b.switch_to_block(first);
         self.count_value(Some(a[0]), base, offset)?;
         let slot = self.add_imm(base, i64::from(offset));
@@ -665,8 +665,7 @@ impl Lower<'_> {
         let slot = self.add_imm(a[0], i64::from(offset));
         let former = self.load(a[0], offset);
         let (first, again, done) = (self.cold_block(), self.next_block(), self.next_block());
-        let null = self.icmp_imm(IntCC::Equal, former, 0);
-        self.branch(null, first, again);
+        self.branch(former, again, first);
         self.b.switch_to_block(first);
         self.helper(set, &[slot, a[1]]);
         self.jump(done, &[]);

@@ -1,6 +1,6 @@
 //! Exits, syncs, safe points, local slots.
 
-use crate::support::{Event, LEFT, POINT, RAISED, Thing, World, set_word, word};
+use crate::support::{Event, INSTR, LEFT, POINT, RAISED, Thing, World, set_word, word};
 use stoop_codegen::runtime::Helper;
 use stoop_codegen::{Error, Recipe};
 
@@ -156,6 +156,73 @@ fn a_check_leaves_when_a_watched_word_changed() {
     assert_eq!(w.local(0, a).run(text).returned(), a);
     w.frame_word(4, 0x99);
     assert_eq!(w.run(&text.replace("check", "check.valid")).returned(), a);
+}
+
+#[test]
+fn a_check_about_one_drop_is_made_where_that_destroys() {
+    let text = "func \"t\"
+         s0 = code 0 unit 9 locals [v0] stack []
+         b0():
+           v0: obj = entry.local #0
+           v1: obj = entry.local #1
+           DROP
+           check.valid 1 state s0
+           return v0";
+    for drop in ["decref v1", "v2: null = const.null\nstore.local #1 v2, v1"] {
+        let text = text.replace("DROP", drop);
+        for (count, valid, leaves) in [(1, 1, false), (1, 0, true), (2, 0, false), (0xffff_ffff, 0, false)] {
+            let mut w = World::new();
+            let (a, b) = (w.object(POINT, &[]), w.object(POINT, &[]));
+            set_word(b, 0, count);
+            *w.valid = valid;
+            let out = w.local(0, a).local(1, b).run(&text);
+            assert_eq!(out.log, if count == 1 { vec![Event::Dealloc(b)] } else { vec![] }, "{drop}, count {count}");
+            if leaves {
+                assert_eq!(out.exit().unit, 9, "{drop}");
+            } else {
+                assert_eq!(out.returned(), a, "{drop}, count {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_check_about_a_poll_is_made_where_that_serves() {
+    let text = POLLS.replace("poll state s1", "poll state s1\ncheck.valid 1 state s1");
+    for (asks, valid, leaves) in [(false, 1, false), (true, 1, false), (false, 0, false), (true, 0, true)] {
+        let mut w = World::new();
+        let zero = w.int(0);
+        if asks {
+            w.interrupt();
+            w.results(&[0; 8]);
+        }
+        *w.valid = valid;
+        let out = w.local(0, zero).run(&text);
+        if leaves {
+            assert_eq!(out.exit().unit, 5);
+            assert_eq!(out.calls(), [Helper::Poll]);
+        } else {
+            assert_eq!(out.int(), 3);
+        }
+    }
+}
+
+#[test]
+fn positions_are_written_whole_where_only_half_could_be_wrong() {
+    let text = "func \"t\"
+         s0 = code 0 unit 9 locals [v0] stack []
+         b0():
+           v0: obj = entry.local #0
+           v1: obj = py.getiter v0 state s0
+           return v0";
+    for first in [0x7f00_1000_0000, 0x7f00_fff0_0000, 0x7f01_0000_1000] {
+        let mut w = World::new();
+        w.code = first;
+        w.frame_word(INSTR as usize / 8, first - 2);
+        let a = w.object(POINT, &[]);
+        let out = w.local(0, a).run(text);
+        assert!(matches!(out.log[0], Event::Call(Helper::PyGetIter, _, at) if at == first + 9), "{:x?}", out.log);
+    }
 }
 
 const POLLS: &str = "func \"t\"

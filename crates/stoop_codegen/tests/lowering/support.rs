@@ -50,7 +50,7 @@ thread_local! {
 pub const LEFT: u64 = 0x5000;
 /// What exits with an exception return.
 pub const RAISED: u64 = 0x6000;
-const INSTR: i32 = 0;
+pub const INSTR: i32 = 0;
 pub const LOCALS: usize = 5;
 const INT: usize = 0;
 const FLOAT: usize = 1;
@@ -263,6 +263,8 @@ pub struct World {
     small: Box<[u64]>,
     /// The word that says whether assumptions stand: 1.
     pub valid: Box<u64>,
+    /// Where the bytecode of code object 0 lies.
+    pub code: u64,
     /// Whether inline values follow the object.
     pub after_object: bool,
     /// Whether basic sizes are known while compiling.
@@ -312,6 +314,7 @@ impl Outcome {
                 panic!("tuples and iterators are tested through the engine")
             }
             Recipe::Const(a) => Thing::Const(a),
+            Recipe::OwnedConst(a) => Thing::Owned(a),
             Recipe::ConstInt(i) => Thing::Int(i),
             Recipe::ConstFloat(b) => Thing::Float(f64::from_bits(b)),
             Recipe::ConstBool(b) => Thing::Bool(b),
@@ -400,6 +403,7 @@ impl World {
             tstate: Box::new([0; 8]),
             small: small.into_boxed_slice(),
             valid: Box::new(1),
+            code: 0x10_0000,
             after_object: true,
             sizes_known: false,
             optimise: true,
@@ -561,7 +565,7 @@ impl World {
                 mask: 0xff,
                 expected: Expected::Const(1),
             },
-            unit_address: &|code, unit| 0x10_0000 * (u64::from(code) + 1) + u64::from(unit),
+            unit_address: &|code, unit| self.code + 0x10_0000 * u64::from(code) + u64::from(unit),
             name_address: &|name| 0x7000 + u64::from(name.0),
             basicsize: &|version| (self.sizes_known && version == POINT_VERSION).then_some(24),
             link: &|_| None,
@@ -611,6 +615,7 @@ fn need(e: &ExitDesc) -> usize {
         Recipe::Int(i) | Recipe::Float(i) | Recipe::Bool(i) | Recipe::Owned(i) | Recipe::Borrowed(i) => i + 1,
         Recipe::Null
         | Recipe::Const(_)
+        | Recipe::OwnedConst(_)
         | Recipe::ConstInt(_)
         | Recipe::ConstFloat(_)
         | Recipe::ConstBool(_)

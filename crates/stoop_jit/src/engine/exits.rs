@@ -34,6 +34,7 @@ unsafe fn materialise(r: Recipe, values: *const u64, parts: &[Recipe]) -> Obj {
             }
             Recipe::Null => std::ptr::null_mut(),
             Recipe::Const(a) => capi::new_ref(a as Obj),
+            Recipe::OwnedConst(a) => a as Obj,
             Recipe::ConstInt(v) => capi::PyLong_FromLongLong(v),
             Recipe::ConstFloat(bits) => capi::PyFloat_FromDouble(f64::from_bits(bits)),
             Recipe::ConstBool(b) => truth(b),
@@ -94,7 +95,7 @@ unsafe fn make_objects(e: &ExitDesc, values: *mut u64) {
                 for (_, r) in &o.fields {
                     match *r {
                         Recipe::Borrowed(k) | Recipe::Owned(k) => capi::decref(*values.add(k) as Obj),
-                        Recipe::Const(a) => capi::decref(a as Obj),
+                        Recipe::Const(a) | Recipe::OwnedConst(a) => capi::decref(a as Obj),
                         _ => {}
                     }
                 }
