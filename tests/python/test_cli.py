@@ -427,6 +427,13 @@ def test_stats_name_a_hot_loop(place):
     assert "busy (hot.py:" in errors
 
 
+def test_stats_name_a_loop_of_the_module_itself(place):
+    (place / "hot.py").write_text("total = 0\nfor i in range(30_000_000):\n    total += i & 7\nprint(total)\n")
+    status, output, errors = run([STOOP, "--stats", "hot.py"], place)
+    assert (status, output) == (0, "105000000\n")
+    assert "<module> (hot.py:" in errors
+
+
 def test_stats_after_pythons_options_are_refused(place):
     status, output, errors = run([STOOP, "-O", "--stats", "show.py"], place)
     assert (status, output, errors) == (

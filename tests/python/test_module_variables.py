@@ -186,6 +186,34 @@ def test_an_exception_leaves_the_variables(module):
     run.assert_loop(MODULE, "loop")
 
 
+def test_names_that_come_and_go_in_each_turn(module):
+    run = module("""
+        from probe import snapshot
+
+        n = bad = 0
+        for i in range(2000):  # loop
+            try:
+                n += int("x" if i % 5 == 0 else "3")
+            except ValueError as e:
+                bad += 1
+                last = str(e)
+            if i % 7 == 0:
+                passing = i
+                del passing
+        print(n, bad, last, "e" in globals(), "passing" in globals())
+        try:
+            for i in range(2000):
+                if i == 1500:
+                    del missing
+                n += 1
+        except NameError as e:
+            print(e, n)
+        snapshot()
+    """)
+    run.assert_loop(MODULE, "loop")
+    assert not [x for x in run.exits(MODULE) if x[2] > 10], run.exits(MODULE)
+
+
 def test_kinds_change_in_mid_loop(module):
     run = module("""
         from probe import snapshot
@@ -413,3 +441,89 @@ def test_a_finaliser_of_a_replaced_global_sees_the_new_one(both):
         print(put(Noisy()), put(5), put(Noisy()), put(Noisy()), put("x"), seen)
     """)
     run.assert_compiled("put")
+
+
+def test_attributes_of_modules_that_change(both):
+    run = both("""
+        import sys, types
+        from probe import hot
+
+        mod = types.ModuleType("mod")
+        mod.count, mod.table = 0, [1, 2, 3]
+
+        def read(k):
+            t = 0
+            for i in range(k):
+                t += mod.count + mod.table[i % 3]
+            return t
+
+        hot(read, 5)
+        print(read(4))
+        for n in range(40):
+            mod.count = n
+            mod.table = [n, n + 5, -n]
+            read(3)
+        import probe
+        hot(read, 5)
+        before = None if probe.STOOP is None else probe.STOOP.info(read).entries
+        total = 0
+        for n in range(100):
+            mod.count = n
+            total += read(6)
+        if before is not None:
+            assert probe.STOOP.info(read).entries - before == 100
+        print(total)
+        del mod.count
+        mod.__getattr__ = lambda name: len(name)
+        print(read(3))
+        mod.count = "x"
+        try:
+            read(1)
+        except TypeError as e:
+            print(e)
+    """)
+    run.assert_compiled("read")
+
+
+def test_a_module_that_reads_itself_as_an_object(module):
+    run = module("""
+        import sys
+        from probe import snapshot
+
+        me = sys.modules["__main__"]
+        n, seen = 0, []
+        for i in range(2000):  # loop
+            n += 1
+            if i % 300 == 5:
+                seen.append(me.n)
+            if i == 1700:
+                me.n = 5
+        print(n, seen)
+        snapshot()
+    """)
+    run.assert_loop(MODULE, "loop")
+
+
+def test_what_a_global_held_goes_when_it_is_replaced(both):
+    run = both("""
+        import sys
+        from probe import hot
+
+        class Noisy:
+            x = 1
+            def __del__(self):
+                print("gone")
+
+        held, other = Noisy(), [Noisy()]
+
+        def f(k):
+            return held.x + len(other) + k
+
+        hot(f, 1)
+        print(f(2))
+        held = None
+        print("after held")
+        del other
+        print("after other")
+    """)
+    run.assert_compiled("f")

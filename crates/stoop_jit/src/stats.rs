@@ -143,14 +143,24 @@ pub unsafe fn code(code: Obj) -> CodeStats {
     stats
 }
 
+/// What was done to a code object.
+///
+/// # Safety
+/// Its code object is alive.
+pub unsafe fn known(state: &CodeState) -> CodeStats {
+    // SAFETY: as documented.
+    let mut stats = unsafe { untouched(state.code) };
+    fill(&mut stats, state);
+    stats
+}
+
 /// What was done in the process.
 pub fn process() -> ProcessStats {
     let mut functions = Vec::new();
     let mut counters: BTreeMap<&'static str, u64> = BTreeMap::new();
     for known in registry::all() {
         // SAFETY: the code watcher takes code objects out of the registry before they die.
-        let mut stats = unsafe { untouched(known.code) };
-        fill(&mut stats, known);
+        let stats = unsafe { self::known(known) };
         for exit in stats.regions.iter().flat_map(|region| &region.exits) {
             *counters.entry(exit.reason.counter()).or_insert(0) += exit.count;
         }
@@ -158,6 +168,7 @@ pub fn process() -> ProcessStats {
             functions.push(stats);
         }
     }
+    functions.extend(registry::past().iter().filter(|f| f.state != State::Interpreted).cloned());
     functions.sort_by(|a, b| (&a.filename, a.line, &a.name).cmp(&(&b.filename, b.line, &b.name)));
     let t = totals::get();
     for (name, count) in &t.past_exits {

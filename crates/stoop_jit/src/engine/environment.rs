@@ -207,6 +207,23 @@ impl Environment for Live<'_> {
         }
     }
 
+    fn module_home(&mut self, module: u64, name_index: u32) -> Option<(u64, u64)> {
+        let name = self.info.names[name_index as usize];
+        // SAFETY: `module` is an exact module kept alive by this compilation; its dict is exact. What is there lives.
+        unsafe {
+            let dict = capi::PyModule_GetDict(module as Obj);
+            // What the region itself keeps in registers is not there.
+            if self.variables.iter().any(|h| h.dict() == dict) {
+                return None;
+            }
+            let home = homes::home(dict, name)?;
+            let place = home.find();
+            let address = home.address();
+            self.homes.push(home);
+            (!place.is_null()).then(|| (address, *place as u64))
+        }
+    }
+
     fn names_are_globals(&self) -> bool {
         // SAFETY: the frame is alive: the GIL is held since it was found.
         self.at_loop

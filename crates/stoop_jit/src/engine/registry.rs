@@ -23,6 +23,7 @@ use super::trial::Verdict;
 use super::{budget, choose, eager, invariants, links, sampler, totals, turns};
 use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
+use crate::stats::{self, CodeStats};
 
 /// Samples before calls that did not pay are timed again; four times as many each time.
 const RETRIAL: u32 = 4;
@@ -43,6 +44,8 @@ struct Registry {
     gained: u64,
     /// Regions that are void but may still be running.
     retired: Vec<Box<Record>>,
+    /// Code objects that are gone, a module's own code among them: for people.
+    past: Vec<CodeStats>,
     enabled: bool,
     /// Whether every function has its own vectorcall for a while, see [`stand_aside`].
     aside: bool,
@@ -570,10 +573,24 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
     }
 }
 
+/// Code objects that are gone and still told of.
+const MOST_PAST: usize = 100;
+
+/// What was done to code objects that are gone.
+pub fn past() -> &'static [CodeStats] {
+    &registry().past
+}
+
 /// A code object is about to be freed.
 pub fn forget_code(code: Obj) {
     if let Some(mut s) = registry().states.remove(&(code as usize)) {
         registry().compiled.remove(&(code as usize));
+        let regions = s.function.iter().chain(s.loops.values());
+        if registry().past.len() < MOST_PAST && regions.into_iter().any(|r| r.entries > 0) {
+            // SAFETY: the code object is about to be freed, but is still there.
+            let past = unsafe { stats::known(&s) };
+            registry().past.push(past);
+        }
         retire(s.function.take());
         for (_, r) in std::mem::take(&mut s.loops) {
             retire(Some(r));

@@ -318,15 +318,14 @@ pub(super) fn load_attr(b: &mut Builder<'_>, i: &Instr) -> Result<(), BuildError
     if let Some(c) = constant
         && c.class == Some(Class::Module)
         && !b.env.is_generic(i.unit)
-        && let Some(k) = b.env.module_attribute(c.address, i.arg)
+        && let Some(item) = super::globals::of_module(b, i, c.address)
     {
         let x = b.pop();
         b.drop_item(x);
         if i.flag && below {
             b.push_null();
         }
-        let v = b.known(k);
-        b.push_const(v);
+        b.lv.stack.push(item);
         if i.flag && !below {
             b.push_null();
         }

@@ -160,10 +160,12 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
     };
     if is_loop && b.env.names_are_globals() {
         let stored = globals::stored(req.code, &b.lv.blocks, b.env);
-        let variables = globals::variables(req.code, &b.lv.blocks, &stored, b.env);
+        let deleted = globals::deleted(req.code, &b.lv.blocks);
+        let variables = globals::variables(&stored, &deleted, b.env);
         b.lv.names_are_globals = true;
         b.lv.keep_variables(variables);
         b.lv.stored_names = stored;
+        b.lv.deleted_names = deleted;
     }
     b.entry_values();
     b.go(entry_unit);

@@ -26,17 +26,16 @@ pub(super) fn stored(code: &CodeInfo, blocks: &Blocks, env: &dyn Environment) ->
     runs.filter(stores).map(|i| i.arg).collect()
 }
 
-/// Those of them that the region can keep as locals, and which.
-pub(super) fn variables(
-    code: &CodeInfo,
-    blocks: &Blocks,
-    stored: &BTreeSet<u32>,
-    env: &mut dyn Environment,
-) -> BTreeMap<u32, u32> {
-    let all = || blocks.by_unit.values().flat_map(|b| &code.instrs[b.first..b.end]);
-    let deleted = |name: u32| all().any(|i| matches!(i.op, Opcode::DeleteName | Opcode::DeleteGlobal) && i.arg == name);
-    let kept = stored.iter().copied().filter(|n| !deleted(*n)).take(MOST_VARIABLES);
-    kept.filter_map(|n| Some((n, env.own_variable(n)?))).collect()
+/// The names that it deletes.
+pub(super) fn deleted(code: &CodeInfo, blocks: &Blocks) -> BTreeSet<u32> {
+    let all = blocks.by_unit.values().flat_map(|b| &code.instrs[b.first..b.end]);
+    all.filter(|i| matches!(i.op, Opcode::DeleteName | Opcode::DeleteGlobal)).map(|i| i.arg).collect()
+}
+
+/// Those of the stored names that the region can keep as locals, and which.
+pub(super) fn variables(stored: &BTreeSet<u32>, deleted: &BTreeSet<u32>, env: &mut dyn Environment) -> BTreeMap<u32, u32> {
+    let kept = stored.difference(deleted).take(MOST_VARIABLES);
+    kept.filter_map(|n| Some((*n, env.own_variable(*n)?))).collect()
 }
 
 /// LOAD_GLOBAL.
@@ -84,7 +83,7 @@ fn read(b: &mut Builder<'_>, i: &Instr) -> Option<Item> {
     if let Some(known) = outer(b, i) {
         return Some(take(b, known));
     }
-    if b.env.is_generic(i.unit) {
+    if b.env.is_generic(i.unit) || b.lv.deleted_names.contains(&i.arg) {
         return None;
     }
     if !b.lv.stored_names.contains(&i.arg)
@@ -94,12 +93,27 @@ fn read(b: &mut Builder<'_>, i: &Instr) -> Option<Item> {
         return Some(Item { value, owned: false, slot: None });
     }
     let (home, now) = b.env.home(i.arg, false)?;
+    Some(from_home(b, i, home, now))
+}
+
+/// The value of a module's attribute, of a module that is known.
+pub(super) fn of_module(b: &mut Builder<'_>, i: &Instr, module: u64) -> Option<Item> {
+    if let Some(k) = b.env.module_attribute(module, i.arg) {
+        let value = b.known(k);
+        return Some(Item { value, owned: false, slot: None });
+    }
+    let (home, now) = b.env.module_home(module, i.arg)?;
+    Some(from_home(b, i, home, now))
+}
+
+/// What a variable holds whose home is known, `now` as an example.
+fn from_home(b: &mut Builder<'_>, i: &Instr, home: u64, now: u64) -> Item {
     let st = b.state(i.unit);
     let home = b.op(Op::GlobalHome, &[], Imm::Int(home as i64), Type::Obj, Some(st));
     let value = b.op(Op::LoadSlot, &[home], Imm::Int(0), Type::Obj, Some(st));
     b.examples.insert(value, now);
     b.void(Op::IncRef, &[value], Imm::None, None);
-    Some(Item { value, owned: true, slot: None })
+    Item { value, owned: true, slot: None }
 }
 
 /// In an inlined function, what a variable holds that the region keeps as a local.
@@ -132,6 +146,7 @@ pub(super) fn store(b: &mut Builder<'_>, i: &Instr) {
     }
     let is_global = i.op == Opcode::StoreGlobal || b.lv.names_are_globals;
     if is_global
+        && !b.lv.deleted_names.contains(&i.arg)
         && outer(b, i).is_none()
         && !b.env.is_generic(i.unit)
         && let Some((home, _)) = b.env.home(i.arg, true)

@@ -171,7 +171,11 @@ pub(super) fn pop_handled(b: &mut Builder<'_>, k: usize, i: &Instr) {
     b.ran_python = true;
     match b.lv.code.instrs.get(k + 1..k + 4) {
         Some([none, store, delete])
-            if (none.op, store.op, delete.op) == (Opcode::LoadConst, Opcode::StoreFast, Opcode::DeleteFast)
+            if none.op == Opcode::LoadConst
+                && matches!(
+                    (store.op, delete.op),
+                    (Opcode::StoreFast, Opcode::DeleteFast) | (Opcode::StoreName, Opcode::DeleteName)
+                )
                 && store.arg == delete.arg
                 && b.lv.handling > 0 =>
         {
@@ -181,7 +185,7 @@ pub(super) fn pop_handled(b: &mut Builder<'_>, k: usize, i: &Instr) {
     }
 }
 
-/// After DELETE_FAST: the name of the exception that was handled is gone, if it was that.
+/// After DELETE_FAST or DELETE_NAME: the name of the exception that was handled is gone, if it was that.
 pub(super) fn name_deleted(b: &mut Builder<'_>, k: usize) {
     if b.lv.handled_until.take_if(|until| *until == k).is_some() {
         b.void(Op::ForgetFrame, &[], Imm::None, None);

@@ -94,6 +94,7 @@ pub(super) fn is_translated(op: Opcode) -> bool {
             | O::DeleteGlobal
             | O::LoadName
             | O::StoreName
+            | O::DeleteName
             | O::LoadDeref
             | O::StoreDeref
             | O::DeleteDeref
@@ -351,6 +352,15 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::DeleteGlobal => {
             let n = b.name(i.arg);
             generic_void(b, i, Op::PyDelGlobal, 0, Imm::Name(n));
+        }
+        O::DeleteName if b.lv.names_are_globals => {
+            let n = b.name(i.arg);
+            generic_void(b, i, Op::PyDelGlobal, 0, Imm::Name(n));
+            name_deleted(b, k);
+        }
+        O::DeleteName => {
+            b.exit(i.unit, i.op.name());
+            return Ok(true);
         }
         O::LoadName => super::globals::load_name(b, i),
         O::LoadDeref => load_deref(b, i),

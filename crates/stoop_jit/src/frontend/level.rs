@@ -50,6 +50,8 @@ pub(super) struct Level {
     pub(super) variables: BTreeMap<u32, u32>,
     /// Names stored here, of a module's own code.
     pub(super) stored_names: BTreeSet<u32>,
+    /// Names deleted here, which come and go.
+    pub(super) deleted_names: BTreeSet<u32>,
     /// In an inlined function: the values of the region's own variables.
     pub(super) outer: HashMap<String, Value>,
     /// How many exceptions raised in this function are being handled.
@@ -110,6 +112,7 @@ impl Level {
             names_are_globals: false,
             variables: BTreeMap::new(),
             stored_names: BTreeSet::new(),
+            deleted_names: BTreeSet::new(),
             outer: HashMap::new(),
             handling: 0,
             handled_until: None,

@@ -89,6 +89,8 @@ pub trait Environment {
     /// Where the dict keeps the value of a global, and what it is; `None` if it has none there. `stores`: compiled code is
     /// going to replace it there.
     fn home(&mut self, name_index: u32, stores: bool) -> Option<(u64, u64)>;
+    /// The same for reading a module's attribute.
+    fn module_home(&mut self, module: u64, name_index: u32) -> Option<(u64, u64)>;
     /// Whether LOAD_NAME and STORE_NAME are about the globals: in the code of a module that is running.
     fn names_are_globals(&self) -> bool;
     /// The local slot, behind the frame's own, of a global that the loop of a module itself stores, and that nobody else
