@@ -41,7 +41,7 @@ class Region:
     """A piece of a function with machine code of its own."""
 
     kind: str
-    """"function" or "loop"."""
+    """"function", "loop", or "resume" (a generator or coroutine from where it is resumed)."""
     first_line: int
     last_line: int
     state: str

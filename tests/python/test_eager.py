@@ -68,7 +68,7 @@ def test_functions_at_their_third_call_and_loops_in_their_third_iteration(tmp_pa
     assert first == 6
     assert regions == [["loop", 1]]
     assert inner == "compiled"
-    assert generator == ["loop"]
+    assert generator == ["resume"]
     assert module
 
 

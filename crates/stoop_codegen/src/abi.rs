@@ -194,6 +194,10 @@ pub struct Abi {
     pub frame_locals: i32,
     /// The saved instruction pointer in the frame.
     pub frame_instr: i32,
+    /// Units from where the interpreter goes on with a frame to the saved instruction pointer.
+    pub frame_instr_bias: i32,
+    /// The number of slots in use, in the frame (32 bits).
+    pub frame_stacktop: i32,
     /// `f_globals` in the frame.
     pub frame_globals: i32,
     /// `f_locals` in the frame.

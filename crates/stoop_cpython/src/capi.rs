@@ -181,6 +181,7 @@ unsafe extern "C" {
     pub fn PyEval_GetGlobals() -> Obj;
     pub fn PyEval_RestoreThread(tstate: *mut PyThreadState);
     pub fn PyEval_SaveThread() -> *mut PyThreadState;
+    pub fn _PyGen_SetStopIterationValue(value: Obj) -> c_int;
     pub fn _PyEval_EvalFrameDefault(tstate: *mut PyThreadState, frame: *mut Frame, throwflag: c_int) -> Obj;
     pub fn _PyEval_SliceIndex(o: Obj, out: *mut isize) -> c_int;
     pub fn PyUnstable_Eval_RequestCodeExtraIndex(free: Option<FreeFn>) -> isize;

@@ -609,7 +609,7 @@ pub unsafe fn pop_cleared(tstate: *mut PyThreadState, frame: *mut Frame) {
 
 /// If somebody else holds the frame object, moves the unlinked frame's contents into it. False if the contents
 /// are still the caller's to drop.
-unsafe fn hand_over(l: &Layout, tstate: *mut PyThreadState, frame: *mut Frame) -> bool {
+pub(crate) unsafe fn hand_over(l: &Layout, tstate: *mut PyThreadState, frame: *mut Frame) -> bool {
     // SAFETY: a frame object has room for all its code's slots behind its own fields; the code's reference is
     // counted twice because the caller drops the frame's.
     unsafe {

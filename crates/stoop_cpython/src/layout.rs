@@ -272,6 +272,11 @@ pub struct Layout {
     pub gen_frame: i32,
     /// A generator's frame state (8 bits).
     pub gen_frame_state: i32,
+    /// What a generator handles: the exception, then the address of what is handled outside.
+    pub gen_exc_state: i32,
+    /// The frame state of a generator that has not started, that of one suspended at a `yield`, and that of one suspended
+    /// in a `yield from` or `await`.
+    pub gen_states: [i8; 3],
     // Dicts.
     /// Item count of a dict.
     pub dict_used: i32,
@@ -508,13 +513,38 @@ pub fn get() -> &'static Layout {
     CURRENT.get().expect("stoop_cpython::check::check() has not succeeded yet")
 }
 
+static V3_12: Layout = crate::v3_12::layout::LAYOUT;
+static V3_13: Layout = crate::v3_13::layout::LAYOUT;
+
 /// The table for CPython 3.`minor`, if supported.
 pub fn for_minor(minor: u8) -> Option<&'static Layout> {
     match minor {
-        12 => Some(&crate::v3_12::layout::LAYOUT),
-        13 => Some(&crate::v3_13::layout::LAYOUT),
+        12 => Some(&V3_12),
+        13 => Some(&V3_13),
         _ => None,
     }
+}
+
+/// A version whose layout is known while Rust code is compiled, for what must be fast.
+pub trait Version {
+    /// The layout.
+    const LAYOUT: Layout;
+}
+
+/// CPython 3.12.
+#[derive(Clone, Copy, Debug)]
+pub struct Of312;
+
+impl Version for Of312 {
+    const LAYOUT: Layout = crate::v3_12::layout::LAYOUT;
+}
+
+/// CPython 3.13.
+#[derive(Clone, Copy, Debug)]
+pub struct Of313;
+
+impl Version for Of313 {
+    const LAYOUT: Layout = crate::v3_13::layout::LAYOUT;
 }
 
 /// Reads a value at a byte offset.

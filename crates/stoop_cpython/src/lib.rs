@@ -13,6 +13,7 @@ pub mod exceptions;
 pub mod extra;
 pub mod feedback;
 pub mod frame;
+pub mod generator;
 pub mod handled;
 pub mod inspect;
 pub mod layout;

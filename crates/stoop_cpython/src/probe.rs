@@ -38,6 +38,9 @@ def make():
     yield 1
 generator = make()
 next(generator)
+fresh = make()
+outer = (lambda g: (yield from g))(make())
+next(outer)
 ranges = iter(range(10, 20, 3))
 next(ranges)
 lists = iter([one, 2, 3])
@@ -358,7 +361,14 @@ unsafe fn iterators(l: &Layout, names: Obj) -> Probe {
         let generator = named(names, "generator")?;
         let frame: *mut Frame = at(generator, l.gen_frame);
         that(frame::owned_by(frame) == owner::GENERATOR, "a generator's frame")?;
-        that(same(generator, c"gi_code", frame::code(frame)), "a generator's code")
+        that(same(generator, c"gi_code", frame::code(frame)), "a generator's code")?;
+        for (name, state) in [(c"fresh", 0), (c"generator", 1), (c"outer", 2)] {
+            let o = named(names, name.to_str().unwrap_or_default())?;
+            that(read::<i8, _>(o, l.gen_frame_state) == l.gen_states[state], "a generator's state")?;
+            that(read::<[usize; 2], _>(o, l.gen_exc_state) == [0; 2], "what a generator handles")?;
+        }
+        let outer = named(names, "outer")?;
+        that(crate::generator::delegate(outer).is_some(), "a generator's delegate")
     }
 }
 

@@ -378,6 +378,7 @@ ops! {
     Jump "jump" n(0) => Void, NO, NO, Flags::TERM, 0, "Go on at the target.";
     Branch "branch" n(1) => Void, NO, NO, Flags::TERM, 0, "First target if the truth value is true, else the second.";
     Return "return" n(1) => Void, Mem::FRAME, Mem::FRAME, Flags::TERM, 1, "Leave the function with this result, giving its reference away.";
+    Yield "yield" Arity::Any => Void, ALL, ALL, G.or(Flags::TERM), 0xff, "(value, operand …) Suspend the generator with its operand stack; it goes on at the state's unit, whose locals its frame has then. imm: int; 1 in a `yield from` or `await`, else 0.";
     Exit "exit" n(0) => Void, ALL, ALL, G.or(Flags::TERM), 0, "Always go on in the interpreter at the state (imm: name tells why).";
 }
 

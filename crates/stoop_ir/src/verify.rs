@@ -161,6 +161,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::PyImport
         | Op::PyImportFrom
         | Op::Exit => matches!(imm, Imm::Name(_)),
+        Op::Yield => matches!(imm, Imm::Int(0 | 1)),
         Op::PyBinary | Op::PyInplace | Op::NumBinary => matches!(imm, Imm::Bin(_)),
         Op::StrCmp => matches!(imm, Imm::Cmp(_)),
         Op::PyUnary => matches!(imm, Imm::Un(_)),

@@ -63,7 +63,7 @@ reasons! {
     pub enum Refusal {
         Never "refused_never" "it is marked with @stoop.never";
         Off "refused_off" "the engine is off: call stoop.enable() first";
-        Generator "refused_generator" "generators and coroutines are entered at their loops only";
+        Generator "refused_generator" "generators and coroutines are entered where they are resumed, and at their loops";
         Body "refused_body" "module and class bodies run once";
         Bytecode "refused_bytecode" "its bytecode has something that is not compiled yet";
         TooLarge "refused_too_large" "it is too large";
@@ -76,6 +76,7 @@ reasons! {
         SlowerTurns "dropped_slower_turns" "its turns take as long as in the interpreter, or longer";
         Yields "refused_yields" "each of its turns yields a value, and leaves it by that";
         Imports "refused_imports" "it belongs to the import system, which runs while programs start";
+        SlowerResumptions "dropped_slower_resumptions" "its resumptions take as long as in the interpreter, or longer";
         KeepsFailing "dropped_keeps_failing" "its assumptions kept failing";
     }
 }
@@ -117,7 +118,7 @@ impl ExitReason {
             Op::LoadCell => ExitReason::Cell,
             Op::Check | Op::CheckHandling | Op::CheckValid => ExitReason::Assumption,
             Op::Poll => ExitReason::Breaker,
-            Op::Exit => ExitReason::NotCompiled,
+            Op::Exit | Op::Yield => ExitReason::NotCompiled,
             _ => ExitReason::Other,
         }
     }

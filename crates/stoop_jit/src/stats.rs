@@ -22,6 +22,8 @@ pub enum RegionKind {
     Function,
     /// A loop, taken over while it runs.
     Loop,
+    /// A generator or coroutine, from where it is resumed.
+    Resume,
 }
 
 impl RegionKind {
@@ -30,6 +32,7 @@ impl RegionKind {
         match self {
             RegionKind::Function => "function",
             RegionKind::Loop => "loop",
+            RegionKind::Resume => "resume",
         }
     }
 }
@@ -224,6 +227,7 @@ fn fill(stats: &mut CodeStats, known: &CodeState) {
 fn region(record: &Record) -> Region {
     let (kind, last_line) = match record.entry {
         Entry::Function => (RegionKind::Function, last_line(&record.info, 0..=u32::MAX)),
+        Entry::Resume { .. } => (RegionKind::Resume, last_line(&record.info, 0..=u32::MAX)),
         Entry::Loop { unit, .. } => (RegionKind::Loop, last_line(&record.info, unit..=loop_end(&record.info, unit))),
     };
     Region {

@@ -5,6 +5,9 @@ use crate::unit::Error;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, Value as CV};
 use stoop_ir::{InstData, Op};
 
+/// What is added to a value that is yielded on behalf of another iterator.
+const DELEGATES: i64 = 4;
+
 impl Lower<'_> {
     /// A branch. The one on `caught` was decided where the operation before it raised, or did not.
     pub(crate) fn two_way(&mut self, data: &InstData, condition: CV) -> Result<(), Error> {
@@ -45,5 +48,29 @@ impl Lower<'_> {
     pub(crate) fn entry_stack(&mut self) -> Result<CV, Error> {
         let offset = self.slot_offset(self.roots.frame_slots() as u32 + self.imm_index()?);
         Ok(self.load(self.frame, offset))
+    }
+
+    /// Leaves a generator with the value it yields: its frame is made what the interpreter would have left.
+    pub(crate) fn suspend(&mut self, data: &InstData, a: &[CV]) -> Result<(), Error> {
+        let state = data.state.ok_or_else(|| self.malformed("needs a frame state"))?;
+        let state = &self.f.states[state.index()];
+        let [value, operands @ ..] = a else { return Err(self.malformed("yields nothing")) };
+        self.sync(data)?;
+        let locals = self.roots.frame_slots() as u32;
+        for (k, v) in operands.iter().enumerate() {
+            let offset = self.slot_offset(locals + k as u32);
+            self.store(*v, self.frame, offset);
+        }
+        let top = self.i32const((locals as usize + operands.len()) as i32);
+        self.store(top, self.frame, self.req.abi.frame_stacktop);
+        let next = (self.req.unit_address)(state.code, state.unit);
+        let next = self.address(next.wrapping_add_signed(2 * i64::from(self.req.abi.frame_instr_bias)));
+        self.store(next, self.frame, self.req.abi.frame_instr);
+        let tagged = match self.imm_int()? {
+            0 => *value,
+            _ => self.b.ins().bor_imm_u(*value, DELEGATES),
+        };
+        self.b.ins().return_(&[tagged]);
+        Ok(())
     }
 }

@@ -664,6 +664,7 @@ impl<'a> Lower<'a> {
                 self.b.ins().return_(&[tagged]);
                 Ok(None)
             }
+            Op::Yield => none(self.suspend(data, a)),
             Op::Exit => {
                 let exit = self.leave_block()?;
                 self.jump(exit, &[]);

@@ -530,6 +530,8 @@ impl World {
             },
             frame_locals: LOCALS as i32 * 8,
             frame_instr: INSTR,
+            frame_instr_bias: 0,
+            frame_stacktop: 0,
             frame_globals: 8,
             frame_f_locals: 16,
             frame_function: 24,

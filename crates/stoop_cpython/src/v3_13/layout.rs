@@ -3,7 +3,7 @@
 use crate::layout::{Breaker, Layout};
 
 /// Offsets of CPython 3.13.
-pub static LAYOUT: Layout = Layout {
+pub const LAYOUT: Layout = Layout {
     minor: 13,
     magic: 3571,
     opcodes: &super::opcodes::TABLE,
@@ -96,6 +96,8 @@ pub static LAYOUT: Layout = Layout {
     module_dict: 16,
     gen_frame: 72,
     gen_frame_state: 67,
+    gen_exc_state: 40,
+    gen_states: [-3, -2, -1],
     dict_used: 16,
     dict_version_tag: 24,
     dict_keys: 32,

@@ -196,6 +196,16 @@ impl Interp<'_> {
                 self.drop_frame()?;
                 return Ok(Some(Outcome::Returned(text)));
             }
+            Op::Yield => {
+                let v = self.val(data.args[0])?;
+                let text = self.heap.show(v)?;
+                for a in &data.args {
+                    let v = self.val(*a)?;
+                    self.heap.drop_val(v)?;
+                }
+                self.drop_frame()?;
+                return Ok(Some(Outcome::Returned(text)));
+            }
             _ => return self.leave(data).map(|p| Some(Outcome::Exited(p))),
         };
         let args = target.args.iter().map(|a| self.val(*a)).collect::<Result<Vec<_>, _>>()?;

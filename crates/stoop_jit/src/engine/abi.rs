@@ -64,6 +64,8 @@ pub fn describe(ts: *mut PyThreadState) -> Abi {
         keys_version: l.keys_version,
         frame_locals: l.frame_locals,
         frame_instr: l.frame_instr,
+        frame_instr_bias: l.frame_instr_bias,
+        frame_stacktop: l.frame_stacktop,
         frame_globals: l.frame_globals,
         frame_f_locals: l.frame_f_locals,
         frame_function: l.frame_function,

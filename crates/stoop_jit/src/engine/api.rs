@@ -9,7 +9,7 @@ use stoop_cpython::{inspect, monitoring, watch};
 
 use super::compile::{self, Shared};
 use super::sampler::{self, Settings};
-use super::{abi, budget, choose, eager, entry, invariants, registry, trial, turns, well_known};
+use super::{abi, budget, choose, eager, entry, generators, invariants, registry, trial, turns, well_known};
 use crate::frontend::Entry;
 
 /// How to run.
@@ -60,6 +60,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
         remember_interpreted()?;
         well_known::start();
         stoop_cpython::handled::watch_views();
+        generators::start();
         watch::install(watch::Handlers {
             function: registry::on_function,
             dict: invariants::on_dict,
@@ -124,6 +125,7 @@ pub fn disable() {
     if was.is_some() {
         eager::set(false, false);
         sampler::stop();
+        generators::stop();
         registry::set_enabled(false);
         // SAFETY: the GIL is held.
         unsafe { monitoring::uninstall() };

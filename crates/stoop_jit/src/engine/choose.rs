@@ -18,7 +18,7 @@ use super::compile;
 use super::record::{CodeState, Started};
 use super::sampler::{self, Settings};
 use super::trial::Verdict;
-use super::{budget, eager, registry, turns};
+use super::{budget, eager, generators, registry, turns};
 use crate::frontend::Entry;
 use crate::reasons::Refusal;
 
@@ -34,6 +34,8 @@ const LOOKS: u32 = 8;
 const IMPORTS: &str = "<frozen importlib";
 /// Operations more than four times the instructions of a region, at its beginning, that are nothing to ask about.
 const USUAL: usize = 400;
+/// Samples for which generators are given time to be resumed from elsewhere than the interpreter's loop.
+const WAITS_FOR_RESUMPTIONS: u32 = 12;
 /// Frames looked at, from the innermost.
 const FRAMES: usize = 4;
 
@@ -115,6 +117,9 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             return see_eagerly(f, code, &info, sight, settings);
         }
         ask(s);
+        if compile::resumes(&info) && settings.functions && s.samples < WAITS_FOR_RESUMPTIONS {
+            return pays(s, None, &info.instrs) && generators::want(s, &info) || s.samples < WAITS_FOR_RESUMPTIONS;
+        }
         let enters = settings.functions && sight.depth == 0 && function_is_open(s, &info);
         if enters && s.started == Started::Yes {
             if pays(s, None, &info.instrs) {
@@ -169,6 +174,9 @@ unsafe fn see_eagerly(f: *mut Frame, code: Obj, info: &CodeInfo, sight: &Sight, 
     // SAFETY: as for `see`.
     unsafe {
         let s = registry::state(code);
+        if settings.functions && compile::resumes(info) {
+            generators::want(s, info);
+        }
         if settings.osr && info.instrs.iter().any(|i| i.op == Opcode::JumpBackward) {
             arm(s, monitoring::JUMP);
         }
@@ -361,7 +369,7 @@ fn between(info: &CodeInfo, first: u32, last: u32) -> &[Instr] {
 
 /// The instructions that a region has of its own.
 pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
-    let Some(unit) = entry.header() else { return &info.instrs };
+    let Entry::Loop { unit, .. } = entry else { return &info.instrs };
     let back = info.instrs.iter().filter(|i| i.op == Opcode::JumpBackward && i.target == Some(unit));
     between(info, unit, back.map(|i| i.unit).max().unwrap_or(unit))
 }

@@ -131,6 +131,11 @@ pub fn info(s: &mut CodeState) -> Result<Arc<CodeInfo>, String> {
 const GENERATOR_FLAGS: u32 = 0x20 | 0x80 | 0x200;
 const OPTIMIZED_NEWLOCALS: u32 = 0x3;
 
+/// Whether calls of a code object make generators or coroutines.
+pub fn resumes(info: &CodeInfo) -> bool {
+    info.flags & (GENERATOR_FLAGS & !0x200) != 0
+}
+
 /// Why calls of a code object cannot enter compiled code.
 pub fn cannot_be_called(info: &CodeInfo) -> Option<Refusal> {
     if info.flags & GENERATOR_FLAGS != 0 {
@@ -484,7 +489,10 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     if let Err(e) = optimised {
         return Output { compiled: Err(e), call: None, func, texts };
     }
-    job.counts_turns = job.record.entry != Entry::Function && !budget::is_unlimited() && calls_python(&func);
+    if matches!(job.record.entry, Entry::Resume { .. }) && budget::is_unlimited() {
+        job.record.trial.verdict = Verdict::Pays;
+    }
+    job.counts_turns = matches!(job.record.entry, Entry::Loop { .. }) && !budget::is_unlimited() && calls_python(&func);
     if job.counts_turns {
         job.record.turns.verdict = turns::Verdict::Open;
     }
@@ -638,8 +646,14 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfi
                 match region {
                     None => install_function(s, record, function),
                     Some(u) => {
+                        let resumes = matches!(record.entry, Entry::Resume { .. });
+                        let address: *mut Record = &raw mut *record;
                         let old = s.loops.insert(u, record);
-                        super::choose::arm_again(s, monitoring::JUMP);
+                        if resumes {
+                            super::generators::publish(address);
+                        } else {
+                            super::choose::arm_again(s, monitoring::JUMP);
+                        }
                         registry::retire(old);
                     }
                 }

@@ -180,14 +180,21 @@ pub unsafe extern "C" fn side_exit(
 pub(super) unsafe fn go_on(ts: *mut PyThreadState, f: *mut Frame, record: *mut Record, unit: u32) -> usize {
     // SAFETY: the frame is complete; for a function's it is consumed by the interpreter.
     unsafe {
-        if (*record).entry == Entry::Function {
-            frame::set_next(f, unit);
-            frame::leave_call(ts);
-            frame::resume(ts, f) as usize
-        } else {
+        match (*record).entry {
+            Entry::Function => {
+                frame::set_next(f, unit);
+                frame::leave_call(ts);
+                frame::resume(ts, f) as usize
+            }
             // Inside the callback the interpreter reads the pointer itself, without the bias of a suspended frame.
-            frame::set_running(f, unit);
-            HANDED_BACK
+            Entry::Loop { .. } => {
+                frame::set_running(f, unit);
+                HANDED_BACK
+            }
+            Entry::Resume { .. } => {
+                frame::set_next(f, unit);
+                HANDED_BACK
+            }
         }
     }
 }
@@ -229,8 +236,8 @@ pub(super) unsafe fn raise(ts: *mut PyThreadState, f: *mut Frame, record: *mut R
     // SAFETY: the frame is complete.
     unsafe {
         let info = (*record).info.clone();
-        let is_function = (*record).entry == Entry::Function;
-        if !is_function && info.handler(op_unit).is_none() {
+        let entry = (*record).entry;
+        if matches!(entry, Entry::Loop { .. }) && info.handler(op_unit).is_none() {
             // The interpreter adds the traceback entry and unwinds the frame itself.
             frame::set_running(f, op_unit);
             return 0;
@@ -239,8 +246,10 @@ pub(super) unsafe fn raise(ts: *mut PyThreadState, f: *mut Frame, record: *mut R
             let handler = info.handler(op_unit).map_or(unit, |h| h.target);
             return go_on(ts, f, record, handler);
         }
-        frame::leave_call(ts);
-        frame::pop_frame(ts, f);
+        if entry == Entry::Function {
+            frame::leave_call(ts);
+            frame::pop_frame(ts, f);
+        }
         0
     }
 }

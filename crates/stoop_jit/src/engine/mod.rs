@@ -11,6 +11,7 @@ mod eager;
 mod entry;
 mod environment;
 mod exits;
+mod generators;
 pub mod homes;
 mod invariants;
 pub(crate) mod jitdump;

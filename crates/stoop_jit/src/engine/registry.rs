@@ -20,7 +20,7 @@ use super::addresses::{self, AddressMap};
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
 use super::trial::Verdict;
-use super::{budget, choose, eager, invariants, links, sampler, totals, turns};
+use super::{budget, choose, eager, generators, invariants, links, sampler, totals, turns};
 use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
 use crate::stats::{self, CodeStats};
@@ -148,6 +148,7 @@ pub fn retire(r: Option<Box<Record>>) {
     let reg = registry();
     if let Some(r) = r {
         r.invalidate();
+        generators::withdraw(&r);
         reg.retired.push(r);
     }
     let mut k = 0;

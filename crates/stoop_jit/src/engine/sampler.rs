@@ -167,6 +167,7 @@ fn again(code: Obj, entry: Entry, function: Obj) {
                 s.wanted.insert(unit);
                 choose::arm_again(s, monitoring::JUMP);
             }
+            Entry::Resume { unit, .. } => super::generators::want_at(code, unit),
             Entry::Function => {
                 let mut frames = frame::threads().into_iter().flat_map(|ts| frame::frames(ts).take(LONGEST_CHAIN));
                 let running = frames.find(|f| frame::code(*f) == code && frame::is_complete(*f));

@@ -46,6 +46,12 @@ pub unsafe fn is_low(ts: *mut PyThreadState) -> bool {
     at < floor || unsafe { inspect::c_recursion_remaining(ts) } < C_RECURSION_RESERVE
 }
 
+/// The thread that asked last, the lowest address of its stack that compiled code may start at, and the bytes from there.
+#[inline]
+pub fn last() -> [u64; 3] {
+    [0, 1, 2].map(|k| LAST[k].load(Ordering::Relaxed))
+}
+
 #[cold]
 fn find() -> (usize, usize) {
     const SMALLEST_RESERVE: usize = 256 << 10;

@@ -27,14 +27,21 @@ pub enum Entry {
         /// Operand stack depth there.
         depth: u32,
     },
+    /// Where a generator or coroutine is resumed, or started, with what it was sent on top of the stack.
+    Resume {
+        /// The code unit at which it goes on.
+        unit: u32,
+        /// Operand stack depth there.
+        depth: u32,
+    },
 }
 
 impl Entry {
-    /// The loop header's unit; `None` for a function.
+    /// The unit of the loop's header, or at which a generator goes on; `None` for a function.
     pub fn header(self) -> Option<u32> {
         match self {
             Entry::Function => None,
-            Entry::Loop { unit, .. } => Some(unit),
+            Entry::Loop { unit, .. } | Entry::Resume { unit, .. } => Some(unit),
         }
     }
 }
@@ -127,13 +134,16 @@ const MAX_INSTRUCTIONS: usize = 60_000;
 pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, BuildError> {
     let entry_unit = match req.entry {
         Entry::Function => 0,
-        Entry::Loop { unit, .. } => unit,
+        Entry::Loop { unit, .. } | Entry::Resume { unit, .. } => unit,
     };
-    let is_loop = req.entry != Entry::Function;
-    let stops = |i: &Instr| super::instrs::leaves(i, is_loop);
+    let stops = |i: &Instr| super::instrs::ends(i, req.entry);
     let catches = |i: &Instr| super::handlers::catcher(req.code, i, &|unit| env.is_generic(unit));
     let blocks = blocks::find(req.code, entry_unit, &stops, &catches).ok_or(BuildError::BadFlow)?;
-    let kind = if is_loop { format!("loop@{entry_unit}") } else { "function".to_owned() };
+    let kind = match req.entry {
+        Entry::Function => "function".to_owned(),
+        Entry::Loop { unit, .. } => format!("loop@{unit}"),
+        Entry::Resume { unit, .. } => format!("resume@{unit}"),
+    };
     let mut f = Function::new(format!("{} {kind}", req.code.qualname));
     let cur = f.entry();
     let null = f.push(cur, Op::ConstNull, &[], Imm::None, Type::Null, None).expect("null");
@@ -197,7 +207,7 @@ impl Builder<'_> {
             };
             self.lv.locals.push(v);
         }
-        if let Entry::Loop { depth, .. } = self.lv.entry {
+        if let Entry::Loop { depth, .. } | Entry::Resume { depth, .. } = self.lv.entry {
             for k in 0..depth {
                 let value = self.op(Op::EntryStack, &[], Imm::Index(k), Type::MaybeNull, None);
                 self.lv.stack.push(Item { value, owned: true, slot: None });
@@ -235,7 +245,9 @@ impl Builder<'_> {
                 None => n,
             };
             let it = self.lv.stack[k].value;
-            if !self.env.is_generic(entry_unit) && self.env.owns_entry_stack(k as u32) {
+            // A generator's iterators are needed when it yields.
+            let stays = matches!(self.lv.entry, Entry::Loop { .. });
+            if stays && !self.env.is_generic(entry_unit) && self.env.owns_entry_stack(k as u32) {
                 match self.f.ty(it) {
                     Type::Exact(Class::RangeIter) => self.void(Op::GuardUnique, &[it], Imm::None, Some(st)),
                     Type::Exact(c @ (Class::ListIter | Class::TupleIter)) => {

@@ -1,6 +1,7 @@
 //! Control flow: branches, loops, returns, safe points on the way.
 
 use stoop_cpython::decode::Instr;
+use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Imm, Op, Type, Value};
 
 use super::builder::{Builder, Item};
@@ -25,6 +26,22 @@ pub(super) fn ret(b: &mut Builder<'_>, x: Item) {
     } else {
         b.void(Op::Return, &[v], Imm::None, None);
     }
+}
+
+/// YIELD_VALUE: the whole operand stack goes into the frame. While an exception is handled, and where an iterator is in
+/// registers, it is left to the interpreter.
+pub(super) fn suspend(b: &mut Builder<'_>, k: usize, i: &Instr) {
+    let resumed = b.lv.code.instrs.get(k + 1).filter(|n| n.op == Opcode::Resume).cloned();
+    let in_registers = b.lv.stack.iter().any(|x| b.walks.contains_key(&x.value));
+    let Some(resumed) = resumed.filter(|_| b.lv.handling == 0 && !in_registers) else {
+        b.exit(i.unit, i.op.name());
+        return;
+    };
+    let value = b.pop();
+    let rest = std::mem::take(&mut b.lv.stack);
+    let all: Vec<Value> = std::iter::once(value).chain(rest).map(|x| b.own(x)).collect();
+    let st = b.state(i.next);
+    b.void(Op::Yield, &all, Imm::Int(i64::from(resumed.arg & 2 != 0)), Some(st));
 }
 
 /// A comprehension's variable: what it held goes on the stack, possibly as NULL.

@@ -115,7 +115,7 @@ impl Builder<'_> {
         let Some(code) = (if recursive { None } else { self.env.enter(function, args.len() as u32) }) else {
             return Ok(None);
         };
-        let stops = |i: &Instr| super::instrs::leaves(i, false);
+        let stops = |i: &Instr| super::instrs::ends(i, Entry::Function);
         let blocks = match blocks::find(&code, 0, &stops, &|_| None) {
             Some(b) if b.headers.is_empty() => b,
             _ => {

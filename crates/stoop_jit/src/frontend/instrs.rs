@@ -13,7 +13,7 @@ use super::containers::{
     append_to_local, build, const_key_map, dict_merge, format_value, get_len, into_container, match_keys, match_kind,
     store_slice, unpack, unpack_ex,
 };
-use super::flow::{for_iter, jump_if, load_fast_and_clear, poll, ret, target};
+use super::flow::{for_iter, jump_if, load_fast_and_clear, poll, ret, suspend, target};
 use super::functions::{import_from, import_name, make_function, set_attribute};
 use super::handlers::{assertion_error, check_match, enter, name_deleted, pop_handled, push_handled, raise};
 use super::operators::{binary_op, compare, generic, generic_void, operands_hint, push_bool, truth};
@@ -25,11 +25,17 @@ pub const NEVER_RAN: &str = "never_ran";
 pub const EMPTY_LOOP: &str = "empty_loop";
 
 /// Whether the front end always leaves at this instruction.
-pub(super) fn leaves(i: &Instr, is_loop: bool) -> bool {
+fn leaves(i: &Instr, entry: Entry) -> bool {
     match i.op {
-        Opcode::ReturnValue | Opcode::ReturnConst => is_loop,
+        Opcode::ReturnValue | Opcode::ReturnConst => matches!(entry, Entry::Loop { .. }),
+        Opcode::YieldValue => !matches!(entry, Entry::Resume { .. }),
         op => !is_translated(op),
     }
+}
+
+/// Whether nothing of a region follows an instruction but its targets.
+pub(super) fn ends(i: &Instr, entry: Entry) -> bool {
+    i.op == Opcode::YieldValue || leaves(i, entry)
 }
 
 /// Whether [`instruction`] translates the opcode.
@@ -133,8 +139,7 @@ pub(super) fn is_translated(op: Opcode) -> bool {
 /// Translates one instruction; `true` when it ended the block.
 pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bool, BuildError> {
     use Opcode as O;
-    let is_loop = b.lv.entry != Entry::Function;
-    if leaves(i, is_loop) {
+    if leaves(i, b.lv.entry) {
         b.exit(i.unit, i.op.name());
         return Ok(true);
     }
@@ -146,6 +151,11 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
     match i.op {
         // Where the interpreter serves the eval breaker at a call's start, so does compiled code.
         O::Resume if b.lv.entry == Entry::Function && !b.lv.is_inlined() && i.arg & 3 == 0 => poll(b, i),
+        O::Resume if matches!(b.lv.entry, Entry::Resume { .. }) && i.arg & 3 < 2 => poll(b, i),
+        O::YieldValue => {
+            suspend(b, k, i);
+            return Ok(true);
+        }
         O::Nop | O::Resume | O::EndFor => {}
         O::LoadFast | O::LoadFastCheck => {
             let mut v = b.lv.locals[i.arg as usize];

@@ -91,6 +91,9 @@ pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
     }
     let next = b.lv.code.instrs.get(k + 1).cloned();
     let Some(next) = next.filter(|n| n.op == Opcode::ForIter && !b.env.is_generic(i.unit)) else { return false };
+    if yields_within(b, &next) {
+        return false;
+    }
     let seen = match next.feedback {
         Feedback::IterList => Some(Class::List),
         Feedback::IterTuple => Some(Class::Tuple),
@@ -103,6 +106,12 @@ pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
     true
 }
 
+/// Whether a loop, told by its FOR_ITER, yields: its iterator is needed in the frame then.
+fn yields_within(b: &Builder<'_>, i: &Instr) -> bool {
+    let within = |x: &&Instr| x.unit > i.unit && x.unit < i.target.unwrap_or(0);
+    b.lv.code.instrs.iter().filter(within).any(|x| x.op == Opcode::YieldValue)
+}
+
 /// A call of `enumerate` or `zip` over lists and tuples whose result is looped over at once. Whether it was translated;
 /// the arguments are consumed then.
 pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &[Item], st: State) -> bool {
@@ -113,6 +122,10 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &
     };
     let then = |n: usize, op: Opcode| b.lv.code.instrs.get(k + n).is_some_and(|x| x.op == op);
     if !then(1, Opcode::GetIter) || !then(2, Opcode::ForIter) || b.lv.blocks.by_unit.contains_key(&i.next) {
+        return false;
+    }
+    let loops = b.lv.code.instrs[k + 2];
+    if yields_within(b, &loops) {
         return false;
     }
     // Of what nothing is known, a list is most likely.

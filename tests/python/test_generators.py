@@ -1,0 +1,579 @@
+"""Generators and coroutines that are resumed natively, and rows of them that delegate."""
+
+import textwrap
+
+import pytest
+from harness import both as run_both
+
+
+@pytest.fixture
+def both(tmp_path):
+    """As everywhere, with everything compiled at its third occasion."""
+    return lambda text: run_both(tmp_path, "import probe\n" + textwrap.dedent(text), threshold=1)
+
+
+def resumptions(run, name):
+    """How often machine code was entered where generators of that name go on."""
+    return sum(r["entries"] for r in run.regions(name) if r["kind"] == "resume")
+
+
+def test_counting(both):
+    """Locals and operands survive each suspension; what ends the generator ends it."""
+    run = both("""
+        def count(n, step):
+            i = 0
+            while i < n:
+                yield i
+                i += step
+
+        def pairs(a):
+            for k, x in enumerate(a):
+                yield k, x * 0.5
+            return "end"
+
+        def use(n):
+            total = 0
+            for x in count(n, 3):
+                total += x
+            return total
+
+        for _ in range(20):
+            total = use(50)
+            out = list(pairs(range(10)))
+        print(total, out, sum(count(10**6, 10**5)), max(count(5, 1)), ",".join(str(x) for x in count(9, 2)))
+        g = pairs([1])
+        next(g)
+        try:
+            next(g)
+        except StopIteration as e:
+            print(e.value, list(g), g.gi_frame)
+        print(sum(count(2**63 + 5, 2**61)))
+    """)
+    assert resumptions(run, "count") > 100
+    assert resumptions(run, "pairs") > 50
+
+
+@pytest.mark.parametrize("guard", range(1, 13))
+def test_each_guard_left(tmp_path, guard):
+    """Wherever a generator's machine code is left, the interpreter goes on just there."""
+    text = """
+        import probe
+
+        class P:
+            def __init__(self, x):
+                self.x = x
+
+        def g(a, t):
+            for k, p in enumerate(a):
+                if p.x % 2:
+                    t += p.x * 0.5
+                    yield (k, t, p.x)
+                else:
+                    n = yield p.x
+                    t -= len(a) if n is None else n
+            return t
+
+        def use(a):
+            out = []
+            r = yield from g(a, 1.0)
+            out.append(r)
+            for x in g(a, 0.0):
+                out.append(x)
+            yield out
+
+        a = [P(i * 7 % 5) for i in range(9)]
+        for _ in range(12):
+            out = list(use(a))
+            it = g(a, 0.5)
+            out += [next(it), it.send(None), it.send(None), next(it)]
+        print(out)
+    """
+    run = run_both(tmp_path, text, threshold=1, force_exit=guard)
+    assert resumptions(run, "g") > 0 or not run.regions("g")
+
+
+GENEXPRS = [
+    "sum(x * x for x in a)",
+    "any(x > 1000 for x in a)",
+    "all(x < 1000 for x in a)",
+    "sorted(-x for x in a)",
+    "dict((x, x + 1) for x in a)",
+    "tuple(x for x in a if x & 1)",
+    "set(x // 3 for x in a)",
+    "min((x ^ 5 for x in a), default=None)",
+    "','.join(str(x) for x in a)",
+    "list(y for x in a for y in (x, -x))",
+]
+
+
+@pytest.mark.parametrize("text", GENEXPRS)
+def test_consumed_by_builtins(both, text):
+    """Generator expressions that builtins consume, with ints, then floats, then something that raises."""
+    run = both(f"""
+        def f(a):
+            return {text}
+
+        ints = list(range(40))
+        for _ in range(30):
+            first = f(ints)
+        print(first)
+        for odd in ([0.5, 1.25], [True, 2**70, 3], [], [1, "x", 2], [None], range(3), (5, 6)):
+            try:
+                print(f(odd))
+            except Exception as e:
+                tb = e.__traceback__
+                lines = []
+                while tb:
+                    lines.append((tb.tb_frame.f_code.co_name, tb.tb_lineno))
+                    tb = tb.tb_next
+                print(type(e).__name__, e, lines)
+        print(f(ints) == first)
+    """)
+    assert resumptions(run, "f.<locals>.<genexpr>") > 200
+
+
+def test_half_consumed_and_closed(both):
+    """close() runs `finally` where the generator stands; so does letting it go."""
+    run = both("""
+        def g(log, n):
+            try:
+                for i in range(n):
+                    yield i
+            finally:
+                log.append(("closed", i))
+
+        def use(log, stop):
+            it = g(log, 100)
+            total = 0
+            for x in it:
+                total += x
+                if x == stop:
+                    break
+            it.close()
+            return total, next(it, "over")
+
+        log = []
+        for _ in range(30):
+            a = use(log, 40)
+        print(a, log[-1], len(log))
+        it = g(log, 10)
+        print(sum(1 for _ in zip(range(5), it)), it.gi_frame.f_locals, it.gi_frame.f_lineno)
+        print(it.gi_running, it.gi_suspended)
+        del it
+        print(log[-1], len(log))
+    """)
+    assert resumptions(run, "g") > 500
+
+
+def test_thrown_into_and_sent_to(both):
+    """throw() and send() find the generator as the interpreter would have left it."""
+    run = both("""
+        def g():
+            got = []
+            n = 0
+            while True:
+                try:
+                    x = yield n
+                    got.append(x)
+                except ValueError as e:
+                    got.append(str(e))
+                n += 1
+                if n == 30:
+                    return got
+
+        for _ in range(10):
+            it = g()
+            out = [next(it) for _ in range(12)]
+            out.append(it.throw(ValueError("a")))
+            out += [next(it), it.send("b"), next(it)]
+            try:
+                for x in it:
+                    out.append(x)
+                    if x == 20:
+                        it.send("c")
+                out.append("end")
+                it.throw(KeyError)
+            except KeyError as e:
+                out.append((type(e), e.__traceback__.tb_lineno))
+        print(out)
+    """)
+    assert resumptions(run, "g") > 50
+
+
+def test_raising_inside(both):
+    """Tracebacks, contexts, and StopIteration that becomes a RuntimeError."""
+    run = both("""
+        import traceback
+
+        def g(a, odd):
+            for x in a:
+                if x == odd:
+                    raise StopIteration(x)
+                yield 10 // x
+
+        def outer(a, odd):
+            yield from g(a, odd)
+            yield "after"
+
+        def use(a, odd):
+            return list(outer(a, odd))
+
+        for _ in range(30):
+            use(range(1, 30), -1)
+        for a, odd in ((range(1, 5), 3), ((3, 2, 1, 0), 9), ((1, "a"), 9)):
+            try:
+                use(a, odd)
+            except Exception:
+                print("".join(traceback.format_exc().splitlines(True)[3:]))
+        print(use((5, 2), 9))
+    """)
+    assert resumptions(run, "g") > 100
+
+
+TREE = """
+    class Tree:
+        def __init__(self, left, value, right):
+            self.left, self.value, self.right = left, value, right
+
+        def __iter__(self):
+            if self.left:
+                yield from self.left
+            yield self.value
+            if self.right:
+                yield from self.right
+
+    def tree(values):
+        if not values:
+            return None
+        i = len(values) // 2
+        return Tree(tree(values[:i]), values[i], tree(values[i + 1:]))
+"""
+
+
+def test_trees(both):
+    """Rows of generators that delegate: values, what they return, exceptions, frames seen from the innermost."""
+    both(
+        textwrap.dedent(TREE)
+        + textwrap.dedent("""
+    import sys
+
+    t = tree(list(range(200)))
+    for _ in range(5):
+        print(sum(t), list(t) == list(range(200)))
+
+    class Looks:
+        def __bool__(self):
+            f, out = sys._getframe(), []
+            while f:
+                out.append((f.f_code.co_name, f.f_lineno, f.f_code.co_name == "__iter__" and f.f_locals["self"].value))
+                f = f.f_back
+            print(out)
+            return False
+
+    class Raises:
+        def __bool__(self):
+            raise KeyError("here")
+
+    node = t
+    while node.left:
+        node = node.left
+    node.right = Looks()
+    print(sum(t))
+    node.right = Raises()
+    try:
+        sum(t)
+    except KeyError as e:
+        tb, out = e.__traceback__, []
+        while tb:
+            out.append((tb.tb_frame.f_code.co_name, tb.tb_lineno, tb.tb_lasti > 0))
+            tb = tb.tb_next
+        print(out)
+
+    def inner(n):
+        for i in range(n):
+            got = yield i
+            if got:
+                return got
+        return n
+
+    def middle(n):
+        a = yield from inner(n)
+        b = yield from inner(n + 1)
+        return a, b
+
+    def outer(n):
+        yield (yield from middle(n))
+
+    for n in range(8):
+        print(list(outer(n)))
+    it = outer(3)
+    print(next(it), next(it), it.gi_yieldfrom.gi_yieldfrom.gi_frame.f_locals, next(it), next(it), it.send("early"))
+    it = outer(3)
+    next(it), next(it)
+    held = it.gi_yieldfrom.gi_yieldfrom
+    print(next(held), next(it, "it"), next(held, "held"), list(it))
+    it = outer(5)
+    next(it), next(it)
+    print(it.gi_yieldfrom.close(), list(it))
+    """)
+    )
+
+
+def test_already_running(both):
+    """A generator that asks itself, or one that waits for it, for its next value."""
+    both("""
+        def g(n):
+            for i in range(n):
+                if i == n - 1:
+                    next(box[0])
+                yield i
+
+        def outer(n):
+            yield from g(n)
+
+        for _ in range(20):
+            for make in (g, outer):
+                box = [make(30)]
+                out = []
+                try:
+                    for x in box[0]:
+                        out.append(x)
+                except ValueError as e:
+                    out.append(str(e))
+        print(out)
+    """)
+
+
+def test_recursion_limit(both):
+    """A row of generators counts as that many calls."""
+    both("""
+        import sys
+
+        def nest(n):
+            if n:
+                yield from nest(n - 1)
+            else:
+                while True:
+                    yield sum(1 for _ in range(3))
+
+        def calls(n):
+            return n and calls(n - 1)
+
+        def deep(n, it):
+            return deep(n - 1, it) if n else next(it)
+
+        sys.unraisablehook = [].append
+        sys.setrecursionlimit(400)
+        it = nest(150)
+        print([next(it) for _ in range(40)])
+        for n in range(100, 400, 10):
+            try:
+                print(deep(n, it))
+            except RecursionError as e:
+                print("too deep", n)
+                break
+        sys.setrecursionlimit(5000)
+        it.close()
+    """)
+
+
+def test_tools_switched_on_inside(both):
+    """A tracer, or a profiler, that is switched on while a generator runs sees what is left."""
+    both(
+        textwrap.dedent(TREE)
+        + textwrap.dedent("""
+    import sys
+
+    events = []
+    def trace(frame, event, arg):
+        if frame.f_code.co_filename == __file__:
+            events.append((frame.f_code.co_name, event, frame.f_lineno))
+        return trace
+
+    class Switch:
+        def __init__(self, on):
+            self.on = on
+        def __bool__(self):
+            self.on(trace)
+            return False
+
+    def count(n):
+        for i in range(n):
+            if i == 6 and switch:
+                switch.on(trace)
+            yield i
+
+    switch = None
+    for _ in range(30):
+        sum(count(20))
+    for on in (sys.settrace, sys.setprofile):
+        t = tree(list(range(15)))
+        for _ in range(9):
+            sum(t)
+        t.left.left.right = Switch(on)
+        total = sum(t)
+        on(None)
+        print(total, events)
+        events.clear()
+        switch = Switch(on)
+        total = sum(count(9))
+        on(None)
+        switch = None
+        print(total, events)
+        events.clear()
+    """)
+    )
+
+
+def test_what_it_holds(both):
+    """The list that a suspended generator goes over changes; generators are collected with the cycles they are in."""
+    run = both("""
+        import gc
+        import weakref
+
+        class Thing:
+            pass
+
+        def g(a, thing):
+            for x in a:
+                yield x, thing
+
+        a = list(range(30))
+        for _ in range(30):
+            n = sum(x for x, _ in g(a, None))
+        it = g(a, None)
+        out = [next(it)[0] for _ in range(10)]
+        del a[12:]
+        out += [x for x, _ in it]
+        a.append(5)
+        print(n, out, list(it))
+        kept = []
+        for _ in range(30):
+            thing = Thing()
+            thing.it = g([1, 2, 3], thing)
+            next(thing.it), next(thing.it)
+            kept.append(weakref.ref(thing))
+        del thing
+        print(gc.collect() > 0, sum(r() is not None for r in kept))
+        thing = Thing()
+        thing.it = g([thing], 1)
+        print(next(thing.it)[1], gc.collect() >= 0, list(thing.it))
+        held = [g(range(5), k) for k in range(50)]
+        for it in held:
+            next(it)
+        print([list(it)[-1] for it in held] == [(4, k) for k in range(50)])
+    """)
+    assert resumptions(run, "g") > 300
+
+
+def test_handlers_and_contexts(both):
+    """Yields within `try`, `with` and while an exception is handled."""
+    run = both("""
+        import contextlib
+        import sys
+
+        def g(n):
+            for i in range(n):
+                try:
+                    if i % 3 == 0:
+                        raise ValueError(i)
+                    yield i
+                except ValueError as e:
+                    yield -i, str(e), str(sys.exception())
+                    yield str(sys.exception())
+
+        @contextlib.contextmanager
+        def managed(log):
+            log.append("in")
+            try:
+                yield log
+            finally:
+                log.append("out")
+
+        def inside(n):
+            log = []
+            for i in range(n):
+                with managed(log) as l:
+                    yield len(l)
+            yield log
+
+        for _ in range(20):
+            a = list(g(10))
+            b = list(inside(4))
+        print(a, b)
+        try:
+            raise KeyError
+        except KeyError:
+            print(list(g(7)), sys.exception())
+    """)
+    assert resumptions(run, "g") + resumptions(run, "inside") > 20
+
+
+def test_threads(both):
+    """A generator that two threads ask tells one of them that it runs."""
+    run = both("""
+        import sys
+        import threading
+
+        sys.setswitchinterval(1e-5)
+
+        def g(n):
+            for i in range(n):
+                for _ in range(20):
+                    i += 0
+                yield i
+
+        it, seen, errors = g(20000), [], []
+
+        def take():
+            while True:
+                try:
+                    x = next(it)
+                except ValueError as e:
+                    errors.append(str(e))
+                except StopIteration:
+                    return
+                else:
+                    seen.append(x)
+
+        threads = [threading.Thread(target=take) for _ in range(3)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        print(sorted(seen) == list(range(20000)), set(errors) <= {"generator already executing"})
+    """)
+    assert resumptions(run, "g") > 1000
+
+
+def test_coroutines(both):
+    """`await` of what does and does not suspend; async generators are as ever."""
+    both("""
+        import asyncio
+
+        async def fib(n):
+            return n if n < 2 else await fib(n - 1) + await fib(n - 2)
+
+        async def rows(n):
+            for i in range(n):
+                if i % 5 == 0:
+                    await asyncio.sleep(0)
+                yield i
+
+        async def total(n):
+            s = 0
+            async for x in rows(n):
+                s += x
+            return s
+
+        async def main():
+            print(await fib(12), await asyncio.gather(*[total(n) for n in range(20)]))
+            try:
+                async with asyncio.timeout(0.01):
+                    while True:
+                        await asyncio.sleep(0)
+            except TimeoutError:
+                print("timeout")
+
+        asyncio.run(main())
+    """)
