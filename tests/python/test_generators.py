@@ -447,6 +447,7 @@ def test_what_it_holds(both):
         out += [x for x, _ in it]
         a.append(5)
         print(n, out, list(it))
+        gc.disable()
         kept = []
         for _ in range(30):
             thing = Thing()

@@ -117,8 +117,12 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             return see_eagerly(f, code, &info, sight, settings);
         }
         ask(s);
-        if compile::resumes(&info) && settings.functions && s.samples < WAITS_FOR_RESUMPTIONS {
-            return pays(s, None, &info.instrs) && generators::want(s, &info) || s.samples < WAITS_FOR_RESUMPTIONS;
+        if compile::resumes(&info) && settings.functions {
+            let open = pays(s, None, &info.instrs) && generators::want(s, &info);
+            let resumed = s.loops.values().any(|r| matches!(r.entry, Entry::Resume { .. }) && r.is_valid() && r.entries > 0);
+            if resumed || s.samples < WAITS_FOR_RESUMPTIONS {
+                return open || !resumed;
+            }
         }
         let enters = settings.functions && sight.depth == 0 && function_is_open(s, &info);
         if enters && s.started == Started::Yes {

@@ -126,7 +126,11 @@ unsafe fn try_out<V: Version>(ts: *mut PyThreadState, generator: Obj, record: *m
             && (*record).trial.note(compiled, ticks)
         {
             if (*record).trial.verdict == Verdict::Slower {
+                let (code, unit) = ((*record).code, (*record).unit());
                 registry::drop_region(record, Refusal::SlowerResumptions.sentence());
+                let s = registry::state(code);
+                s.trials += 1;
+                s.slower.insert(unit, s.samples.saturating_add(AGAIN << s.trials.min(16)));
             } else {
                 publish(record);
             }
@@ -472,6 +476,9 @@ pub fn want_at(code: Obj, unit: u32) {
     note(place_of(code, unit), std::ptr::null_mut());
 }
 
+/// Samples after which a region that was slower is tried again; twice as many each time.
+const AGAIN: u32 = 4;
+
 /// Above this many places a generator's own are left to the interpreter: each has a region of its own.
 const MOST_PLACES: usize = 6;
 
@@ -489,6 +496,11 @@ pub fn want(s: &mut CodeState, info: &CodeInfo) -> bool {
     }
     let (code, mut open) = (s.code, false);
     for unit in units {
+        // What it resumes, or what resumes it, may be compiled by now.
+        if s.slower.get(&unit).is_some_and(|at| s.samples >= *at) {
+            s.slower.remove(&unit);
+            s.refused.remove(&Some(unit));
+        }
         let known = s.refused.contains_key(&Some(unit)) || s.loops.get(&unit).is_some_and(|r| r.is_valid());
         if !known {
             open = true;
