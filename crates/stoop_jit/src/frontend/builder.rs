@@ -168,7 +168,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         depth: 0,
         chain: Vec::new(),
     };
-    if is_loop && b.env.names_are_globals() {
+    if matches!(req.entry, Entry::Loop { .. }) && b.env.names_are_globals() {
         let stored = globals::stored(req.code, &b.lv.blocks, b.env);
         let deleted = globals::deleted(req.code, &b.lv.blocks);
         let variables = globals::variables(&stored, &deleted, b.env);
