@@ -124,7 +124,7 @@ impl Record {
 
     /// Whether it is a loop of which neither turns nor calls are timed: one that only computes.
     pub fn only_computes(&self) -> bool {
-        self.entry != Entry::Function && self.turns.gained().is_none()
+        matches!(self.entry, Entry::Loop { .. }) && self.turns.gained().is_none()
     }
 
     /// The header's unit; 0 for a function.
