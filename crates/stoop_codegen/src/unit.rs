@@ -45,8 +45,8 @@ pub struct Request<'a> {
 pub struct Compiled {
     /// The code, entry first, followed by its floating-point constants and a stub for its rare calls.
     pub bytes: Vec<u8>,
-    /// How many of the bytes are instructions.
-    pub code_size: usize,
+    /// How many of the bytes come before the stubs.
+    pub(crate) before_stubs: usize,
     /// Bytes of machine stack an activation takes, without the return address.
     pub stack_size: u32,
     /// The exits, by the index handed to the exit helpers.
@@ -57,6 +57,13 @@ pub struct Compiled {
     pub clif: Option<String>,
     /// The disassembly (with `want_text`).
     pub asm: Option<String>,
+}
+
+impl Compiled {
+    /// How many of the bytes are the function's own instructions. Decodes all of them.
+    pub fn code_size(&self) -> usize {
+        crate::disas::code_size(&self.bytes[..self.before_stubs])
+    }
 }
 
 /// Which helper an exit calls.

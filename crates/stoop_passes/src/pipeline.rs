@@ -63,10 +63,16 @@ pub struct Options<'a> {
     pub dump: Option<&'a mut Dump<'a>>,
     /// Verify after each pass. Debug builds always do.
     pub verify: bool,
+    /// Asked once it is settled which operations may run Python code: whether to go on.
+    pub goes_on: Option<&'a dyn Fn(&Function) -> bool>,
 }
 
 /// Names of rows that are needed for correctness: the code generator relies on them.
 const ALWAYS: &[&str] = &["forget_entry_states"];
+
+/// The row that settles which operations may run Python code, the first one of its name: later ones move, split and
+/// remove others.
+const SETTLES: &str = "fold_constants";
 
 /// The passes, in order. Cleanup passes have several rows: each makes work for the others.
 pub static PASSES: &[Pass] = &[
@@ -215,7 +221,11 @@ pub fn pass(name: &str) -> Option<&'static Pass> {
 pub fn run(func: &mut Function, ctx: &mut PassContext, options: &mut Options<'_>) {
     let verify = options.verify || cfg!(debug_assertions);
     after("build", func, verify, options);
-    for pass in PASSES {
+    let settled = PASSES.iter().position(|p| p.name == SETTLES);
+    for (row, pass) in PASSES.iter().enumerate() {
+        if settled.is_some_and(|s| row == s + 1) && options.goes_on.is_some_and(|goes_on| !goes_on(func)) {
+            return;
+        }
         if options.off.iter().any(|o| o == pass.name) && !ALWAYS.contains(&pass.name) {
             continue;
         }

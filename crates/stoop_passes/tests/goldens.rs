@@ -122,8 +122,12 @@ fn ran(off: &[&str]) -> Vec<String> {
     let mut f = parse("func \"f\"\nb0:\n v0: null = const.null\n return v0\n").unwrap();
     let mut names = Vec::new();
     let mut dump = |name: &str, _: &Function| names.push(name.to_owned());
-    let mut options =
-        stoop_passes::Options { off: off.iter().map(|s| (*s).to_owned()).collect(), dump: Some(&mut dump), verify: true };
+    let mut options = stoop_passes::Options {
+        off: off.iter().map(|s| (*s).to_owned()).collect(),
+        dump: Some(&mut dump),
+        verify: true,
+        goes_on: None,
+    };
     stoop_passes::run(&mut f, &mut PassContext::default(), &mut options);
     names
 }
@@ -143,6 +147,23 @@ fn each_switch_turns_off_exactly_its_pass() {
         assert_eq!(ran(&[pass.name]), expected, "{} off", pass.name);
     }
     assert_eq!(ran(&["no such pass"]), all);
+}
+
+#[test]
+fn passes_go_on_only_where_that_is_wanted() {
+    let until = PASSES.iter().position(|p| p.name == "fold_constants").unwrap() + 1;
+    for (wanted, runs) in [(true, PASSES.len()), (false, until)] {
+        let mut f = parse("func \"f\"\nb0:\n v0: null = const.null\n return v0\n").unwrap();
+        let asked = std::cell::Cell::new(0);
+        let goes_on = |_: &stoop_ir::Function| {
+            asked.set(asked.get() + 1);
+            wanted
+        };
+        let mut ctx = PassContext::default();
+        let mut options = stoop_passes::Options { goes_on: Some(&goes_on), ..Default::default() };
+        stoop_passes::run(&mut f, &mut ctx, &mut options);
+        assert_eq!((ctx.timings.len(), asked.get()), (runs, 1));
+    }
 }
 
 #[test]

@@ -496,8 +496,7 @@ impl<'a> Lower<'a> {
             Op::GlobalHome => {
                 let home = self.imm_int()? as u64;
                 let place = self.home(home, Helper::FindHome)?;
-                let null = self.icmp_imm(IntCC::Equal, place, 0);
-                self.guard_not(null)?;
+                self.guard(place)?;
                 Ok(Some(place))
             }
             Op::LoadSlot => {

@@ -77,20 +77,21 @@ fn compile_with(
         }
     }
     let mut bytes = code.code_buffer().to_vec();
-    let code_size = disas::code_size(&bytes);
+    let before_stubs = bytes.len();
+    if lowered.asks_overflow {
+        let code_size = disas::code_size(&bytes);
+        disas::fuse_overflow_branches(&mut bytes[..code_size]);
+    }
     if !lowered.stubs.is_empty() {
         let layout = code.buffer.frame_layout().ok_or_else(|| Error::Backend("no frame layout".to_owned()))?;
         let context = layout.stackslots[lowered.context].offset as i32 - layout.frame_to_fp_offset as i32;
         stub::append(&mut bytes, &lowered.stubs, lowered.uses_floats, context, code.buffer.relocs(), request)?;
     }
-    if lowered.asks_overflow {
-        disas::fuse_overflow_branches(&mut bytes[..code_size]);
-    }
-    let asm = request.want_text.then(|| disas::text(&bytes[..code_size], 0, &unit_map));
+    let asm = request.want_text.then(|| disas::text(&bytes[..disas::code_size(&bytes[..before_stubs])], 0, &unit_map));
     Ok(Compiled {
         // The saved frame pointer lies above the frame.
         stack_size: code.buffer.frame_layout().map_or(0, |l| l.frame_to_fp_offset + 8),
-        code_size,
+        before_stubs,
         bytes,
         exits: lowered.exits,
         unit_map,

@@ -481,7 +481,8 @@ pub fn finish(job: &mut Job, shared: &Shared) -> Output {
 fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     let mut func = job.func.take().expect("a job is finished once");
     let mut texts = Vec::new();
-    let optimised = catch(|| optimise(&mut func, shared, job.want_text, &mut texts)).map_err(Unfinished::from);
+    let stays = |f: &Function| need_frames(f, &job.record.inlined).is_empty();
+    let optimised = catch(|| optimise(&mut func, shared, &stays, job.want_text, &mut texts)).map_err(Unfinished::from);
     let optimised = optimised.and_then(|()| match need_frames(&func, &job.record.inlined) {
         banned if banned.is_empty() => Ok(()),
         banned => Err(Unfinished::Again(banned)),
@@ -604,14 +605,25 @@ fn force_exit(f: &mut Function, n: u32) {
     }
 }
 
-fn optimise(func: &mut Function, shared: &Shared, want_text: bool, texts: &mut Vec<(String, String)>) {
+/// Runs the passes, as far as `goes_on` lets them.
+fn optimise(
+    func: &mut Function,
+    shared: &Shared,
+    goes_on: &dyn Fn(&Function) -> bool,
+    want_text: bool,
+    texts: &mut Vec<(String, String)>,
+) {
     let mut dump = |name: &str, f: &Function| {
         if want_text {
             texts.push((name.to_owned(), f.to_string()));
         }
     };
-    let mut options =
-        pipeline::Options { off: shared.passes_off.clone(), dump: want_text.then_some(&mut dump), verify: shared.verify };
+    let mut options = pipeline::Options {
+        off: shared.passes_off.clone(),
+        dump: want_text.then_some(&mut dump),
+        verify: shared.verify,
+        goes_on: Some(goes_on),
+    };
     pipeline::run(func, &mut pipeline::PassContext::default(), &mut options);
 }
 
@@ -723,7 +735,7 @@ fn place(record: &mut Box<Record>, out: Output, shared: &Shared) -> Result<(), U
         let mut lines: Vec<(u32, u32)> = compiled.unit_map.iter().map(|(at, unit)| (*at, line(*unit))).collect();
         lines.retain(|(_, line)| *line != 0);
         lines.dedup_by_key(|(_, line)| *line);
-        let (bytes, filename) = (&compiled.bytes[..compiled.code_size], &record.info.filename);
+        let (bytes, filename) = (&compiled.bytes[..compiled.code_size()], &record.info.filename);
         let piece = super::jitdump::Piece { address: memory.address(), bytes, name: &out.func.name, filename, lines: &lines };
         super::jitdump::add(&shared.jitdump, &piece);
     }
