@@ -4,7 +4,7 @@ use crate::op;
 use crate::order::{Found, Put, Puts};
 use crate::plan::{Items, Leaf, Places, Slot};
 use crate::schema::{Field, Kind, RowPlace, Schema, Unit};
-use crate::sink::{Copies, Moved, Output, Place, Sink};
+use crate::sink::{Copies, Moved, Output, Place, SHORT_TEXT, Sink};
 
 /// What a column is, apart from its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,7 +149,11 @@ impl<'s> Columns<'s> {
             self.bytes(Slot { at: put.at as usize, mask: 0 }, place, N).copy_from_slice(&value);
             first |= value[0];
             if let Some(column) = self.columns.get_mut(put.mask as usize) {
-                column.mark(place.at, !there);
+                if column.nulls.len() <= place.at {
+                    // Many at once; what is over is cut off in the end.
+                    column.nulls.resize((place.at + 1).next_multiple_of(4096), 0);
+                }
+                column.nulls[place.at] = (!there).into();
             }
         }
         first
@@ -236,23 +240,28 @@ impl Column {
 
     /// The validity of so many rows, a bit each, and how many are null; no bitmap if none is.
     pub fn validity(&self, rows: usize) -> (Option<Vec<u8>>, usize) {
-        let nulls = self.nulls.iter().take(rows).filter(|&&null| null != 0).count();
+        let known = &self.nulls[..self.nulls.len().min(rows)];
+        let nulls = known.iter().map(|&null| usize::from(null)).sum();
         if nulls == 0 {
             return (None, 0);
         }
-        let mut bits = vec![0xFF; rows.div_ceil(8)];
-        for (row, _) in self.nulls.iter().enumerate().take(rows).filter(|(_, null)| **null != 0) {
-            bits[row / 8] &= !(1 << (row % 8));
-        }
+        let mut bits = pack_bits(known);
+        bits.resize(rows.div_ceil(8), 0);
+        bits.iter_mut().for_each(|byte| *byte = !*byte);
         (Some(bits), nulls)
     }
 }
 
 /// Bytes that are 0 or 1 as bits.
 pub fn pack_bits(bytes: &[u8]) -> Vec<u8> {
-    let mut bits = vec![0; bytes.len().div_ceil(8)];
-    for (place, chunk) in bits.iter_mut().zip(bytes.chunks(8)) {
-        *place = chunk.iter().enumerate().fold(0, |bits, (bit, byte)| bits | (byte & 1) << bit);
+    // Each factor moves one of the eight bytes' lowest bits to its place in the highest byte.
+    let pack = |bytes: &[u8; 8]| (u64::from_le_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut bits: Vec<u8> = eights.iter().map(pack).collect();
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        bits.push(pack(&last));
     }
     bits
 }
@@ -290,6 +299,21 @@ impl Sink for Columns<'_> {
         bytes.extend(kind);
         bytes.extend_from_slice(value);
         offsets.push(bytes.len() as i32);
+    }
+
+    #[inline(always)]
+    fn short_text(&mut self, slot: Slot, place: Place, text: &[u8; SHORT_TEXT], length: usize) -> bool {
+        let (offsets, bytes) = self.variable_column(slot);
+        let end = bytes.len() + length;
+        // A row that is written again is one for the ordinary way.
+        if offsets.len() != place.at + 1 || end + SHORT_TEXT > i32::MAX as usize {
+            return false;
+        }
+        // All of it, as a copy of a known size is several times as fast.
+        bytes.extend_from_slice(text);
+        bytes.truncate(end);
+        offsets.push(end as i32);
+        true
     }
 
     fn mask(&mut self, slot: Slot, place: Place, masked: bool) {

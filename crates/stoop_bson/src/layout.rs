@@ -81,8 +81,14 @@ impl Layout {
                 Tail::StoreText(op, leaf) => {
                     let end = text::end(bytes, at)?;
                     let leaf = &plan.leaves[leaf as usize];
-                    let is_fixed = matches!(op, Op::FixedText | Op::FixedBytes);
-                    let stored = is_fixed && text::short(op, bytes, at, end, sink.bytes(leaf.slot, place, leaf.width));
+                    let stored = match op {
+                        Op::Text => text::short_ascii(bytes, at, end)
+                            .is_some_and(|(text, length)| sink.short_text(leaf.slot, place, text, length)),
+                        Op::FixedText | Op::FixedBytes => {
+                            text::short(op, bytes, at, end, sink.bytes(leaf.slot, place, leaf.width))
+                        }
+                        _ => false,
+                    };
                     if !stored {
                         value::store(leaf, Type::STRING.0, &bytes[at..end], sink, place).ok()?;
                     }

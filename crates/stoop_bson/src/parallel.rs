@@ -208,16 +208,11 @@ fn move_rows(bytes: &mut [u8], size: usize, from: usize, to: usize, rows: usize)
 }
 
 /// Decodes a buffer into batches of columns, in order.
-pub fn columns<'s>(
-    plan: &Plan,
-    specs: &'s [Spec],
-    bytes: &[u8],
-    index: &Index,
-    options: Options,
-) -> (Vec<(Columns<'s>, usize)>, Outcome) {
+pub fn columns<'s>(plan: &Plan, specs: &'s [Spec], bytes: &[u8], options: Options) -> (Vec<(Columns<'s>, usize)>, Outcome) {
     let threads = options.threads(bytes.len());
     let wanted = threads.max(bytes.len().div_ceil(BYTES_A_BATCH));
-    let done = on_threads(parts(bytes, index, wanted, options.origin), threads, |part| {
+    let index = if threads < 2 { Index::of(bytes) } else { Index::on_threads(bytes, threads) };
+    let done = on_threads(parts(bytes, &index, wanted, options.origin), threads, |part| {
         let mut columns = Columns::new(specs, part.documents);
         let mut outcome = decode(plan, part.bytes, &mut columns, options.on_error, part.origin);
         columns.finish(outcome.rows);

@@ -32,6 +32,9 @@ pub struct Copies {
     pub twelve: Vec<Moved>,
 }
 
+/// The longest of short texts.
+pub const SHORT_TEXT: usize = 32;
+
 /// Rows or columns. Writing to a place again overwrites what was there.
 pub trait Sink {
     /// The bytes of a value of fixed width.
@@ -42,6 +45,11 @@ pub trait Sink {
 
     /// A value of any length; `kind` is the type byte that precedes it, for those that keep it.
     fn variable(&mut self, slot: Slot, place: Place, kind: Option<u8>, value: &[u8]);
+
+    /// A text of any length that is short, at the start of these bytes; whether it could be put.
+    fn short_text(&mut self, _slot: Slot, _place: Place, _text: &[u8; SHORT_TEXT], _length: usize) -> bool {
+        false
+    }
 
     /// Masks a value of a leaf, or takes its mask off.
     fn mask(&mut self, slot: Slot, place: Place, masked: bool);

@@ -2,6 +2,7 @@
 
 use crate::element::{first, int32};
 use crate::op::Op;
+use crate::sink::SHORT_TEXT;
 
 const TOO_LONG: &str = "too long; overflow=\"truncate\" cuts";
 const ENDS_WITH_NUL: &str = "ends with NUL, which a fixed width cannot tell from its padding";
@@ -89,6 +90,23 @@ pub fn short(op: Op, bytes: &[u8], at: usize, end: usize, out: &mut [u8]) -> boo
         (Op::FixedText, _) => chunks::<8, 32>(bytes, at, end, out, widened),
         _ => false,
     }
+}
+
+/// The text from `at` to `end`, its length and terminator included, and what lies behind it; and its length. Only ASCII
+/// that is short.
+#[inline(always)]
+pub fn short_ascii(bytes: &[u8], at: usize, end: usize) -> Option<(&[u8; SHORT_TEXT], usize)> {
+    let length = end - at - 5;
+    let window: &[u8; SHORT_TEXT] = bytes.get(at + 4..at + 4 + SHORT_TEXT)?.first_chunk()?;
+    let mut all = [0; 16];
+    for (number, chunk) in window.as_chunks::<16>().0.iter().enumerate() {
+        let left = length.saturating_sub(number * 16).min(16);
+        let kept: [u8; 16] = first(&KEPT[16 - left..]);
+        for place in 0..16 {
+            all[place] |= chunk[place] & kept[place];
+        }
+    }
+    (length <= SHORT_TEXT && all.iter().fold(0, |all, byte| all | byte) & 0x80 == 0).then_some((window, length))
 }
 
 /// Ones, as many as are to be kept, and zeros: a mask of any length is cut from it.

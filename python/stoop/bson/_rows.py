@@ -173,7 +173,13 @@ class _Growing:
             self.mask.resize(rows, refcheck=False)
 
     def result(self):
-        if self.rows != len(self.array):
+        over = len(self.array) - self.rows
+        if 0 < over <= len(self.array) // 32:
+            # Rows that nobody has touched take no memory, and giving them back may cost the allocator a larger piece
+            # that the next array could have had.
+            self.array = self.array[: self.rows]
+            self.mask = self.mask[: self.rows] if self.mask is not None else None
+        elif over:
             self._resize(self.rows)
         return self.plan.wrap(self.array, self.mask)
 

@@ -175,7 +175,7 @@ pub fn columns(fields: Vec<Field>, bytes: &[u8], on_error: OnError) -> (Vec<Arro
     let specs = columns::number(&mut schema);
     let plan = Plan::new(&schema, &mut InColumns).expect("a good schema");
     let options = Options { on_error, threads: 1, origin: Origin::default() };
-    let (batches, outcome) = parallel::columns(&plan, &specs, bytes, &Index::of(bytes), options);
+    let (batches, outcome) = parallel::columns(&plan, &specs, bytes, options);
     let arrays = batches.into_iter().map(|(columns, rows)| arrow::batch(columns, rows)).collect();
     (arrays, outcome.errors.iter().map(ToString::to_string).collect())
 }

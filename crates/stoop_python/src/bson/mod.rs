@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use stoop_bson::arrow::ArrowType;
-use stoop_bson::batch::{self, Index, OnError, Origin, Outcome};
+use stoop_bson::batch::{self, OnError, Origin, Outcome};
 use stoop_bson::columns::{self, InColumns, Spec};
 use stoop_bson::element::Type;
 use stoop_bson::error::DecodeError;
@@ -324,8 +324,7 @@ impl Decoder {
         let bytes = input.bytes();
         let options = self.options(document, offset);
         let (batches, outcome) = detached(py, bytes.len(), || {
-            let index = Index::of(bytes);
-            let (batches, outcome) = parallel::columns(&self.plan, &self.specs, bytes, &index, options);
+            let (batches, outcome) = parallel::columns(&self.plan, &self.specs, bytes, options);
             let batches: Vec<_> = batches.into_iter().map(|(columns, rows)| stoop_bson::arrow::batch(columns, rows)).collect();
             (batches, outcome)
         });
