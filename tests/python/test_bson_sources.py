@@ -12,7 +12,7 @@ import pytest
 from bson.raw_bson import RawBSONDocument
 
 import stoop.bson as sb
-from stoop.bson import _sources
+from stoop.bson import _rows, _sources
 
 DTYPE = np.dtype([("x", "f8"), ("k", "i4"), ("in.k", "i8")])
 DOCUMENTS = [{"x": i / 2, "k": i, "in": {"k": -i, "more": "text" * (i % 7)}} for i in range(500)]
@@ -325,3 +325,62 @@ def test_what_is_not_installed_is_said(package, call, words):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("ImportError: ") and words in done.stderr.splitlines()[-1]
+
+
+def lopsided(broken=False):
+    """Documents whose number nobody guesses: wherever one looks at a few, there are large ones. And how many."""
+    large = bson.encode({"x": 0.5, "text": "t" * (40 << 10)})
+    small = bson.encode({"x": 1.5})
+    block = large + small * ((512 << 10) // len(small))
+    number = 1 + (512 << 10) // len(small)
+    wrong = bson.encode({"x": "no number"}) if broken else b""
+    return block * 8 + wrong, 8 * number
+
+
+def rooms(monkeypatch):
+    """The numbers of rows that room is made for."""
+    asked = []
+    real = _rows._Growing.all_room
+
+    def counted(self, rows):
+        asked.append(rows)
+        return real(self, rows)
+
+    monkeypatch.setattr(_rows._Growing, "all_room", counted)
+    return asked
+
+
+@pytest.mark.parametrize("missing", ["error", "mask"])
+def test_more_documents_than_was_guessed(monkeypatch, missing):
+    asked = rooms(monkeypatch)
+    raw, number = lopsided()
+    array = sb.to_ndarray(raw, [("x", "f8")], missing=missing, threads=1)
+    assert len(asked) == 2 and asked[0] < number and asked[1] == number
+    assert len(array) == number and (array["x"] == 0.5).sum() == 8 and (array["x"] == 1.5).sum() == number - 8
+
+
+def test_an_error_behind_what_was_guessed(monkeypatch):
+    asked = rooms(monkeypatch)
+    raw, number = lopsided(broken=True)
+    with pytest.raises(sb.BSONDecodeError, match='field "x"') as caught:
+        sb.to_ndarray(raw, [("x", "f8")], threads=1)
+    assert len(asked) == 2
+    assert (caught.value.document, caught.value.offset) == (number, len(raw) - len(bson.encode({"x": "no number"})))
+    assert len(caught.value.partial) == number
+
+
+def test_documents_that_seem_to_be_of_one_size(monkeypatch):
+    """Cut where they would begin if they were; found out, and cut anew."""
+    asked = rooms(monkeypatch)
+    even = bson.encode({"x": 1.5})
+    odd = bson.encode({"x": 1.5, "y": 1.0})
+    # As many bytes as documents of one size would have, and one of those wherever one looks.
+    size = len(even)
+    filler = odd * size
+    raw = even * 200_000 + filler + even * (300_000 - len(filler) // size)
+    assert len(raw) % size == 0
+    number = len(sb.to_ndarray(raw, [("x", "f8")], threads=1))
+    assert number == 500_000 - len(filler) // size + size
+    asked.clear()
+    assert len(sb.to_ndarray(raw, [("x", "f8")], threads=2)) == number
+    assert asked == [500_000, number]
