@@ -113,6 +113,28 @@ def test_there_and_back():
     assert sb.from_arrow(sb.to_arrow(raw).to_pyarrow().to_batches()[0]) == raw
 
 
+def test_there_and_back_by_the_schema_that_was_inferred():
+    """Mixed types, subtypes and kinds that Arrow has no types for, also inside documents and lists."""
+    documents = [
+        {
+            "_id": bson.ObjectId(),
+            "u": bson.Binary(bytes(16), 4),
+            "d": bson.Decimal128("1.5"),
+            "t": bson.Timestamp(4, i),
+            "in": {"u": bson.Binary(bytes(range(16)), 4), "m": [i, "x"][i % 2]},
+            "l": [bson.ObjectId(), None],
+            "ts": [bson.Timestamp(1, 2)],
+            "ds": [{"u": bson.Binary(bytes(16), 4)}],
+            "m": ["s", 1.5, {"x": 1}][i % 3],
+            "b": bson.Binary(b"abc", 128),
+        }
+        for i in range(6)
+    ]
+    raw = b"".join(map(bson.encode, documents))
+    schema = sb.infer_schema(raw)
+    assert sb.from_arrow(sb.to_arrow(raw, schema), types=schema) == raw
+
+
 def test_names_with_dots():
     table = pa.table({"a.x": [1], "b": [2], "a.y": [3]})
     assert back(table) == [{"a": {"x": 1, "y": 3}, "b": 2}]
@@ -141,6 +163,14 @@ def test_what_types_say():
         sb.from_arrow(column([1]), types={"v": "uuid"})
     with pytest.raises(ValueError, match="no column is called 'w'; there are v"):
         sb.from_arrow(column([1]), types={"w": "uuid"})
+    with pytest.raises(ValueError, match="no column is called 'w'; there are v"):
+        sb.from_arrow(column([1]), paths={"w": "x"})
+    inner = column([{"u": bytes(16)}], pa.struct([("u", pa.binary(16))]))
+    assert back(inner, types={"v.u": "uuid"}) == [{"v": {"u": bson.Binary(bytes(16), 4)}}]
+    with pytest.raises(ValueError, match="no column is called 'v.w'"):
+        sb.from_arrow(inner, types={"v.w": "uuid"})
+    with pytest.raises(ValueError, match="types says 'raw' of a document"):
+        sb.from_arrow(inner, types={"v": "raw"})
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def from_ndarray(
 def from_arrow(
     table: Any,
     *,
-    types: Mapping[str, Any] | None = None,
+    types: Mapping[str, Any] | Schema | None = None,
     paths: Mapping[str, Path] | None = None,
     nulls: Literal["omit", "keep"] = "omit",
 ) -> bytes: ...

@@ -22,8 +22,9 @@ def from_arrow(table, *, types=None, paths=None, nulls="omit"):
 
     `table` is whatever has Arrow's C stream or array: a `pyarrow.Table` or `RecordBatch`, a
     polars or pandas frame, the answer of `to_arrow`. Nulls are left out of their documents;
-    with `nulls="keep"` they are null. `types` says what a column holds where its type leaves
-    that open; dots in a column's name follow embedded documents, unless `paths` has a tuple.
+    with `nulls="keep"` they are null. `types` says by path what a column holds where its type
+    leaves that open, or is the answer of `infer_schema`. Dots in a column's name follow embedded
+    documents, unless `paths` has a tuple.
     """
     return b"".join(documents(as_table(table), types, paths, nulls, ROWS))
 
@@ -52,22 +53,21 @@ def documents(table, types=None, paths=None, nulls="omit", rows=ROWS):
     """The rows of a table as documents, at most so many rows at a time."""
     if nulls not in ("omit", "keep"):
         raise ValueError(f'nulls={nulls!r} is neither "omit" nor "keep"')
-    if hasattr(types, "_types"):
-        types, paths = types._types(), {**types._paths(), **(paths or {})}
-    types, paths = dict(types or {}), dict(paths or {})
-    unknown = (types.keys() | paths.keys()) - set(table.column_names)
+    types, paths = _of_schema(types, paths) if hasattr(types, "_types") else (dict(types or {}), dict(paths or {}))
+    unknown = paths.keys() - set(table.column_names)
     if unknown:
-        raise ValueError(f"no column is called {sorted(unknown)[0]!r}; there are {', '.join(table.column_names)}")
+        raise ValueError(_unknown(unknown, table))
     done = 0
     for batch in table.to_batches():
         # Kept as long as its buffers are read.
         arrays = [batch.column(number) for number in range(batch.num_columns)]
-        tree = {}
+        tree, told = {}, _Types(types)
         for name, array in zip(batch.schema.names, arrays):
             path = paths.get(name, name)
-            path = path.split(".") if isinstance(path, str) else path
-            _insert(tree, path, array, types.get(name), name)
-        columns = _columns(tree)
+            _insert(tree, path.split(".") if isinstance(path, str) else path, array, name)
+        columns = _columns(tree, told)
+        if types.keys() - told.used:
+            raise ValueError(_unknown(types.keys() - told.used, table))
         for first in range(0, batch.num_rows, rows):
             number = min(rows, batch.num_rows - first)
             try:
@@ -79,7 +79,41 @@ def documents(table, types=None, paths=None, nulls="omit", rows=ROWS):
         done += batch.num_rows
 
 
-def _insert(tree, path, array, given, column):
+class _Types:
+    """What a caller says of columns, by path; and which of it was asked for."""
+
+    def __init__(self, types):
+        self.types = types
+        self.used = set()
+
+    def of(self, path):
+        self.used.add(path)
+        return self.types.get(path)
+
+
+def _of_schema(schema, paths):
+    """The types and paths of what `infer_schema` answers, as far as Arrow's own types do not say them."""
+    types = dict(schema._types())
+
+    def walk(spec, above):
+        for name, type_ in spec.items():
+            path = f"{above}{name}"
+            while isinstance(type_, (list, tuple)) and type_:
+                type_ = type_[0]
+            if isinstance(type_, dict):
+                walk(type_, f"{path}.")
+            elif type_ in ("raw", "uuid", "timestamp"):
+                types.setdefault(path, type_)
+
+    walk(schema._as_spec(), "")
+    return types, {**schema._paths(), **(paths or {})}
+
+
+def _unknown(names, table):
+    return f"no column is called {sorted(names)[0]!r}; there are {', '.join(table.column_names)}"
+
+
+def _insert(tree, path, array, column):
     """Put a column where its path leads in a tree of documents."""
     *above, last = path
     for name in above:
@@ -88,59 +122,59 @@ def _insert(tree, path, array, given, column):
             raise ValueError(f"column {column!r} lies inside another column")
     if last in tree:
         raise ValueError(f"column {column!r} is there twice, or has others inside")
-    tree[last] = (array, given, column)
+    tree[last] = (array, column)
 
 
-def _columns(tree):
+def _columns(tree, told):
     """The columns of a tree, as the encoder takes them."""
     found = []
     for name, below in tree.items():
         if isinstance(below, dict):
-            found.append((name, "document", 0, 0, None, 0, None, None, _columns(below)))
+            found.append((name, "document", 0, 0, None, 0, None, None, _columns(below, told)))
         else:
-            array, given, column = below
-            found.append(_column(name, array, given, column))
+            found.append(_column(name, *below, told))
     return found
 
 
-def _column(name, array, given, path):
+def _column(name, array, path, told, known=None):
     import pyarrow as pa
     import pyarrow.types as t
 
     type_ = array.type
     if isinstance(type_, pa.BaseExtensionType):
-        known = type_.extension_name
-        if known not in _EXTENSIONS:
-            raise ValueError(f"column {path!r}: {known} is no type that becomes BSON; cast it to its storage type")
-        return _column(name, array.storage, given or _EXTENSIONS[known], path)
+        extension = type_.extension_name
+        if extension not in _EXTENSIONS:
+            raise ValueError(f"column {path!r}: {extension} is no type that becomes BSON; cast it to its storage type")
+        return _column(name, array.storage, path, told, _EXTENSIONS[extension])
     if t.is_dictionary(type_):
-        return _column(name, array.dictionary_decode(), given, path)
+        return _column(name, array.dictionary_decode(), path, told, known)
     plainer = _plainer(pa, t, type_)
     if plainer is not None:
-        return _column(name, array.cast(plainer), given, path)
+        return _column(name, array.cast(plainer), path, told, known)
     buffers = array.buffers()
     validity = buffers[0] if array.null_count else None
     if t.is_null(type_):
+        told.used.add(path)
         return (name, "null", 0, 0, None, 0, None, None, ())
 
     def made(form, number=0, size=0, extents=None, values=None, inside=()):
         return (name, form, number, array.offset, validity, size, extents, values, inside)
 
     if t.is_struct(type_):
-        if given is not None:
-            raise ValueError(f"column {path!r}: types says {given!r} of a document")
+        if path in told.types:
+            raise ValueError(f"column {path!r}: types says {told.types[path]!r} of a document")
         inner = [type_.field(number).name for number in range(type_.num_fields)]
-        inside = [_column(inner[n], array.field(n), None, f"{path}.{inner[n]}") for n in range(len(inner))]
+        inside = [_column(inner[n], array.field(n), f"{path}.{inner[n]}", told) for n in range(len(inner))]
         # These columns begin where the document's do not: its offset is in them already.
         bits = _shifted(pa, array) if validity is not None and array.offset else validity
         return (name, "document", 0, 0, bits, 0, None, None, inside)
     if t.is_list(type_) or t.is_large_list(type_):
-        item = [_column("", array.values, given, f"{path}[]")]
+        item = [_column("", array.values, path, told)]
         return made("list", 0, 4 if t.is_list(type_) else 8, buffers[1], None, item)
     if t.is_fixed_size_list(type_):
-        item = [_column("", array.values, given, f"{path}[]")]
+        item = [_column("", array.values, path, told)]
         return made("fixed_list", type_.list_size, 0, None, None, item)
-    form, number = _form(t, type_, given, path)
+    form, number = _form(t, type_, told.of(path) or known, path)
     if len(buffers) == 3:
         large = t.is_large_string(type_) or t.is_large_binary(type_)
         return made(form, number, 8 if large else 4, buffers[1], buffers[2])

@@ -160,7 +160,7 @@ def open_source(source):
     else:
         return Source(buffer=_flat(view))
     if hasattr(source, "__aiter__"):
-        raise TypeError("asynchronous iterators are not supported; use PyMongo's synchronous API, in a thread")
+        raise TypeError("an asynchronous iterator is no source; find() and aggregate() take asynchronous collections")
     try:
         items = iter(source)
     except TypeError:
