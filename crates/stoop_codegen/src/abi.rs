@@ -156,6 +156,16 @@ pub struct Abi {
     pub list_items: i32,
     /// `ob_item` of an `array.array` (pointer to items).
     pub array_items: i32,
+    /// `ob_start` of a bytearray (pointer to its bytes).
+    pub bytearray_start: i32,
+    /// First byte of a bytes object.
+    pub bytes_data: i32,
+    /// `ma_used` of a dict.
+    pub dict_used: i32,
+    /// `used` of a set.
+    pub set_used: i32,
+    /// `c_recursion_remaining` of the thread state (32 bits).
+    pub c_recursion: i32,
     /// `ob_descr` of an `array.array`.
     pub array_descr: i32,
     /// `m_ml` of a built-in function or method.

@@ -226,6 +226,31 @@ helpers! {
     StrOrder(R R) -> I;
     /// (part, whole)
     StrIn(R R) -> I;
+    /// An int in decimal.
+    StrOf(L) -> R;
+    /// (str, bytes or tuple, start, stop) The items between; bounds as in a slice.
+    Slice(R L L) -> R;
+    /// (object, class) 0 or 1; -1 without exception where that needs Python code.
+    IsInstance(R R) -> I;
+    /// (dict, key) Where its value lies; 0 if there is none, 1 where that needs Python code.
+    DictFind(R R) -> L;
+    /// (dict, items, how many and, from bit 8 on, which of them are unboxed ints) As DictFind.
+    DictFindTuple(R P L) -> L;
+    /// (key) Sets the KeyError for it.
+    NoKey(R) -> V;
+    /// (dict, key, value, place) The former value, a reference to be dropped, or 0 if there was none; -1 with an exception
+    /// set; 1, with nothing done, where that needs Python code.
+    DictSet(R R R L) -> L;
+    /// (set, item) 0 or -1; 1, with nothing done, where that needs Python code.
+    SetAdd(R R) -> I;
+    /// (item, set, list or tuple) 0 or 1; -1 without exception where that needs Python code.
+    Contains(R R) -> I;
+    /// (dict, set or frozenset)
+    ItemsLen(R) -> L;
+    /// (callable, arguments with one free place before, count) Call something that runs no Python code.
+    NativeCall(R P L) -> R;
+    /// (result of a call of a C function) Serves the eval breaker; gives the result back, or NULL with an exception set.
+    AfterCall(R) -> R;
     /// (slot, more) Append to the string in a frame slot. 0, or -1 with the slot empty.
     StrAppend(P R) -> I;
     /// (object, type flag) Whether the object's type has the flag.

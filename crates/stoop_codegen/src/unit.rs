@@ -30,12 +30,40 @@ pub struct Request<'a> {
     /// Homes of module variables that the region keeps as locals: those behind the frame's own. A home is a word that
     /// holds the address of the variable's value, or 0: then `FindHome` or `MakeHome` is asked.
     pub homes: &'a [u64],
+    /// The C function behind a built-in function or method descriptor at a constant address.
+    pub native: &'a dyn Fn(u64) -> Option<Native>,
     /// The address of a word, and polls that add one to it: turns of a loop are counted.
     pub turns: Option<(u64, &'a [Inst])>,
     /// Whether to spend time on better code.
     pub optimise: bool,
     /// Whether to keep Cranelift's IR and the disassembly as text.
     pub want_text: bool,
+}
+
+/// A C function that a constant stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Native {
+    /// Its address.
+    pub function: u64,
+    /// How it takes its arguments.
+    pub convention: Convention,
+    /// What it is a method of: the type whose instances, subclasses' included, it takes as self; 0 if it is a function.
+    pub owner: u64,
+    /// A function's self, or NULL.
+    pub bound: u64,
+}
+
+/// How a C function takes what comes after self.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Convention {
+    /// NULL: there is nothing.
+    Nothing,
+    /// One object.
+    One,
+    /// An array and its length.
+    Array,
+    /// An array, its length, and the names of those that are given by name, or NULL.
+    ArrayAndNames,
 }
 
 /// Machine code and what the engine must know to place it and to serve its exits.

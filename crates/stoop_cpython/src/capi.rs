@@ -111,6 +111,7 @@ unsafe extern "C" {
     // --- PyBool, PyBytes ---
     pub fn PyBool_FromLong(v: c_long) -> Obj;
     pub fn PyBytes_AsString(o: Obj) -> *const c_char;
+    pub fn PyByteArray_FromStringAndSize(s: *const c_char, n: isize) -> Obj;
     pub fn PyBytes_FromStringAndSize(s: *const c_char, n: isize) -> Obj;
     pub fn PyBytes_Size(o: Obj) -> isize;
 

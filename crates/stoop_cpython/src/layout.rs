@@ -306,12 +306,22 @@ pub struct Layout {
     pub unicode_entry_value: i32,
     /// Size of an entry of a str-keys table.
     pub unicode_entry_size: i32,
+    /// Hash of the key of an entry of a general table.
+    pub general_entry_hash: i32,
     /// Key of an entry of a general table.
     pub general_entry_key: i32,
     /// Value of an entry of a general table.
     pub general_entry_value: i32,
     /// Size of an entry of a general table.
     pub general_entry_size: i32,
+    /// Item count of a set.
+    pub set_used: i32,
+    /// Size of a set's table less one.
+    pub set_mask: i32,
+    /// A set's table of entries of 16 bytes: key, hash.
+    pub set_table: i32,
+    /// Address of a bytearray's first byte.
+    pub bytearray_start: i32,
     /// First value in a values array.
     pub values_first: i32,
     /// "Valid" byte of a values array (3.13).

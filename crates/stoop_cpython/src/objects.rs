@@ -126,6 +126,7 @@ pub unsafe fn dict_value(dict: Obj, name: Obj) -> *mut Obj {
 ///
 /// # Safety
 /// A live tuple that outlives the slice.
+#[inline]
 pub unsafe fn tuple_slice<'a>(tuple: Obj) -> &'a [Obj] {
     let l = layout::get();
     // SAFETY: a tuple holds `ob_size` items at `tuple_items`.
@@ -139,6 +140,7 @@ pub unsafe fn tuple_slice<'a>(tuple: Obj) -> &'a [Obj] {
 ///
 /// # Safety
 /// A live list that outlives the slice and does not change meanwhile.
+#[inline]
 pub unsafe fn list_slice<'a>(list: Obj) -> &'a [Obj] {
     let l = layout::get();
     // SAFETY: a list holds `ob_size` items behind `ob_item`, which is NULL only when empty.
@@ -188,6 +190,7 @@ pub unsafe fn str_text(s: Obj) -> String {
 ///
 /// # Safety
 /// A live str.
+#[inline]
 pub unsafe fn str_length(s: Obj) -> usize {
     // SAFETY: every str carries its length.
     unsafe { read::<isize, _>(s, layout::get().str_length) as usize }
@@ -197,6 +200,7 @@ pub unsafe fn str_length(s: Obj) -> usize {
 ///
 /// # Safety
 /// A live exact str; the result is not used after it.
+#[inline]
 pub unsafe fn str_bytes<'a>(s: Obj) -> (u32, &'a [u8]) {
     let l = layout::get();
     // SAFETY: a compact str holds `length` characters of `kind` bytes right behind its head.
@@ -219,6 +223,16 @@ pub unsafe fn str_char(s: Obj, position: usize) -> u32 {
     let mut word = [0; 4];
     word[..kind as usize].copy_from_slice(&bytes[at..at + kind as usize]);
     u32::from_le_bytes(word)
+}
+
+/// Fills a fresh ASCII str.
+///
+/// # Safety
+/// A fresh str of that length, of ASCII characters only, that nobody else has.
+pub unsafe fn fill_ascii(s: Obj, text: &[u8]) {
+    let l = layout::get();
+    // SAFETY: such a str holds its characters, a byte each, right behind its head.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), s.cast::<u8>().offset(l.str_ascii_data as isize), text.len()) }
 }
 
 /// The value of an int, if it fits.
@@ -258,6 +272,7 @@ pub unsafe fn float_value(o: Obj) -> f64 {
 ///
 /// # Safety
 /// A live type.
+#[inline]
 pub unsafe fn type_flags(ty: Obj) -> u64 {
     // SAFETY: the caller's type.
     unsafe { read(ty, layout::get().tp_flags) }

@@ -307,7 +307,18 @@ unsafe fn dicts(l: &Layout, names: Obj) -> Probe {
         that(read::<u8, _>(keys, l.keys_kind) == 0, "the kind of a general dict's keys")?;
         let entry = first_entry(l, keys);
         that(read::<Obj, _>(entry, l.general_entry_key) == none(), "a general dict entry's key")?;
-        that(read::<Obj, _>(entry, l.general_entry_value) == function, "a general dict entry's value")
+        that(read::<Obj, _>(entry, l.general_entry_value) == function, "a general dict entry's value")?;
+        let hash = PyObject_Hash(none());
+        that(read::<isize, _>(entry, l.general_entry_hash) == hash, "a general dict entry's hash")?;
+        let set = Owned::new(PySet_New(general.0))?;
+        that(read::<isize, _>(set.0, l.set_used) == 1, "a set's size")?;
+        let mask: usize = read(set.0, l.set_mask);
+        that(mask == 7, "the size of a set's table")?;
+        let table: *mut u8 = read(set.0, l.set_table);
+        let entry = table.add(16 * (hash as usize & mask));
+        that(read::<Obj, _>(entry, 0) == none() && read::<isize, _>(entry, 8) == hash, "a set's entry")?;
+        let array = Owned::new(PyByteArray_FromStringAndSize(c"abc".as_ptr(), 3))?;
+        that(read::<*mut u8, _>(array.0, l.bytearray_start).read() == b'a', "a bytearray's start")
     }
 }
 

@@ -105,6 +105,8 @@ const N: Flags = Flags::NONE;
 const NO: Mem = Mem::NONE;
 const ALL: Mem = Mem::ALL;
 const REFS: Mem = Mem::REFS;
+/// What looking into a dict or a set reads: an instance's dict is its attributes; a key may be a box.
+const HASHED: Mem = Mem::DICT.or(Mem::ATTR).or(Mem::BOX);
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -245,7 +247,7 @@ ops! {
 
     // --- lists, tuples, iterators: direct memory ----------------------------------------------------
     ListLen "list.len" n(1) => I64, Mem::LIST, NO, N, 0, "Size of an exact list.";
-    TupleLen "tuple.len" n(1) => I64, NO, NO, N, 0, "Size of an exact tuple.";
+    TupleLen "tuple.len" n(1) => I64, NO, NO, N, 0, "Size of an exact tuple or bytes.";
     StrLen "str.len" n(1) => I64, NO, NO, N, 0, "Length of an exact str in code points.";
     StrItem "str.item" n(2) => New, NO, NO, G, 0, "(str, position) The character there, as a str. Position is in range.";
     StrOrd "str.ord" n(1) => I64, NO, NO, G, 0, "The number of a str's only character; leaves if there is not just one.";
@@ -253,6 +255,20 @@ ops! {
     StrCmp "str.cmp" n(2) => I1, NO, NO, N, 0, "Comparison of exact strs (imm: cmp).";
     StrIn "str.in" n(2) => I1, NO, NO, Flags::RAISE, 0, "(part, whole) Whether the one str is in the other.";
     StrAppend "str.append" n(2) => Borrowed, Mem::FRAME, Mem::FRAME.or(REFS).or(Mem::BOX), Flags::PINNED.or(Flags::RAISE), 0, "(str, more) slot += more, for the local slot (imm: index) that holds str, in place where the slot is its only owner: nobody else may use str afterwards. The result is what the slot holds then.";
+    StrOf "str.ofint" n(1) => New, NO, NO, Flags::RAISE, 0, "An int in decimal, as a str.";
+    BytesItem "bytes.item" n(2) => I64, NO, NO, N, 0, "(bytes, position) The byte there. Position is in range.";
+    Slice "slice" n(3) => New, NO, NO, Flags::RAISE, 0, "(str, bytes or tuple, start, stop) Those items; bounds as in a slice.";
+    TypeOf "type.of" n(1) => Borrowed, Mem::ATTR, NO, N, 0, "An object's class.";
+    IsInstance "isinstance" Arity::Any => I1, Mem::ATTR, NO, G, 0, "(obj, class…) Whether obj is an instance of one of the classes, all of them instances of `type` itself; leaves where that needs Python code.";
+    DictFind "dict.find" n(2) => I64, HASHED, NO, G, 0, "(dict, key) Where the key's value lies, as long as the dict does not change; 0 if there is none; leaves if that can't be told without Python code.";
+    DictFindTuple "dict.findtuple" Arity::Any => I64, HASHED, NO, G, 0, "(dict, item…) As dict.find, for a tuple of the items as key, which may be unboxed ints.";
+    DictLoad "dict.load" n(2) => Borrowed, Mem::DICT.or(Mem::ATTR), NO, G, 0, "(dict, place) The value at a place that dict.find told; the dict owns it; leaves if that is 0.";
+    DictTake "dict.take" n(3) => New, Mem::DICT.or(Mem::ATTR), NO, Flags::PINNED.or(Flags::RAISE), 0, "(dict, key, place) The value at a place that dict.find told; raises KeyError if that is 0.";
+    DictOr "dict.or" n(3) => Borrowed, Mem::DICT.or(Mem::ATTR), NO, N, 0, "(dict, place, default) The value there, or the default if the place is 0, where NULL stands for None.";
+    DictSet "dict.set" n(4) => Void, HASHED, HASHED.or(REFS), G.or(Flags::PINNED).or(Flags::RAISE), 0, "(dict, key, new, place) Set an item, dropping the former value; the place is what dict.find tells; leaves, having done nothing, where watchers are to be told.";
+    SetAdd "set.add" n(2) => Void, HASHED, Mem::DICT, G.or(Flags::PINNED).or(Flags::RAISE), 0, "(set, item) Add; leaves, having done nothing, where that needs Python code.";
+    Contains "contains" n(2) => I1, HASHED.or(Mem::LIST), NO, G, 0, "(item, container) Whether it is in the exact set, frozenset, list or tuple; leaves if that can't be told without Python code.";
+    ItemsLen "items.len" n(1) => I64, Mem::DICT.or(Mem::ATTR), NO, N, 0, "How many items an exact dict, set or frozenset has.";
     MatchKind "match.kind" n(1) => I1, ALL, NO, N, 0, "Whether patterns take the object's type for a mapping or sequence (imm: int, the type flag).";
     Index "index" n(2) => I64, NO, NO, G, 0, "(i, len) The position i stands for (negative from the end); leaves when out of range.";
     ListItem "list.item" n(2) => Borrowed, Mem::LIST, NO, N, 0, "(list, position) The item; the list owns it. Position is in range.";
@@ -267,8 +283,8 @@ ops! {
     ListReversePrefix "list.reverseprefix" n(2) => Void, Mem::LIST, Mem::LIST, G.or(Flags::PINNED), 0, "(list, last) list[:last+1] = list[last::-1], in place; leaves unless last is a position.";
     ListPop "list.pop" n(2) => New, Mem::LIST, Mem::LIST, Flags::PINNED.or(Flags::RAISE), 0, "(list, position) Take the item out of the list. Position is in range.";
     ListInsert "list.insert" n(3) => Void, Mem::LIST, Mem::LIST, Flags::PINNED.or(Flags::RAISE), 4, "(list, place, new) Insert before the place, which counts as in a slice; takes new's reference.";
-    ArrayLen "array.len" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Size of an exact array.array.";
-    ArrayData "array.data" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Address of an array.array's first item: good until something may resize it.";
+    ArrayLen "array.len" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Size of an exact array.array or bytearray.";
+    ArrayData "array.data" n(1) => I64, Mem::ARRAY_SHAPE, NO, N, 0, "Address of the first item of an array.array or bytearray: good until something may resize it.";
     ArrayLoadInt "array.loadint" n(2) => I64, Mem::ARRAY, NO, N, 0, "(data, position) The item (imm: int, the typecode). Position is in range.";
     ArrayLoadFloat "array.loadfloat" n(2) => F64, Mem::ARRAY, NO, N, 0, "(data, position) The item (imm: int, the typecode). Position is in range.";
     ArrayStoreInt "array.storeint" n(3) => Void, NO, Mem::ARRAY, G.or(Flags::PINNED), 0, "(data, position, i64) Set the item (imm: int, the typecode); leaves when it does not fit.";
@@ -331,6 +347,7 @@ ops! {
     PyLoadName "py.loadname" n(0) => New, ALL, ALL, PYF, 0, "f_locals, then globals, then builtins (imm: name).";
     PyStoreName "py.storename" n(1) => Void, ALL, ALL, PYF, 0, "Set in f_locals (imm: name).";
     PyCall "py.call" Arity::Any => New, ALL, ALL, PYF, 0, "(callable, self_or_null, args…) Call through vectorcall; imm: const holds the tuple of keyword names, if any.";
+    NativeCall "native.call" Arity::Any => New, ALL, NO, Flags::RAISE.or(Flags::PINNED), 0, "(callable, self_or_null, args…) Call a constant built-in function, or method of an exact built-in class, that is known to run no Python code and to change nothing, given these arguments.";
     PyCallEx "py.callex" n(3) => New, ALL, ALL, PYF, 0, "(callable, tuple, dict_or_null) callable(*tuple, **dict).";
     PyGetIter "py.getiter" n(1) => New, ALL, ALL, PYF, 0, "iter(obj).";
     PyIterNext "py.iternext" n(1) => New, ALL, ALL, PYF, 0, "next(it), or NULL when exhausted (result maybe).";

@@ -65,6 +65,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::RangeLen
         | Op::VirtualRange
         | Op::StrChr
+        | Op::StrOf
         | Op::NewRangeIter => Operand::I64,
         Op::BoxFloat
         | Op::FloatAdd
@@ -90,11 +91,15 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         Op::StoreLocal if i == 1 => Operand::Any,
         // Its items may be known unboxed.
         Op::VirtualTuple | Op::VirtualObject => Operand::Any,
-        Op::ListItem | Op::TupleItem | Op::StrItem | Op::ListSwap if i == 1 => Operand::I64,
+        Op::ListItem | Op::TupleItem | Op::StrItem | Op::BytesItem | Op::ListSwap if i == 1 => Operand::I64,
         Op::VirtualIter if i == 0 => Operand::I64,
+        Op::DictFindTuple if i > 0 => Operand::Any,
+        Op::DictLoad | Op::DictOr if i == 1 => Operand::I64,
+        Op::DictTake if i == 2 => Operand::I64,
+        Op::DictSet if i == 3 => Operand::I64,
         Op::ListLoad if i > 0 => Operand::I64,
         Op::GuardShapes if i > 0 => Operand::I64,
-        Op::ListSlice | Op::ListReversePrefix if i > 0 => Operand::I64,
+        Op::ListSlice | Op::Slice | Op::ListReversePrefix if i > 0 => Operand::I64,
         Op::ListPop | Op::ListInsert if i == 1 => Operand::I64,
         Op::ArrayStoreFloat if i < 2 => Operand::I64,
         Op::ArrayStoreFloat => Operand::F64,

@@ -48,6 +48,7 @@ reasons! {
         Character "exit_character" "a string was no single character, or a number stood for none";
         Shared "exit_shared" "a loop's iterator was the program's as well, or at its end";
         Attribute "exit_attribute" "an attribute was not stored in the object where it used to be";
+        Key "exit_key" "a key was missing, or looking for it needs the object's own methods";
         Cell "exit_cell" "a variable shared with an inner function was not set";
         Assumption "exit_assumption" "something changed that the code relied on, a debugger or profiler came, or the frame was looked at";
         Breaker "exit_breaker" "the interpreter was called for: a signal, another thread, or a pending call";
@@ -116,6 +117,9 @@ impl ExitReason {
                 ExitReason::Attribute
             }
             Op::LoadCell => ExitReason::Cell,
+            Op::DictFind | Op::DictFindTuple | Op::DictLoad | Op::DictSet | Op::SetAdd | Op::Contains | Op::IsInstance => {
+                ExitReason::Key
+            }
             Op::Check | Op::CheckHandling | Op::CheckValid => ExitReason::Assumption,
             Op::Poll => ExitReason::Breaker,
             Op::Exit | Op::Yield => ExitReason::NotCompiled,

@@ -129,6 +129,8 @@ fn may_move(func: &Function, i: Inst, always: bool, written: Mem) -> bool {
     }
     match op {
         // It speaks of the call right before it; a cast of what a branch has found out; no code at all.
+        // Whether a key is there is no matter of what the code was made for.
+        Op::DictLoad => false,
         Op::PyMethodSelf | Op::RefCast | Op::VirtualTuple | Op::VirtualRange | Op::VirtualIter | Op::VirtualObject => false,
         // Reads through references: from where the loop always comes to, as long as nobody writes there.
         Op::TupleLen | Op::TupleItem | Op::StrLen => always,

@@ -14,6 +14,7 @@ pub mod guard_early;
 pub mod hoist_invariants;
 pub mod initialise_fresh;
 pub mod memory;
+mod natives;
 pub mod pipeline;
 pub mod remove_checks;
 pub mod remove_refcount_pairs;

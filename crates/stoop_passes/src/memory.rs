@@ -30,7 +30,9 @@ pub fn reads(func: &Function, inst: Inst) -> Mem {
         | Op::GuardClassKeys
         | Op::GuardShapes
         | Op::VersionIs
-        | Op::GuardClassVersion => IDENTITY,
+        | Op::GuardClassVersion
+        | Op::TypeOf
+        | Op::IsInstance => IDENTITY,
         // Numbers are immutable. What overwrites a box in place knows that nobody looks at its old value later, so an
         // earlier unboxing is as good as this one; only moving one down past such a store would be wrong, and no
         // pass does that.
@@ -77,7 +79,13 @@ fn writes(func: &Function, insts: &[Inst], k: usize) -> Mem {
         Op::StoreLocal => drops(func.ty(d.args[1])),
         // At the end they drop what they iterate over.
         Op::ListIterNext | Op::TupleIterNext => Mem::ALL,
-        Op::ListSetFloat | Op::ListSetInt | Op::SetFieldFloat | Op::SetFieldInt | Op::SetSlotFloat | Op::SetSlotInt => {
+        Op::ListSetFloat
+        | Op::ListSetInt
+        | Op::SetFieldFloat
+        | Op::SetFieldInt
+        | Op::SetSlotFloat
+        | Op::SetSlotInt
+        | Op::DictSet => {
             if former_is_silent(func, insts, k) {
                 table
             } else {
@@ -97,6 +105,7 @@ fn former_is_silent(func: &Function, insts: &[Inst], k: usize) -> bool {
     let (load, region) = match store.op {
         Op::ListSetFloat | Op::ListSetInt => (Op::ListItem, Mem::LIST),
         Op::SetSlotFloat | Op::SetSlotInt => (Op::LoadSlot, Mem::ATTR),
+        Op::DictSet => (Op::DictLoad, Mem::DICT.or(Mem::ATTR)),
         _ => (Op::LoadField, Mem::ATTR),
     };
     let mut silent = Vec::new();
@@ -111,7 +120,8 @@ fn former_is_silent(func: &Function, insts: &[Inst], k: usize) -> bool {
         let same_place = loads
             && d.imm == store.imm
             && root(func, d.args[0]) == root(func, store.args[0])
-            && (load != Op::ListItem || d.args[1] == store.args[1]);
+            && (load != Op::ListItem || d.args[1] == store.args[1])
+            && (load != Op::DictLoad || d.args[1] == store.args[3]);
         if let (true, Some(r)) = (same_place, d.result) {
             return func.ty(r).drop_is_silent() || silent.contains(&r);
         }

@@ -19,11 +19,19 @@ use crate::specialise_rules::{Rule, rule};
 /// Runs the pass; returns the number of operations specialised.
 pub fn run(f: &mut Function) -> usize {
     let types = infer(f);
-    let mut s = Specialiser { types, out: Vec::new(), replace: vec![None; f.values.len()], unpacked: Vec::new(), count: 0 };
+    let mut s = Specialiser {
+        types,
+        out: Vec::new(),
+        replace: vec![None; f.values.len()],
+        unpacked: Vec::new(),
+        is_caught: false,
+        count: 0,
+    };
     for b in 0..f.blocks.len() {
         let insts = std::mem::take(&mut f.blocks[b].insts);
         s.out = Vec::with_capacity(insts.len() * 2);
-        for i in insts {
+        for (k, &i) in insts.iter().enumerate() {
+            s.is_caught = insts.get(k + 1).is_some_and(|next| f.inst(*next).op == Op::Caught);
             s.inst(f, i);
         }
         f.blocks[b].insts = std::mem::take(&mut s.out);
@@ -149,6 +157,11 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
         Rule::IsInstance(_) => Type::Exact(Class::Bool),
         Rule::ResultClass(c) => Type::Exact(c),
         Rule::ListSlice => Type::Exact(Class::List),
+        Rule::Slice(c) => Type::Exact(c),
+        Rule::BytesGet | Rule::ByteArrayGet => Type::Exact(Class::Int),
+        Rule::StrOfInt(_) | Rule::StrItself(_) => Type::Exact(Class::Str),
+        Rule::InstanceOf => Type::Exact(Class::Bool),
+        Rule::Native(k) => crate::natives::row(k).result.map_or(declared, Type::Exact),
         Rule::ArrayGet(c) => Type::Exact(item_class(c)),
         Rule::Same => ty(d.args[d.args.len() - 1])?,
         _ => declared,
@@ -169,6 +182,8 @@ struct Specialiser {
     replace: Vec<Option<Value>>,
     /// Tuples that unpacking would have made, and the lists that stand for them.
     unpacked: Vec<(Value, Value)>,
+    /// Whether what the present instruction raises is caught.
+    is_caught: bool,
     count: usize,
 }
 
@@ -500,6 +515,8 @@ impl Specialiser {
                     Class::List => Op::ListLen,
                     Class::Tuple => Op::TupleLen,
                     Class::Str => Op::StrLen,
+                    Class::Bytes => Op::TupleLen,
+                    Class::Dict | Class::Set | Class::FrozenSet => Op::ItemsLen,
                     _ => Op::ArrayLen,
                 };
                 let v = self.val(f, op, &[x], Type::I64, None);
@@ -533,6 +550,101 @@ impl Specialiser {
                 self.emit(f, op, &[data, pos, x], Imm::Int(element.code.into()), Type::Void, st);
                 self.count += 1;
             }
+            Rule::BytesGet => {
+                let b = self.exact(f, a(0), Class::Bytes, st);
+                let k = self.int(f, a(1), st);
+                let len = self.val(f, Op::TupleLen, &[b], Type::I64, None);
+                let pos = self.val(f, Op::Index, &[k, len], Type::I64, st);
+                let v = self.val(f, Op::BytesItem, &[b, pos], Type::I64, None);
+                self.yields(f, d, v);
+            }
+            Rule::ByteArrayGet | Rule::ByteArraySet => {
+                let (data, pos) = self.place(f, d, Class::ByteArray);
+                let code = Imm::Int(b'B'.into());
+                if rule == Rule::ByteArrayGet {
+                    let v = self.emit(f, Op::ArrayLoadInt, &[data, pos], code, Type::I64, None).expect("an item");
+                    self.yields(f, d, v);
+                } else {
+                    let x = self.int(f, a(2), st);
+                    self.emit(f, Op::ArrayStoreInt, &[data, pos, x], code, Type::Void, st);
+                    self.count += 1;
+                }
+            }
+            Rule::DictGet => {
+                let dict = self.exact(f, a(0), Class::Dict, st);
+                let place = self.val(f, Op::DictFind, &[dict, a(1)], Type::I64, st);
+                if self.is_caught {
+                    // A missing key is nothing out of the ordinary. Right before the question whether it raised.
+                    let v = self.val(f, Op::DictTake, &[dict, a(1), place], Type::Obj, st);
+                    self.yields(f, d, v);
+                } else {
+                    let v = self.val(f, Op::DictLoad, &[dict, place], Type::Obj, st);
+                    self.yields_borrowed(f, d, v);
+                }
+            }
+            Rule::DictGetOr => {
+                let default = match d.args.get(3) {
+                    Some(v) => *v,
+                    None => self.val(f, Op::ConstNull, &[], Type::Null, None),
+                };
+                let place = self.val(f, Op::DictFind, &[a(1), a(2)], Type::I64, st);
+                let v = self.val(f, Op::DictOr, &[a(1), place, default], Type::Obj, None);
+                self.yields_borrowed(f, d, v);
+            }
+            Rule::DictSet => {
+                let dict = self.exact(f, a(0), Class::Dict, st);
+                let place = self.val(f, Op::DictFind, &[dict, a(1)], Type::I64, st);
+                self.emit(f, Op::DictSet, &[dict, a(1), a(2), place], Imm::None, Type::Void, st);
+                self.count += 1;
+            }
+            Rule::Contains(Class::Dict) => {
+                let dict = self.exact(f, a(1), Class::Dict, st);
+                let place = self.val(f, Op::DictFind, &[dict, a(0)], Type::I64, st);
+                let zero = self.emit(f, Op::ConstInt, &[], Imm::Int(0), Type::I64, None).expect("a constant");
+                let v = self.emit(f, Op::IntCmp, &[place, zero], Imm::Cmp(CmpOp::Ne), Type::I1, None).expect("a truth value");
+                self.yields(f, d, v);
+            }
+            Rule::Contains(c) => {
+                let container = self.exact(f, a(1), c, st);
+                let v = self.val(f, Op::Contains, &[a(0), container], Type::I1, st);
+                self.yields(f, d, v);
+            }
+            Rule::Slice(c) => {
+                let of = self.exact(f, a(0), c, st);
+                let start = self.bound(f, a(1), 0, st);
+                let stop = self.bound(f, a(2), i64::MAX, st);
+                let v = self.val(f, Op::Slice, &[of, start, stop], Type::Exact(c), st);
+                self.yields(f, d, v);
+            }
+            Rule::Native(k) => {
+                let row = crate::natives::row(k);
+                let first = if f.ty(a(1)) == Type::Null { 2 } else { 1 };
+                let mut args = d.args.clone();
+                for (k, v) in args[first..].iter_mut().enumerate() {
+                    if let Some(c) = row.class(k) {
+                        *v = self.exact(f, *v, c, st);
+                    }
+                }
+                let ty = row.result.map_or(Type::Obj, Type::Exact);
+                let v = self.val(f, Op::NativeCall, &args, ty, st);
+                self.yields(f, d, v);
+            }
+            Rule::TypeOf => {
+                let v = self.val(f, Op::TypeOf, &[a(2)], Type::Obj, None);
+                self.yields_borrowed(f, d, v);
+            }
+            Rule::InstanceOf => {
+                let mut args = vec![a(2)];
+                args.extend(crate::specialise_rules::classes_of(f, a(3)).expect("the rule asked for it"));
+                let v = self.val(f, Op::IsInstance, &args, Type::I1, st);
+                self.yields(f, d, v);
+            }
+            Rule::StrOfInt(k) => {
+                let n = self.int(f, a(k), st);
+                let v = self.val(f, Op::StrOf, &[n], Type::Exact(Class::Str), st);
+                self.yields(f, d, v);
+            }
+            Rule::StrItself(k) => self.yields_borrowed(f, d, a(k)),
             Rule::Unpack(c) => self.unpack(f, d, c),
             Rule::RangeNext => {
                 // The value itself is taken at the cast on the non-empty path.
@@ -615,7 +727,8 @@ impl Specialiser {
                 let g = self.exact(f, x, c, st);
                 let op = match c {
                     Class::List => Op::ListLen,
-                    Class::Tuple => Op::TupleLen,
+                    Class::Tuple | Class::Bytes => Op::TupleLen,
+                    Class::Dict | Class::Set | Class::FrozenSet => Op::ItemsLen,
                     _ => Op::StrLen,
                 };
                 let n = self.val(f, op, &[g], Type::I64, None);
@@ -647,13 +760,18 @@ impl Specialiser {
 
     /// Address of an array's items, the position a subscript stands for, what items are.
     fn array_place(&mut self, f: &mut Function, d: &InstData, class: Class) -> (Value, Value, Element) {
+        let (data, pos) = self.place(f, d, class);
+        (data, pos, class.array_element().expect("the rule is for arrays"))
+    }
+
+    fn place(&mut self, f: &mut Function, d: &InstData, class: Class) -> (Value, Value) {
         let st = d.state;
         let array = self.exact(f, d.args[0], class, st);
         let k = self.int(f, d.args[1], st);
         let len = self.val(f, Op::ArrayLen, &[array], Type::I64, None);
         let pos = self.val(f, Op::Index, &[k, len], Type::I64, st);
         let data = self.val(f, Op::ArrayData, &[array], Type::I64, None);
-        (data, pos, class.array_element().expect("the rule is for arrays"))
+        (data, pos)
     }
 
     fn unpack(&mut self, f: &mut Function, d: &InstData, c: Class) {

@@ -69,6 +69,32 @@ pub enum Rule {
     Ord,
     /// `chr(int)`
     Chr,
+    /// `bytes[int]`
+    BytesGet,
+    /// `bytearray[int]`
+    ByteArrayGet,
+    /// `bytearray[int] = value`
+    ByteArraySet,
+    /// `dict[key]`
+    DictGet,
+    /// `dict.get(key)`, or with a default.
+    DictGetOr,
+    /// `dict[key] = value`
+    DictSet,
+    /// `item in container`, an instance of the class.
+    Contains(Class),
+    /// A part of a str, bytes object or tuple.
+    Slice(Class),
+    /// A call of a function that runs no Python code: its row.
+    Native(u16),
+    /// `type(x)`
+    TypeOf,
+    /// `isinstance(x, class)`
+    InstanceOf,
+    /// `str(int)`, `f"{int}"`: the operand.
+    StrOfInt(usize),
+    /// A str as a str: the operand.
+    StrItself(usize),
     /// `list[int] = value`
     ListSet,
     /// `list[start:stop]`, each bound an int or None.
@@ -130,23 +156,36 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
             Some(c @ (Class::Bool | Class::Int | Class::Float | Class::NoneType | Class::List | Class::Tuple | Class::Str)) => {
                 Rule::Truth(c)
             }
+            Some(c @ (Class::Dict | Class::Set | Class::FrozenSet | Class::Bytes)) => Rule::Truth(c),
             _ => Rule::Generic,
         },
         Op::PyGetItem => match (class(0), class(1)) {
             (Some(Class::List), Some(Class::Int)) => Rule::ListGet,
             (Some(Class::Tuple), Some(Class::Int)) => Rule::TupleGet,
             (Some(Class::Str), Some(Class::Int)) => Rule::StrGet,
+            (Some(Class::Bytes), Some(Class::Int)) => Rule::BytesGet,
+            (Some(Class::ByteArray), Some(Class::Int)) => Rule::ByteArrayGet,
+            (Some(Class::Dict), _) if d.hint != Hint::Generic => Rule::DictGet,
             (Some(c), Some(Class::Int)) if c.array_element().is_some() => Rule::ArrayGet(c),
             _ => Rule::Generic,
         },
         Op::PyContains if class(0) == Some(Class::Str) && class(1) == Some(Class::Str) => Rule::StrIn,
+        Op::PyContains => match class(1) {
+            Some(c @ (Class::Dict | Class::Set | Class::FrozenSet | Class::List | Class::Tuple)) if d.hint != Hint::Generic => {
+                Rule::Contains(c)
+            }
+            _ => Rule::Generic,
+        },
         Op::PySetItem => match (class(0), class(1)) {
             (Some(Class::List), Some(Class::Int)) => Rule::ListSet,
+            (Some(Class::Dict), _) if d.hint != Hint::Generic => Rule::DictSet,
+            (Some(Class::ByteArray), Some(Class::Int)) if known_class(types, d.args[2]).is_none_or(is_int) => Rule::ByteArraySet,
             (Some(c), Some(Class::Int)) if array_takes(c, known_class(types, d.args[2])) => Rule::ArraySet(c),
             _ => Rule::Generic,
         },
         Op::PyLen => match class(0) {
-            Some(c @ (Class::List | Class::Tuple | Class::Str)) => Rule::Len(c),
+            Some(c @ (Class::List | Class::Tuple | Class::Str | Class::Bytes | Class::ByteArray)) => Rule::Len(c),
+            Some(c @ (Class::Dict | Class::Set | Class::FrozenSet)) => Rule::Len(c),
             Some(c) if c.array_element().is_some() => Rule::Len(c),
             _ => Rule::Generic,
         },
@@ -167,6 +206,7 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
             _ => Rule::Generic,
         },
         Op::PyGetSlice if is_list_slice(types, d) => Rule::ListSlice,
+        Op::PyGetSlice if let Some(c) = sliced(types, d) => Rule::Slice(c),
         Op::PyGetSlice => match known_class(types, d.args[0]) {
             Some(c @ (Class::List | Class::Str | Class::Tuple)) => Rule::ResultClass(c),
             _ => Rule::Generic,
@@ -184,7 +224,12 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         Op::PyCall => call(f, types, d),
         Op::BuildMap => Rule::ResultClass(Class::Dict),
         Op::BuildSet => Rule::ResultClass(Class::Set),
-        Op::PyFormat | Op::PyConvert => Rule::Generic,
+        Op::PyFormat if f.ty(d.args[1]) != Type::Null => Rule::Generic,
+        Op::PyFormat | Op::PyConvert => match (known_class(types, d.args[0]), d.imm) {
+            (Some(Class::Int), _) => Rule::StrOfInt(0),
+            (Some(Class::Str), Imm::None | Imm::Int(1)) => Rule::StrItself(0),
+            _ => Rule::Generic,
+        },
         _ => Rule::Generic,
     }
 }
@@ -209,6 +254,18 @@ fn array_takes(array: Class, value: Option<Class>) -> bool {
 fn is_list_slice(types: &[Option<Type>], d: &InstData) -> bool {
     let bound = |k: usize| matches!(known_class(types, d.args[k]), Some(Class::Int | Class::NoneType));
     known_class(types, d.args[0]) == Some(Class::List) && bound(1) && bound(2)
+}
+
+/// The class of a str, bytes object or tuple that a slice is taken of, with bounds that are ints or None. What is not known
+/// may be guessed.
+fn sliced(types: &[Option<Type>], d: &InstData) -> Option<Class> {
+    let guess = matches!(d.hint, Hint::Classes(_, Class::Int));
+    let bound = |k: usize| match known_class(types, d.args[k]) {
+        Some(c) => matches!(c, Class::Int | Class::NoneType),
+        None => guess,
+    };
+    let class = class_of(types, d, 0).filter(|c| matches!(c, Class::Str | Class::Bytes | Class::Tuple))?;
+    (d.hint != Hint::Generic && bound(1) && bound(2)).then_some(class)
 }
 
 fn is_int(c: Class) -> bool {
@@ -274,18 +331,48 @@ fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
 
 /// Calls of builtins whose meaning is known. The front end names a constant so only when it is that very object.
 fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
-    if !matches!(d.args.len(), 3 | 4) || !matches!(d.imm, Imm::None) || f.ty(d.args[1]) != Type::Null {
-        return Rule::Generic;
-    }
-    let constant = |v: Value| match f.inst(f.def_inst(v)?).imm {
-        Imm::Const(c) => Some(f.consts[c.index()].text.as_str()),
+    let constant = |v: Value| match f.inst(f.def_inst(v)?) {
+        InstData { op: Op::ConstObj, imm: Imm::Const(c), .. } => {
+            Some(&f.consts[c.index()]).filter(|c| c.class != Some(Class::Str))
+        }
         _ => None,
     };
-    let Some(name) = constant(d.args[0]) else { return Rule::Generic };
+    let Some(callee) = constant(d.args[0]).filter(|_| matches!(d.imm, Imm::None)) else { return Rule::Generic };
+    let constant = |v: Value| constant(v).map(|c| c.text.as_str());
+    let name = callee.text.as_str();
+    let is_method = match f.ty(d.args[1]) {
+        Type::Null => false,
+        Type::MaybeNull => return Rule::Generic,
+        _ => true,
+    };
+    let args = &d.args[if is_method { 1 } else { 2 }..];
+    let speculate = d.hint != Hint::Generic;
+    if is_method
+        && speculate
+        && name == "dict.get"
+        && matches!(args.len(), 2 | 3)
+        && known_class(types, args[0]) == Some(Class::Dict)
+    {
+        return Rule::DictGetOr;
+    }
+    let classes: Vec<Option<Class>> = args.iter().map(|v| known_class(types, *v)).collect();
+    let unguessable = args.iter().any(|v| matches!(types.get(v.index()).copied().flatten(), Some(Type::Heap(_))));
+    if let Some(k) = crate::natives::find(name, &classes, is_method && speculate && !unguessable) {
+        return Rule::Native(k);
+    }
+    match name {
+        "builtins.sorted" => return Rule::ResultClass(Class::List),
+        "list.index" | "list.count" | "tuple.index" | "tuple.count" => return Rule::ResultClass(Class::Int),
+        _ => {}
+    }
+    if is_method || !matches!(d.args.len(), 3 | 4) {
+        return Rule::Generic;
+    }
     let arg = known_class(types, d.args[2]);
     if let [_, _, _, class] = d.args[..] {
         return match (name, arg, constant(class)) {
-            ("builtins.isinstance", Some(c), Some(class)) => is_instance(c, class).map_or(Rule::Generic, Rule::IsInstance),
+            ("builtins.isinstance", Some(c), _) if let Some(is) = is_instance_of_one(f, c, class) => Rule::IsInstance(is),
+            ("builtins.isinstance", ..) if speculate && classes_of(f, class).is_some() => Rule::InstanceOf,
             ("builtins.min" | "builtins.max", Some(a), _) if Some(a) == known_class(types, class) => match a {
                 Class::Int => Rule::IntExtreme(name == "builtins.max"),
                 Class::Float => Rule::FloatExtreme(name == "builtins.max"),
@@ -311,9 +398,37 @@ fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         ("builtins.list", _) => Rule::ResultClass(Class::List),
         ("builtins.tuple", _) => Rule::ResultClass(Class::Tuple),
         ("builtins.range", Some(Class::Int)) => Rule::ResultClass(Class::Range),
-        ("builtins.str", _) => Rule::Generic,
+        ("builtins.str", Some(Class::Int)) => Rule::StrOfInt(2),
+        ("builtins.str", Some(Class::Str)) => Rule::StrItself(2),
+        ("builtins.type", _) => Rule::TypeOf,
         _ => Rule::Generic,
     }
+}
+
+/// The classes that a value names: a constant class, or a tuple of such that is made here. All are instances of `type`
+/// itself.
+pub(crate) fn classes_of(f: &Function, v: Value) -> Option<Vec<Value>> {
+    let is_class = |v: Value| match f.def_inst(v).map(|i| f.inst(i)) {
+        Some(InstData { op: Op::ConstObj, imm: Imm::Const(c), .. }) => f.consts[c.index()].class == Some(Class::Type),
+        _ => false,
+    };
+    if is_class(v) {
+        return Some(vec![v]);
+    }
+    match f.inst(f.def_inst(v)?) {
+        InstData { op: Op::BuildTuple, args, .. } if args.iter().all(|v| is_class(*v)) => Some(args.clone()),
+        _ => None,
+    }
+}
+
+/// Whether exact instances of a class are instances of one of those that a value names, where all are known ones.
+fn is_instance_of_one(f: &Function, of: Class, v: Value) -> Option<bool> {
+    let name = |v: Value| match f.inst(f.def_inst(v)?).imm {
+        Imm::Const(c) => Some(f.consts[c.index()].text.as_str()),
+        _ => None,
+    };
+    let each: Option<Vec<bool>> = classes_of(f, v)?.into_iter().map(|v| is_instance(of, name(v)?)).collect();
+    each.map(|is| is.contains(&true))
 }
 
 /// Whether exact instances of a class are instances of the built-in type of that name, if that is a known one.

@@ -1,7 +1,7 @@
 //! Take tuples apart: a tuple that is only looked into is never made.
 //!
-//! A tuple built here and used by nothing but item loads at constant positions, its length, reference counts and
-//! frame states becomes a `virtual.tuple`, which is no code at all: loads yield the items, each count of the tuple
+//! A tuple built here and used by nothing but item loads at constant positions, its length, reference counts, look-ups in
+//! dicts and frame states becomes a `virtual.tuple`, which is no code at all: loads yield the items, each count of the tuple
 //! becomes one of each item, and an exit that needs the tuple builds it. Sound because a tuple's items never change,
 //! and nobody else has seen it; only its identity could tell, and nothing here asks for that.
 
@@ -9,6 +9,9 @@ use stoop_ir::{Class, Function, Imm, Inst, Op, Type, Value};
 
 use crate::pipeline::PassContext;
 use crate::util::const_int;
+
+/// The longest tuple that is looked up in a dict without being made.
+const KEY: i64 = 8;
 
 /// Runs the pass.
 pub fn run(f: &mut Function, ctx: &mut PassContext) {
@@ -53,6 +56,7 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
                 let fine = match d.op {
                     Op::RefCast | Op::GuardClass | Op::GuardNotNull => d.result.is_some_and(|r| tuple[r.index()] == Some(t)),
                     Op::TupleLen | Op::IncRef | Op::DecRef => true,
+                    Op::DictFind => k == 1 && size(f, t) <= KEY,
                     Op::TupleItem if k == 0 => const_int(f, d.args[1]).is_some_and(|c| (0..size(f, t)).contains(&c)),
                     _ => false,
                 };
@@ -97,6 +101,19 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
                     f.inst_mut(i).imm = Imm::Int(len);
                     out.push(i);
                 }
+                (Op::DictFind, _) if chosen(d.args[1]).is_some() => {
+                    let t = chosen(d.args[1]).expect("just asked");
+                    let items = (0..size(f, t) as usize).map(|k| item(f, t, k));
+                    let args = std::iter::once(d.args[0]).chain(items).collect();
+                    let data = f.inst_mut(i);
+                    (data.op, data.args) = (Op::DictFindTuple, args);
+                    unbox(f, i);
+                    out.push(i);
+                }
+                (Op::DictFindTuple, _) => {
+                    unbox(f, i);
+                    out.push(i);
+                }
                 (Op::IncRef | Op::DecRef, Some(t)) => {
                     for k in 0..size(f, t) as usize {
                         let v = item(f, t, k);
@@ -113,6 +130,17 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
         f.replace_uses(&replace);
     }
     ctx.count("tuples_taken_apart", count);
+}
+
+/// Gives a look-up the ints themselves instead of their boxes.
+fn unbox(f: &mut Function, i: Inst) {
+    for k in 1..f.inst(i).args.len() {
+        if let Some(b) = f.def_inst(f.inst(i).args[k])
+            && f.inst(b).op == Op::BoxInt
+        {
+            f.inst_mut(i).args[k] = f.inst(b).args[0];
+        }
+    }
 }
 
 fn item(f: &Function, t: Value, k: usize) -> Value {

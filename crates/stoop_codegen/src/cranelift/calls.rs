@@ -42,13 +42,15 @@ impl Lower<'_> {
         Ok(length)
     }
 
-    fn raise_unless(&mut self, result: CV) -> Result<(), Error> {
+    /// Goes to the handler, or leaves, with the exception that is set if a result is zero.
+    pub(crate) fn raise_unless(&mut self, result: CV) -> Result<(), Error> {
         let exit = self.raise_block()?;
         self.branch_unless(result, exit);
         Ok(())
     }
 
-    fn raise_if(&mut self, failed: CV) -> Result<(), Error> {
+    /// Goes to the handler, or leaves, with the exception that is set.
+    pub(crate) fn raise_if(&mut self, failed: CV) -> Result<(), Error> {
         let exit = self.raise_block()?;
         self.branch_away(failed, exit);
         Ok(())
@@ -83,7 +85,7 @@ impl Lower<'_> {
     }
 
     /// Writes values to the argument array from entry `first` on.
-    fn put_arguments(&mut self, first: u32, values: &[CV]) {
+    pub(crate) fn put_arguments(&mut self, first: u32, values: &[CV]) {
         let end = first + values.len() as u32;
         self.arguments_need = self.arguments_need.max(end);
         for (i, v) in values.iter().enumerate() {
@@ -123,11 +125,15 @@ impl Lower<'_> {
                 (array, self.b.ins().select(null, fewer, more))
             }
         };
-        if names == 0
-            && let Root::Object(function) = self.roots.reference(data.args[0])
-            && let Some(link) = (self.req.link)(function)
-        {
-            return self.call_linked(link, callable, array, count);
+        if names == 0 {
+            if let Root::Object(function) = self.roots.reference(data.args[0])
+                && let Some(link) = (self.req.link)(function)
+            {
+                return self.call_linked(link, callable, array, count);
+            }
+            if let Some(call) = self.direct(data, a) {
+                return self.call_directly(&call, callable, array, count);
+            }
         }
         let names = self.address(names);
         self.call_object(Helper::PyCall, &[callable, array, count, names])
@@ -149,7 +155,7 @@ impl Lower<'_> {
     }
 
     /// Whether a reference is NULL, if that is known.
-    fn nullness(&self, v: Value) -> Option<bool> {
+    pub(crate) fn nullness(&self, v: Value) -> Option<bool> {
         match (self.roots.reference(v), self.f.ty(v)) {
             (Root::Null, _) | (_, Type::Null) => Some(true),
             (Root::Object(_), _) | (_, Type::Obj | Type::Exact(_) | Type::Heap(_)) => {

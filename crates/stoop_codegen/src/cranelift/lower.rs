@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{self, InstBuilder, SigRef, SourceLoc, StackSlot, Sta
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::collections::HashMap;
-use stoop_ir::{Block, Flags, Function, Imm, Inst, InstData, Op, Type};
+use stoop_ir::{Block, Class, Flags, Function, Imm, Inst, InstData, Op, Type};
 
 /// What is left to do after lowering.
 pub(crate) struct Lowered {
@@ -428,6 +428,20 @@ impl<'a> Lower<'a> {
             Op::StrCmp => one(self.str_cmp(a)),
             Op::StrIn => one(self.call_truth(Helper::StrIn, a)),
             Op::StrAppend => one(self.str_append(data, a)),
+            Op::StrOf => one(self.call_object(Helper::StrOf, a)),
+            Op::BytesItem => Ok(Some(self.bytes_item(a))),
+            Op::Slice => one(self.call_object(Helper::Slice, a)),
+            Op::TypeOf => Ok(Some(self.load(a[0], self.req.abi.ob_type))),
+            Op::IsInstance => one(self.is_instance(a)),
+            Op::DictFind => one(self.dict_find(a)),
+            Op::DictFindTuple => one(self.dict_find_tuple(data, a)),
+            Op::DictLoad => one(self.dict_load(a[1])),
+            Op::DictTake => one(self.dict_take(a)),
+            Op::DictOr => Ok(Some(self.dict_or(data, a))),
+            Op::DictSet => none(self.dict_set(a)),
+            Op::SetAdd => none(self.put_or_leave(Helper::SetAdd, a)),
+            Op::Contains => one(self.told_or_leave(Helper::Contains, a)),
+            Op::ItemsLen => one(self.items_len(data, a[0])),
             Op::MatchKind => {
                 let flag = self.imm_int()?;
                 let flag = self.iconst(flag);
@@ -455,7 +469,11 @@ impl<'a> Lower<'a> {
             Op::ListInsert => none(self.call_status(Helper::ListInsert, a)),
             Op::BuiltinSelf => Ok(Some(self.load(a[0], self.req.abi.cfunction_self))),
             Op::ArrayLen => Ok(Some(self.load(a[0], self.req.abi.ob_size))),
-            Op::ArrayData => Ok(Some(self.load(a[0], self.req.abi.array_items))),
+            Op::ArrayData => {
+                let bytes = self.f.ty(data.args[0]) == Type::Exact(Class::ByteArray);
+                let at = if bytes { self.req.abi.bytearray_start } else { self.req.abi.array_items };
+                Ok(Some(self.load(a[0], at)))
+            }
             Op::ArrayLoadInt => one(self.array_load_int(a)),
             Op::ArrayLoadFloat => one(self.array_load_float(a)),
             Op::ArrayStoreInt => none(self.array_store_int(a)),
@@ -568,6 +586,7 @@ impl<'a> Lower<'a> {
                 none(self.call_status(Helper::PyStoreName, &[self.frame, name, a[0]]))
             }
             Op::PyCall => one(self.py_call(data, a)),
+            Op::NativeCall => one(self.native_call(data, a)),
             Op::PyCallEx => one(self.call_object(Helper::PyCallEx, a)),
             Op::PyGetIter => one(self.call_object(Helper::PyGetIter, a)),
             Op::PyIterNext => one(self.iter_next(a[0])),

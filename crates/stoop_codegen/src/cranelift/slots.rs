@@ -93,7 +93,7 @@ fn at_drops(func: &Function) -> HashMap<Inst, Vec<Option<Value>>> {
             let noisy = match d.op {
                 Op::DecRef => !func.ty(d.args[0]).drop_is_silent(),
                 Op::StoreLocal => !func.ty(d.args[1]).drop_is_silent(),
-                Op::ListIterNext | Op::TupleIterNext => true,
+                Op::ListIterNext | Op::TupleIterNext | Op::DictSet => true,
                 _ => false,
             };
             if noisy && let Some(values) = values_after(func, &block.insts[k + 1..], BLOCKS_AFTER_DROP) {

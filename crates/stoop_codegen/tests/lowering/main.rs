@@ -5,6 +5,7 @@ mod calls;
 mod exits;
 mod floats;
 mod ints;
+mod natives;
 mod objects;
 mod parts;
 mod support;

@@ -1,10 +1,11 @@
 //! A world for compiled code to run in: objects laid out by hand, helpers that write down what they see.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use stoop_codegen::abi::{Abi, Arrays, Expected, InlineValues, Place, Watch};
 use stoop_codegen::memory::Arena;
 use stoop_codegen::runtime::Helper;
+use stoop_codegen::unit::Native;
 use stoop_codegen::{Compiled, Error, ExitDesc, ExitKind, Recipe, Request, compile};
 use stoop_ir::{Class, Function};
 
@@ -52,10 +53,10 @@ pub const LEFT: u64 = 0x5000;
 pub const RAISED: u64 = 0x6000;
 pub const INSTR: i32 = 0;
 pub const LOCALS: usize = 5;
-const INT: usize = 0;
+pub const INT: usize = 0;
 const FLOAT: usize = 1;
-const LIST: usize = 2;
-const TUPLE: usize = 3;
+pub const LIST: usize = 2;
+pub const TUPLE: usize = 3;
 const BOOL: usize = 4;
 /// A class of the program's own.
 pub const POINT: usize = 5;
@@ -206,7 +207,7 @@ mod fakes {
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
-            StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
+            StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend StrOf Slice IsInstance DictFind DictFindTuple NoKey DictSet SetAdd Contains ItemsLen NativeCall AfterCall MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
             PySetUpdate PyMapAdd PyDictUpdate PyListToTuple PyLen
         }
@@ -271,6 +272,8 @@ pub struct World {
     pub sizes_known: bool,
     /// What to compile with.
     pub optimise: bool,
+    /// C functions of callables.
+    pub natives: HashMap<u64, Native>,
     none_object: u64,
     true_object: u64,
     false_object: u64,
@@ -400,13 +403,14 @@ impl World {
         }
         World {
             frame: Box::new([0; 64]),
-            tstate: Box::new([0; 8]),
+            tstate: Box::new([0, 0, 0, 0, 0, 100, 0, 0]),
             small: small.into_boxed_slice(),
             valid: Box::new(1),
             code: 0x10_0000,
             after_object: true,
             sizes_known: false,
             optimise: true,
+            natives: HashMap::new(),
             none_object: make(vec![IMMORTAL, type_address(BOOL)]),
             true_object: make(vec![IMMORTAL, type_address(BOOL)]),
             false_object: make(vec![IMMORTAL, type_address(BOOL)]),
@@ -469,6 +473,15 @@ impl World {
     pub fn frame_word(&mut self, i: usize, value: u64) {
         self.frame[i] = value;
     }
+    /// Sets how deep C functions may go.
+    pub fn set_recursion(&mut self, left: u64) {
+        self.tstate[5] = left;
+    }
+    /// How deep C functions may go.
+    pub fn recursion(&self) -> u64 {
+        // SAFETY: compiled code changes the thread state behind the compiler's back.
+        unsafe { std::ptr::read_volatile(&self.tstate[5]) }
+    }
     /// Makes the eval breaker ask.
     pub fn interrupt(&mut self) {
         self.tstate[1] = 0x100;
@@ -507,6 +520,11 @@ impl World {
             float_value: 16,
             list_items: 24,
             array_items: 24,
+            bytearray_start: 40,
+            bytes_data: 32,
+            dict_used: 16,
+            set_used: 24,
+            c_recursion: 40,
             array_descr: 40,
             cfunction_def: 16,
             cfunction_self: 24,
@@ -572,6 +590,7 @@ impl World {
             basicsize: &|version| (self.sizes_known && version == POINT_VERSION).then_some(24),
             link: &|_| None,
             homes: &[],
+            native: &|f| self.natives.get(&f).copied(),
             turns: None,
             optimise: self.optimise,
             want_text: true,

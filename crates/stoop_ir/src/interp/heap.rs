@@ -55,6 +55,8 @@ pub enum Kind {
     Cell(Option<Obj>),
     /// An instance of a Python class: type version and inline attribute values.
     Instance(u32, Vec<Option<Obj>>),
+    /// A `dict`: keys and values in turn.
+    Dict(Vec<Obj>),
     /// An `array.array`: its class, its items.
     Array(Class, Vec<Val>),
     /// Anything else.
@@ -64,7 +66,7 @@ pub enum Kind {
 impl Kind {
     fn children(&self) -> Vec<Obj> {
         match self {
-            Kind::List(items) | Kind::Tuple(items) => items.clone(),
+            Kind::List(items) | Kind::Tuple(items) | Kind::Dict(items) => items.clone(),
             Kind::ListIter(o, _) | Kind::TupleIter(o, _) | Kind::Cell(o) => o.iter().copied().collect(),
             Kind::Instance(_, fields) => fields.iter().flatten().copied().collect(),
             _ => Vec::new(),
@@ -81,6 +83,7 @@ impl Kind {
             Kind::Str(_) => Class::Str,
             Kind::List(_) => Class::List,
             Kind::Tuple(_) => Class::Tuple,
+            Kind::Dict(_) => Class::Dict,
             Kind::RangeIter(..) => Class::RangeIter,
             Kind::ListIter(..) => Class::ListIter,
             Kind::TupleIter(..) => Class::TupleIter,
@@ -194,6 +197,7 @@ impl Heap {
                     Kind::Array(class, items) => format!("{class:?} {items:?}"),
                     Kind::ListIter(_, at) | Kind::TupleIter(_, at) => self.show_all(&format!("iter {at} "), &kind)?,
                     Kind::List(_) | Kind::Tuple(_) => self.show_all("", &kind)?,
+                    Kind::Dict(_) => self.show_all("dict ", &kind)?,
                     Kind::Cell(_) => self.show_all("cell ", &kind)?,
                     Kind::Instance(version, _) => self.show_all(&format!("instance {version} "), &kind)?,
                 }

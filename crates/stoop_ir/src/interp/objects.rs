@@ -152,8 +152,77 @@ impl Interp<'_> {
                 Op::ArrayLoadInt | Op::ArrayLoadFloat | Op::ArrayStoreInt | Op::ArrayStoreFloat,
                 [Val::I64(data_of), Val::I64(at), rest @ ..],
             ) => self.array_step(data, *data_of, *at, rest),
+            (Op::StrOf, [Val::I64(i)]) => done(Val::Ref(self.heap.alloc(Kind::Str(i.to_string())))),
+            (Op::Contains, [Val::Ref(item), Val::Ref(container)]) => {
+                let among = match self.heap.get(*container)? {
+                    Kind::List(items) | Kind::Tuple(items) => items.clone(),
+                    k => return Err(format!("{k:?} is no container")),
+                };
+                let found = self.find(&among, 1, *item)?;
+                done(Val::I1(found.is_some()))
+            }
+            (Op::DictFindTuple, [dict, items @ ..]) => {
+                let items = items.iter().map(|v| match self.heap.boxed(*v) {
+                    Val::Ref(o) => Ok(o),
+                    v => Err(format!("{v:?} is no item")),
+                });
+                let items = items.collect::<Result<Vec<_>, _>>()?;
+                let key = Val::Ref(self.heap.alloc_immortal(Kind::Tuple(items)));
+                let Val::Ref(dict) = dict else { return Err("no dict".to_owned()) };
+                self.dict_step(Op::DictFind, *dict, &[key])
+            }
+            (Op::DictFind | Op::DictLoad | Op::DictTake | Op::DictOr | Op::DictSet, [Val::Ref(dict), rest @ ..]) => {
+                self.dict_step(data.op, *dict, rest)
+            }
             (_, [Val::Ref(o), ..]) => self.container_step(data, *o, &args[1..]),
             _ => Err(format!("no rule for these operands: {args:?}")),
+        }
+    }
+
+    /// Where an object like this one is, among every so many of them.
+    fn find(&mut self, among: &[Obj], step: usize, wanted: Obj) -> Result<Option<usize>, Fault> {
+        let like = self.heap.get(wanted)?.clone();
+        for k in (0..among.len()).step_by(step) {
+            if among[k] == wanted || *self.heap.get(among[k])? == like {
+                return Ok(Some(k));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The model's place of a value is its position among keys and values.
+    fn dict_step(&mut self, op: Op, dict: Obj, rest: &[Val]) -> Result<Step, Fault> {
+        let Kind::Dict(items) = self.heap.get(dict)?.clone() else { return Err("no dict".to_owned()) };
+        let at = |place: &i64| items.get(*place as usize).copied().ok_or("no such place");
+        match (op, rest) {
+            (Op::DictFind, [Val::Ref(key)]) => {
+                let found = self.find(&items, 2, *key)?;
+                done(Val::I64(found.map_or(0, |k| k as i64 + 1)))
+            }
+            (Op::DictLoad, [Val::I64(0)]) => Ok(Step::Leave),
+            (Op::DictLoad, [Val::I64(place)]) => done(Val::Ref(at(place)?)),
+            (Op::DictTake, [_, Val::I64(0)]) => Ok(Step::Raise),
+            (Op::DictTake, [_, Val::I64(place)]) => {
+                let value = at(place)?;
+                self.heap.incref(value)?;
+                done(Val::Ref(value))
+            }
+            (Op::DictOr, [Val::I64(0), Val::Null]) => done(Val::Ref(self.heap.alloc_immortal(Kind::None))),
+            (Op::DictOr, [Val::I64(0), default]) => done(*default),
+            (Op::DictOr, [Val::I64(place), _]) => done(Val::Ref(at(place)?)),
+            (Op::DictSet, [Val::Ref(key), Val::Ref(new), Val::I64(place)]) => {
+                self.heap.incref(*new)?;
+                let Kind::Dict(items) = self.heap.get(dict)? else { return Err("no dict".to_owned()) };
+                if *place == 0 {
+                    items.extend([*key, *new]);
+                    self.heap.incref(*key)?;
+                } else {
+                    let old = std::mem::replace(&mut items[*place as usize], *new);
+                    self.heap.decref(old)?;
+                }
+                Ok(Step::Value(None))
+            }
+            _ => Err(format!("no rule for {rest:?}")),
         }
     }
 
@@ -182,6 +251,7 @@ impl Interp<'_> {
                     _ => t.contains(s.as_str()),
                 }))
             }
+            (Op::ItemsLen, Kind::Dict(items), _) => done(Val::I64(items.len() as i64 / 2)),
             (Op::StrLen, Kind::Str(s), _) => done(Val::I64(s.chars().count() as i64)),
             (Op::ListItem, Kind::List(items), [Val::I64(i)]) | (Op::TupleItem, Kind::Tuple(items), [Val::I64(i)]) => {
                 done(Val::Ref(item(items, *i)?))

@@ -10,11 +10,11 @@ use stoop_codegen::cranelift::entry::{EntryAbi, EntryRequest, MOST_LOCALS, compi
 use stoop_codegen::memory::Arena;
 use stoop_codegen::runtime::Helper;
 use stoop_codegen::thunk::{self, thunk};
-use stoop_codegen::unit::{Compiled, Request};
+use stoop_codegen::unit::{Compiled, Convention, Native, Request};
 use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::decode::{self, CodeInfo};
 use stoop_cpython::feedback::Feedback;
-use stoop_cpython::{frame, inspect, monitoring};
+use stoop_cpython::{frame, inspect, monitoring, natives};
 use stoop_ir::{Flags, Function, Inst, Op};
 use stoop_passes::pipeline;
 
@@ -62,6 +62,8 @@ pub struct Job {
     sizes: HashMap<u32, i32>,
     /// Links of the functions it calls, by their addresses.
     links: HashMap<u64, u64>,
+    /// C functions of the built-in functions and methods it calls, by the callables' addresses.
+    natives: HashMap<u64, Native>,
     /// The function's frames.
     fresh: Option<frame::Fresh>,
     units: Arc<CodeInfo>,
@@ -261,6 +263,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
         }
         let name_objects = func.names.iter().map(|n| name_object(n, &info, &record.inlined)).collect();
         let links = record.consts.iter().filter_map(|&o| Some((o as u64, registry::link(o)?))).collect();
+        let natives = record.consts.iter().filter_map(|&o| Some((o as u64, native(o)?))).collect();
         let fresh = (entry == Entry::Function).then(|| frame::fresh(code, globals, builtins));
         capi::incref(code);
         capi::xincref(function);
@@ -277,6 +280,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             name_objects,
             sizes,
             links,
+            natives,
             fresh,
             units: info,
             spent: 0,
@@ -535,6 +539,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         basicsize: &|version| job.sizes.get(&version).copied(),
         link: &|function| job.links.get(&function).copied(),
         homes: &homes,
+        native: &|callable| job.natives.get(&callable).copied(),
         turns: job.counts_turns.then_some((count, &polls[..])),
         optimise: true,
         want_text: job.want_text,
@@ -546,6 +551,19 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     }
     let call = compiled.is_ok().then(|| call_code(job, shared)).flatten();
     Output { compiled: compiled.map_err(Unfinished::from), call, func, texts }
+}
+
+/// The C function of a built-in function or method, for the code generator.
+fn native(o: Obj) -> Option<Native> {
+    // SAFETY: the record keeps its constants alive; the GIL is held.
+    let n = unsafe { natives::native(o) }?;
+    let convention = match n.convention {
+        natives::Convention::Nothing => Convention::Nothing,
+        natives::Convention::One => Convention::One,
+        natives::Convention::Array => Convention::Array,
+        natives::Convention::ArrayAndNames => Convention::ArrayAndNames,
+    };
+    Some(Native { function: n.function, convention, owner: n.owner as u64, bound: n.bound as u64 })
 }
 
 /// The code that plain calls of the function run through; `None` where they go through the general one.

@@ -632,6 +632,11 @@ impl Environment for Live<'_> {
         }
     }
 
+    fn is_version_of(&self, class: Class, version: u32) -> bool {
+        // SAFETY: built-in types.
+        classes::all().into_iter().any(|(c, ty)| c == class && unsafe { objects::type_version(ty as Obj) } == version)
+    }
+
     fn is_generic(&self, unit: u32) -> bool {
         // SAFETY: states live as long as their code objects, which are in use.
         unsafe { (*self.state).generic.contains(&unit) }
@@ -779,7 +784,10 @@ fn describe(o: Obj) -> String {
             Some(Class::Float) => format!("{:?}", objects::float_value(o)),
             Some(Class::Bool) => if o == capi::py_true() { "True" } else { "False" }.to_owned(),
             Some(Class::Str) => objects::str_text(o).chars().take(SHOWN).collect(),
-            _ => super::well_known::name_of(o).map_or_else(|| objects::type_name(capi::type_of(o)), str::to_owned),
+            _ => match super::well_known::name_of(o) {
+                Some(name) => name.to_owned(),
+                None => super::well_known::method_text(o).unwrap_or_else(|| objects::type_name(capi::type_of(o))),
+            },
         }
     }
 }

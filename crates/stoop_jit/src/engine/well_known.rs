@@ -47,6 +47,18 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "min", "builtins.min"),
     ("builtins", "max", "builtins.max"),
     ("builtins", "round", "builtins.round"),
+    ("builtins", "type", "builtins.type"),
+    ("builtins", "sorted", "builtins.sorted"),
+    ("builtins", "callable", "builtins.callable"),
+    ("builtins", "hash", "builtins.hash"),
+    ("builtins", "repr", "builtins.repr"),
+    ("builtins", "hex", "builtins.hex"),
+    ("builtins", "oct", "builtins.oct"),
+    ("builtins", "bin", "builtins.bin"),
+    ("builtins", "divmod", "builtins.divmod"),
+    ("builtins", "ord", "builtins.ord"),
+    ("builtins", "chr", "builtins.chr"),
+    ("builtins", "set.add", "set.add"),
     ("builtins", "list.append", "list.append"),
     ("builtins", "list.pop", "list.pop"),
     ("builtins", "list.insert", "list.insert"),
@@ -106,8 +118,16 @@ fn math() -> Option<&'static [Row]> {
 /// # Safety
 /// The GIL is held.
 pub unsafe fn method_name(definition: u64) -> Option<&'static str> {
-    let descriptors = TABLE.get()?.iter().filter(|r| r.name.starts_with("list."));
-    // SAFETY: what lists' well-known names stand for are method descriptors, kept alive by the table.
+    let descriptors = TABLE.get()?.iter().filter(|r| r.name.starts_with("list.") || r.name.starts_with("set."));
+    // SAFETY: what such well-known names stand for are method descriptors, kept alive by the table.
     let found = descriptors.filter(|r| unsafe { read::<u64, _>(r.address as Obj, layout::get().methoddescr_def) } == definition);
     found.map(|r| r.name).next()
+}
+
+/// The name of a method of a built-in class, such as `str.find`.
+pub fn method_text(o: Obj) -> Option<String> {
+    // SAFETY: a live object, the GIL held.
+    let (owner, name) = unsafe { stoop_cpython::natives::method_of(o) }?;
+    let class = super::environment::classes::all().into_iter().find(|(_, ty)| *ty == owner as u64)?.0;
+    Some(format!("{class}.{name}"))
 }

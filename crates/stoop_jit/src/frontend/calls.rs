@@ -28,7 +28,10 @@ fn pop_call(b: &mut Builder<'_>, n: usize) -> Popped {
 fn callee_name(b: &Builder<'_>, v: Value) -> Option<String> {
     let d = b.f.inst(b.f.def_inst(v)?);
     match (d.op, d.imm) {
-        (Op::ConstObj, Imm::Const(c)) => Some(b.f.consts[c.index()].text.clone()),
+        // A string's text is its own.
+        (Op::ConstObj, Imm::Const(c)) => {
+            Some(&b.f.consts[c.index()]).filter(|c| c.class != Some(Class::Str)).map(|c| c.text.clone())
+        }
         _ => None,
     }
 }
@@ -67,7 +70,12 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             b.drop_item(p.callable);
             b.lv.stack.push(walk);
         }
-        Some(name) if i.kwnames.is_none() && super::lists::has_form(name, p.args.len()) && !b.is_null(p.receiver) => {
+        Some(name)
+            if i.kwnames.is_none()
+                && super::lists::has_form(name, p.args.len())
+                && !b.is_null(p.receiver)
+                && !b.env.is_generic(i.unit) =>
+        {
             let result = super::lists::method(b, name, p.receiver.value, &p.args, st);
             b.drop_item(p.receiver);
             b.lv.stack.push(result);
@@ -369,10 +377,11 @@ pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
     let class = b.class_of(obj.value);
     let Some(k) = b.env.type_attribute(class, version, i.arg) else { return false };
     let st = b.state(i.unit);
-    let g = if k.text.starts_with("list.") {
-        b.op(Op::GuardClass, &[obj.value], Imm::None, Type::Exact(Class::List), Some(st))
-    } else {
-        b.op(Op::GuardVersion, &[obj.value], Imm::None, Type::Heap(version), Some(st))
+    // A method of a built-in class, whose instances are told by the class itself.
+    let built_in = k.text.split_once('.').filter(|_| k.class.is_none()).and_then(|(class, _)| Class::from_text(class));
+    let g = match built_in {
+        Some(c) if b.env.is_version_of(c, version) => b.op(Op::GuardClass, &[obj.value], Imm::None, Type::Exact(c), Some(st)),
+        _ => b.op(Op::GuardVersion, &[obj.value], Imm::None, Type::Heap(version), Some(st)),
     };
     if let Some(keys) = keys {
         b.void(Op::GuardKeys, &[g], Imm::Int(keys.into()), Some(st));

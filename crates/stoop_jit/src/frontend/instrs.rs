@@ -246,7 +246,15 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             let v = b.peek(0).value;
             b.examples.extend(item.map(|o| (v, o)));
         }
-        O::BinarySlice => generic(b, i, Op::PyGetSlice, 3, Imm::None, Type::Obj, Hint::None),
+        O::BinarySlice => {
+            let class = b.examples.get(&b.peek(2).value).and_then(|o| b.env.example_class(*o));
+            let hint = match class {
+                _ if b.env.is_generic(i.unit) => Hint::Generic,
+                Some(c @ (Class::Str | Class::Bytes | Class::Tuple)) => Hint::Classes(c, Class::Int),
+                _ => Hint::None,
+            };
+            generic(b, i, Op::PyGetSlice, 3, Imm::None, Type::Obj, hint);
+        }
         O::StoreSubscr => {
             if super::calls::special_set(b, i)? {
                 return Ok(false);

@@ -1,4 +1,4 @@
-//! Lists: methods that work on the items directly, and reversing a list's start in place.
+//! Lists and sets: methods that work on the items directly, and reversing a list's start in place.
 
 use stoop_cpython::decode::Instr;
 use stoop_cpython::opcodes::Opcode;
@@ -6,9 +6,9 @@ use stoop_ir::{Class, Imm, Op, State, Type, Value};
 
 use super::builder::{Builder, Item};
 
-/// Whether there is an operation for a method of exact lists with so many arguments.
+/// Whether there is an operation for a method of exact lists or sets with so many arguments.
 pub(super) fn has_form(name: &str, args: usize) -> bool {
-    matches!((name, args), ("list.append", 1) | ("list.pop", 0 | 1) | ("list.insert", 2))
+    matches!((name, args), ("set.add" | "list.append", 1) | ("list.pop", 0 | 1) | ("list.insert", 2))
 }
 
 fn int(b: &mut Builder<'_>, v: Value, st: State) -> Value {
@@ -16,7 +16,7 @@ fn int(b: &mut Builder<'_>, v: Value, st: State) -> Value {
     b.op(Op::UnboxInt, &[g], Imm::None, Type::I64, Some(st))
 }
 
-/// A method of an exact list, for which there is a form: yields the result and whether compiled code owns it. The
+/// A method of an exact list or set, for which there is a form: yields the result and whether compiled code owns it. The
 /// arguments are consumed.
 pub(super) fn method(b: &mut Builder<'_>, name: &str, list: Value, args: &[Item], st: State) -> Item {
     if name == "list.pop" {
@@ -30,7 +30,10 @@ pub(super) fn method(b: &mut Builder<'_>, name: &str, list: Value, args: &[Item]
         args.iter().for_each(|x| b.drop_item(*x));
         return Item { value, owned: true, slot: None };
     }
-    if let [place, new] = args {
+    if name == "set.add" {
+        b.void(Op::SetAdd, &[list, args[0].value], Imm::None, Some(st));
+        b.drop_item(args[0]);
+    } else if let [place, new] = args {
         let at = int(b, place.value, st);
         let v = b.own(*new);
         b.void(Op::ListInsert, &[list, at, v], Imm::None, Some(st));
@@ -54,7 +57,8 @@ pub(super) fn bound_method(b: &mut Builder<'_>, callable: Item, args: &[Item], s
     let builtin = b.op(Op::GuardClass, &[callable.value], Imm::None, Type::Exact(Class::Builtin), Some(st));
     b.void(Op::GuardBuiltin, &[builtin], Imm::Int(definition as i64), Some(st));
     let of = b.op(Op::BuiltinSelf, &[builtin], Imm::None, Type::Obj, None);
-    let list = b.op(Op::GuardClass, &[of], Imm::None, Type::Exact(Class::List), Some(st));
+    let class = if name.starts_with("set.") { Class::Set } else { Class::List };
+    let list = b.op(Op::GuardClass, &[of], Imm::None, Type::Exact(class), Some(st));
     let result = method(b, name, list, args, st);
     b.drop_item(callable);
     b.lv.stack.push(result);

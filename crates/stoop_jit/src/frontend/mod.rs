@@ -176,6 +176,8 @@ pub trait Environment {
     fn type_of(&self, object: u64) -> u64;
     /// `NotImplemented`.
     fn not_implemented(&mut self) -> Known;
+    /// Whether a type version is that of a built-in class.
+    fn is_version_of(&self, class: Class, version: u32) -> bool;
     /// Whether speculation at this code unit has failed too often.
     fn is_generic(&self, unit: u32) -> bool;
     /// Whether ints and floats meet at this code unit, now these, now those.

@@ -84,6 +84,9 @@ pub(super) fn operand_hint(b: &Builder<'_>, i: &Instr) -> Hint {
         Feedback::TupleInt => Hint::Classes(Class::Tuple, Class::Int),
         Feedback::StrInt => Hint::Classes(Class::Str, Class::Int),
         Feedback::ListSetInt => Hint::Classes(Class::List, Class::Int),
+        // What the key is does not matter.
+        Feedback::DictGet | Feedback::DictSet | Feedback::ContainsDict => Hint::Class(Class::Dict),
+        Feedback::ContainsSet => Hint::Class(Class::Set),
         Feedback::ToBoolBool => Hint::Class(Class::Bool),
         Feedback::ToBoolInt => Hint::Class(Class::Int),
         Feedback::ToBoolList => Hint::Class(Class::List),

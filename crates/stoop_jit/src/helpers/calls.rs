@@ -36,6 +36,18 @@ unsafe fn served(callable: Obj, result: Obj) -> Obj {
     unsafe { if type_of(callable) == type_ptr!(PyFunction_Type) { result } else { breaker::after_call(result) } }
 }
 
+/// Calls something that runs no Python code, with positional arguments: nobody is to be served after it.
+pub unsafe extern "C" fn call_native(callable: Obj, args: *const Obj, count: i64) -> Obj {
+    // SAFETY: the caller's array has `count` objects and a free place before.
+    unsafe { capi::PyObject_Vectorcall(callable, args, count as usize | VECTORCALL_ARGUMENTS_OFFSET, null_mut()) }
+}
+
+/// Polls after a call of a C function; takes its result and gives it back.
+pub unsafe extern "C" fn after_call(result: Obj) -> Obj {
+    // SAFETY: a call of compiled code has just returned; its frame is in order.
+    unsafe { breaker::after_call(result) }
+}
+
 /// `callable(*args, **kwargs)`; `kwargs` is a dict or NULL.
 pub unsafe extern "C" fn call_ex(callable: Obj, args: Obj, kwargs: Obj) -> Obj {
     // SAFETY: the caller's objects.

@@ -27,6 +27,8 @@ unsafe extern "C" {
     pub fn PyUnicode_Contains(whole: Obj, part: Obj) -> c_int;
     /// Appends to the string at `left`, in place where it has one owner; NULL there on failure.
     pub fn PyUnicode_Append(left: *mut Obj, right: Obj);
+    /// The characters between two places in range.
+    pub fn PyUnicode_Substring(text: Obj, start: isize, stop: isize) -> Obj;
     /// Takes a dict; steals nothing.
     pub fn PyFunction_SetAnnotations(function: Obj, annotations: Obj) -> c_int;
     /// A fresh module.

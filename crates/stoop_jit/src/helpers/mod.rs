@@ -10,6 +10,7 @@
 //! - [`names`]: globals, imports, and the rest about attributes;
 //! - [`calls`]: calls and functions;
 //! - [`containers`]: iteration, displays, updates;
+//! - [`hashed`]: looking into dicts and sets without Python code;
 //! - [`instances`]: making instances of classes;
 //! - [`matching`]: class and mapping patterns;
 //! - [`exceptions`]: raising, handlers, context managers;
@@ -31,6 +32,7 @@ pub mod calls;
 pub mod containers;
 pub mod exceptions;
 mod ffi;
+pub mod hashed;
 pub mod instances;
 pub mod matching;
 pub mod names;
@@ -89,7 +91,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PyCompareBool => operators::compare_bool as *const () as usize,
         Helper::PyToBool => capi::PyObject_IsTrue as *const () as usize,
         Helper::PyContains => operators::contains as *const () as usize,
-        Helper::PyGetItem => capi::PyObject_GetItem as *const () as usize,
+        Helper::PyGetItem => hashed::get_item as *const () as usize,
         Helper::PySetItem => capi::PyObject_SetItem as *const () as usize,
         Helper::PyDelItem => capi::PyObject_DelItem as *const () as usize,
         Helper::PyGetSlice => operators::get_slice as *const () as usize,
@@ -131,6 +133,18 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::MatchClass => matching::match_class as *const () as usize,
         Helper::MatchKeys => matching::match_keys as *const () as usize,
         Helper::LoadBuildClass => matching::load_build_class as *const () as usize,
+        Helper::StrOf => strings::str_of as *const () as usize,
+        Helper::Slice => strings::slice as *const () as usize,
+        Helper::IsInstance => hashed::is_instance as *const () as usize,
+        Helper::DictFind => hashed::find as *const () as usize,
+        Helper::DictFindTuple => hashed::find_tuple as *const () as usize,
+        Helper::NoKey => hashed::no_key as *const () as usize,
+        Helper::DictSet => hashed::dict_set as *const () as usize,
+        Helper::SetAdd => hashed::set_add as *const () as usize,
+        Helper::Contains => hashed::contains as *const () as usize,
+        Helper::ItemsLen => hashed::items_len as *const () as usize,
+        Helper::NativeCall => calls::call_native as *const () as usize,
+        Helper::AfterCall => calls::after_call as *const () as usize,
         Helper::MatchKind => containers::match_kind as *const () as usize,
         Helper::PyDictMerge => containers::dict_merge as *const () as usize,
         Helper::PyImport => names::import as *const () as usize,

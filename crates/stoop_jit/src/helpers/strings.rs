@@ -1,4 +1,4 @@
-//! Strings: single characters, comparisons, appending.
+//! Strings: single characters, comparisons, appending, slices.
 //!
 //! # Safety
 //! Every helper here borrows live exact strings (unless its row in the table says "steals") and needs the GIL.
@@ -8,7 +8,9 @@ use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 use stoop_cpython::capi::{self, Obj};
+use stoop_cpython::layout;
 use stoop_cpython::objects;
+use stoop_cpython::type_ptr;
 
 use super::ffi;
 
@@ -41,6 +43,61 @@ pub unsafe extern "C" fn str_chr(number: i64) -> Obj {
             capi::PyErr_Clear();
         }
         made
+    }
+}
+
+/// An int in decimal.
+pub unsafe extern "C" fn str_of(number: i64) -> Obj {
+    let mut digits = [0u8; 20];
+    let (mut at, mut rest) = (digits.len(), number.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    let text = &digits[at..];
+    // SAFETY: a fresh ASCII string of that length is filled before anybody sees it.
+    unsafe {
+        let made = ffi::PyUnicode_New(text.len() as isize, 127);
+        if !made.is_null() {
+            objects::fill_ascii(made, text);
+        }
+        made
+    }
+}
+
+/// A part of a str, bytes object or tuple; bounds as in a slice.
+pub unsafe extern "C" fn slice(of: Obj, start: i64, stop: i64) -> Obj {
+    let l = layout::get();
+    // SAFETY: an exact instance of one of these.
+    unsafe {
+        let ty = capi::type_of(of);
+        let text = ty == type_ptr!(PyUnicode_Type);
+        let len = if text { objects::str_length(of) as i64 } else { layout::read::<i64, _>(of, l.ob_size) };
+        let place = |i: i64| if i < 0 { i.saturating_add(len).max(0) } else { i.min(len) };
+        let start = place(start);
+        let stop = place(stop).max(start);
+        if start == 0 && stop == len {
+            return capi::new_ref(of);
+        }
+        if text {
+            if stop - start == 1 {
+                return str_item(of, start);
+            }
+            return ffi::PyUnicode_Substring(of, start as isize, stop as isize);
+        }
+        if ty == type_ptr!(PyBytes_Type) {
+            let first = objects::bytes_slice(of).as_ptr().offset(start as isize);
+            return capi::PyBytes_FromStringAndSize(first.cast(), (stop - start) as isize);
+        }
+        capi::PyTuple_GetSlice(of, start as isize, stop as isize)
     }
 }
 
