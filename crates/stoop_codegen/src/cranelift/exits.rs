@@ -2,7 +2,7 @@
 
 use super::lower::{Lower, machine_type};
 use super::slots::{self, Root};
-use super::stub::Stub;
+use super::stub::{Stub, context};
 use crate::abi::{Expected, Place, Watch};
 use crate::runtime::Helper;
 use crate::unit::{Error, ExitDesc, ExitFrame, ExitKind, ObjectRecipe, Recipe};
@@ -27,11 +27,11 @@ const MOST_CODE: u64 = 1 << 24;
 #[derive(Default)]
 struct Alike {
     count: usize,
-    /// The block that stores them; its parameter is the exit's index.
+    /// The block that stores them.
     storing: Option<ir::Block>,
 }
 
-/// The block all exits of one kind end in; its parameter is the exit's index.
+/// The block all exits of one kind end in; the exit's index is in the context.
 pub(crate) type Tail = ir::Block;
 
 impl Lower<'_> {
@@ -236,23 +236,23 @@ impl Lower<'_> {
             let kind = self.exits[p.exit].kind;
             let tail = self.tail(kind);
             let shared = alike.get_mut(&(kind, &p.values[..])).filter(|a| a.count > 1 && !p.values.is_empty());
+            // In memory, an index needs no register, nor the allocator's attention on each of the many ways there.
+            let index = self.i32const(p.exit as i32);
+            self.store(index, self.context_address, context::RESULT);
             let Some(Alike { storing, .. }) = shared else {
                 self.store_values(&p.values);
-                let index = self.i32const(p.exit as i32);
-                self.jump(tail, &[index]);
+                self.jump(tail, &[]);
                 continue;
             };
-            let index = self.i32const(p.exit as i32);
             match *storing {
-                Some(block) => self.jump(block, &[index]),
+                Some(block) => self.jump(block, &[]),
                 None => {
                     let block = self.cold_block();
-                    let index_there = self.b.append_block_param(block, types::I32);
                     *storing = Some(block);
-                    self.jump(block, &[index]);
+                    self.jump(block, &[]);
                     self.b.switch_to_block(block);
                     self.store_values(&p.values);
-                    self.jump(tail, &[index_there]);
+                    self.jump(tail, &[]);
                 }
             }
         }
@@ -260,7 +260,7 @@ impl Lower<'_> {
         for (kind, helper) in [(ExitKind::Leave, Helper::SideExit), (ExitKind::Raise, Helper::RaiseExit)] {
             let Some(tail) = self.tails[kind as usize] else { continue };
             self.b.switch_to_block(tail);
-            let index = self.b.block_params(tail)[0];
+            let index = self.load_as(types::I32, self.context_address, context::RESULT);
             let buffer = self.stack_address(self.exit_buffer, 0);
             let record = self.address(self.req.record);
             let result = self.helper(helper, &[self.tstate, self.frame, buffer, record, index]);
@@ -281,7 +281,6 @@ impl Lower<'_> {
             return t;
         }
         let t = self.cold_block();
-        self.b.append_block_param(t, types::I32);
         self.tails[kind as usize] = Some(t);
         t
     }
