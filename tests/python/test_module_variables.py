@@ -527,3 +527,21 @@ def test_what_a_global_held_goes_when_it_is_replaced(both):
         print("after other")
     """)
     run.assert_compiled("f")
+
+
+def test_a_number_is_dropped_and_used_again(module):
+    run = module("""
+        from probe import snapshot
+
+        def third(n):
+            return c
+
+        a, b, c, k, l = 1, 2, 3, 0, [1, 2, 3]
+        for i in range(2000):  # loop
+            l[third(k) % 3] = a
+            pair = (a, b)
+            a = pair[0] + len(pair)
+        print(l, a, pair, [q + 0 for q in range(300, 310)], l)
+        snapshot()
+    """)
+    run.assert_loop(MODULE, "loop")

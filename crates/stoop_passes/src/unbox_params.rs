@@ -142,6 +142,10 @@ struct Boxed {
     last: usize,
     /// References the block takes less those it gives away.
     net: i32,
+    /// The least that was so far, before the last use: what was taken before the block may be given away in it first.
+    low: i32,
+    /// Position of the last instruction that takes it for an operand.
+    at: usize,
     /// References to the box that are held now.
     held: i32,
 }
@@ -195,8 +199,12 @@ fn object_operands(op: Op, n: usize) -> usize {
 fn survey(f: &Function, insts: &[Inst], chosen: &[bool]) -> BTreeMap<Value, Boxed> {
     let is_chosen = |v: Value| chosen.get(v.index()).copied().unwrap_or(false);
     let mut uses: BTreeMap<Value, Boxed> = BTreeMap::new();
-    let mut used = |v: Value, last: usize, net: i32| {
-        let u = uses.entry(v).or_insert(Boxed { value: None, last, net: 0, held: 0 });
+    let mut used = |v: Value, at: usize, last: usize, net: i32| {
+        let u = uses.entry(v).or_insert(Boxed { value: None, last, net: 0, low: 0, at, held: 0 });
+        if at > u.at {
+            u.low = u.low.min(u.net);
+        }
+        u.at = at;
         u.last = u.last.max(last);
         u.net += net;
     };
@@ -209,16 +217,19 @@ fn survey(f: &Function, insts: &[Inst], chosen: &[bool]) -> BTreeMap<Value, Boxe
         let last = if d.op.info().ret == Ret::Borrowed { insts.len() - 1 } else { at };
         for k in 0..object_operands(d.op, d.args.len()) {
             if is_chosen(d.args[k]) {
-                used(d.args[k], last, i32::from(d.op == Op::IncRef) - i32::from(d.op.steals(k)));
+                used(d.args[k], at, last, i32::from(d.op == Op::IncRef) - i32::from(d.op.steals(k)));
             }
         }
         for t in &d.targets {
             for (p, a) in f.blocks[t.block.index()].params.iter().zip(&t.args) {
                 if is_chosen(*a) && !is_chosen(*p) {
-                    used(*a, at, -i32::from(is_owned(f, t.block, *p)));
+                    used(*a, at, at, -i32::from(is_owned(f, t.block, *p)));
                 }
             }
         }
+    }
+    for u in uses.values_mut().filter(|u| u.last > u.at) {
+        u.low = u.low.min(u.net);
     }
     uses
 }
@@ -249,8 +260,10 @@ fn boxed(f: &mut Function, v: Value, boxes: &mut BTreeMap<Value, Boxed>, out: &m
     let r = r.expect("a box");
     x.value = Some(r);
     x.held = 1;
-    // References that came with the parameter and are given away here.
-    while x.net < -1 {
+    // References that came with the parameter and are given away here. Nobody else holds the box: one is left until its
+    // last use.
+    let base = (1 - x.low).max(-x.net);
+    for _ in 1..base {
         out.push(f.make_inst(Op::IncRef, &[r], Imm::None, Type::Void, None).0);
         x.net += 1;
         x.held += 1;
