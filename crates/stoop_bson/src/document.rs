@@ -76,24 +76,20 @@ impl<'p> Reader<'p> {
         while done + LANES <= most
             && let Some(starts) = several(rest)
         {
-            let mut rows = 0;
-            if order.is_known() {
-                rows = order.rows(walk, rest, &starts, sink, row + done);
-                order.hits(rows);
-            }
-            if rows < LANES {
-                let strange = rows;
-                // Those that followed the order are done anew, which is simple and happens seldom.
+            let mut rows = if order.is_known() { order.rows(walk, rest, &starts, sink, row + done) } else { 0 };
+            order.hits(rows);
+            if rows == 0 {
                 rows = stage.rows(&fields.cache, walk, rest, &starts, sink, row + done);
-                if strange < rows && !order.hopeless {
-                    order.miss(fields.plan, &rest[starts[strange]..], starts[strange + 1] - starts[strange]);
+                if !order.hopeless {
+                    // Nulls are learnt from documents that only the ordinary way can decode.
+                    order.miss(fields.plan, rest, starts[1]);
                 }
+            }
+            if rows == 0 {
+                break;
             }
             done += rows;
             rest = &rest[starts[rows]..];
-            if rows < LANES {
-                break;
-            }
         }
         self.templates.asleep -= done as u32;
         (done, bytes.len() - rest.len())
@@ -558,12 +554,18 @@ mod tests {
     use crate::schema::{Field, Kind, Policy, RowPlace, Schema};
 
     fn document(names: &[&str]) -> Vec<u8> {
+        typed(&names.iter().map(|name| (1, *name)).collect::<Vec<_>>())
+    }
+
+    fn typed(fields: &[(u8, &str)]) -> Vec<u8> {
         let mut bytes = vec![0; 4];
-        for name in names {
-            bytes.push(1);
+        for (ty, name) in fields {
+            bytes.push(*ty);
             bytes.extend(name.as_bytes());
             bytes.push(0);
-            bytes.extend(2.5f64.to_le_bytes());
+            if *ty == 1 {
+                bytes.extend(2.5f64.to_le_bytes());
+            }
         }
         bytes.push(0);
         bytes[0] = bytes.len() as u8;
@@ -598,7 +600,7 @@ mod tests {
         assert_eq!(reader.run(&bytes[size..], &mut sink, 1, 9), (8, 8 * size));
     }
 
-    /// Documents of which half lack `y`, in as many layouts as there are, in bulk.
+    /// Documents that lack half of their fields, or have null there, in as many layouts as there are, in bulk.
     #[test]
     fn rows_with_gaps_follow_an_order() {
         let mut field = |(number, name): (usize, &str)| Field {
@@ -615,8 +617,10 @@ mod tests {
         let (mut bytes, mut expected) = (Vec::new(), Vec::new());
         for number in 0..4000usize {
             let bits = number.wrapping_mul(2654435761) >> 7;
-            let some: Vec<&str> = (0..5).filter(|bit| bits >> bit & 1 != 0).map(|bit| names[bit]).collect();
-            bytes.extend(document(&some));
+            let is_null = |bit: usize| number > 2000 && bits >> (8 + bit) & 1 != 0;
+            let some = (0..5).filter(|&bit| bits >> bit & 1 != 0 || is_null(bit));
+            let some: Vec<_> = some.map(|bit| (if bits >> bit & 1 != 0 { 1 } else { 10 }, names[bit])).collect();
+            bytes.extend(typed(&some));
             expected.extend((0..5).flat_map(|bit| if bits >> bit & 1 != 0 { 2.5f64 } else { 0.0 }.to_le_bytes()));
         }
         let (mut out, mut mask) = (vec![1; expected.len()], []);
@@ -634,6 +638,12 @@ mod tests {
         }
         assert!(reader.order.is_known());
         assert!(out == expected);
+        // Nulls are nothing strange any more.
+        let some = typed(&[(10, "a"), (1, "c"), (10, "e")]);
+        let mut sink = Rows { out: &mut out, mask: &mut mask, size: 40, mask_size: 0, objects: Vec::new() };
+        let two = [&some[..], &some, &[0; 64]].concat();
+        let starts = std::array::from_fn(|lane| lane * some.len());
+        assert_eq!(reader.order.rows(&mut reader.walk, &two, &starts, &mut sink, 0), 2);
         // Another order: there is none any more.
         let strange = document(&["b", "a"]);
         reader.order.miss(&plan, &[&strange[..], &[0; 32]].concat(), strange.len());
