@@ -125,6 +125,23 @@ def test_the_dict_of_the_module(module):
     run.assert_loop(MODULE, "loop")
 
 
+def test_the_dict_of_the_module_is_read_in_every_turn(module):
+    run = module("""
+        from probe import snapshot
+
+        g, n, wrong = globals(), 0, 0
+        for i in range(2000):  # loop
+            n += 1
+            if g["n"] != n or g.get("n") != n:
+                wrong += 1
+            if i % 100 == 0:
+                g["n"] = n + 5
+        print(n, wrong, "n" in g)
+        snapshot()
+    """)
+    run.assert_loop(MODULE, "loop")
+
+
 def test_names_made_and_deleted_in_the_loop_keep_their_order(module):
     run = module("""
         from probe import snapshot

@@ -433,8 +433,14 @@ impl<'a> Lower<'a> {
             Op::Slice => one(self.call_object(Helper::Slice, a)),
             Op::TypeOf => Ok(Some(self.load(a[0], self.req.abi.ob_type))),
             Op::IsInstance => one(self.is_instance(a)),
-            Op::DictFind => one(self.dict_find(a)),
-            Op::DictFindTuple => one(self.dict_find_tuple(data, a)),
+            Op::DictFind => {
+                self.not_own_module(a[0])?;
+                one(self.dict_find(a))
+            }
+            Op::DictFindTuple => {
+                self.not_own_module(a[0])?;
+                one(self.dict_find_tuple(data, a))
+            }
             Op::DictLoad => one(self.dict_load(a[1])),
             Op::DictTake => one(self.dict_take(a)),
             Op::DictOr => Ok(Some(self.dict_or(data, a))),

@@ -102,6 +102,16 @@ impl Lower<'_> {
         self.dec_ref_of(former, ty)
     }
 
+    /// Leaves if a dict is that of the module whose variables the region keeps: what is in it may be out of date.
+    pub(crate) fn not_own_module(&mut self, dict: CV) -> Result<(), Error> {
+        if self.req.homes.is_empty() {
+            return Ok(());
+        }
+        let own = self.load(self.frame, self.req.abi.frame_globals);
+        let same = self.icmp(IntCC::Equal, dict, own);
+        self.guard_not(same)
+    }
+
     /// What slot `k` holds now, if a value at hand is that very reference, and its type at least.
     fn former_content(&mut self, k: u32, old: Value) -> Result<(Option<CV>, Type), Error> {
         let Some(fact) = self.facts[k as usize] else {
