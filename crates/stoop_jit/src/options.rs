@@ -187,7 +187,7 @@ options! {
     sample_interval_ms: number(1..=60_000) = 5, "milliseconds",
         "Time between two looks of the sampler at what is running; it looks less often while nothing is hot.";
     compile_share: number(1..=100) = 8, "percent",
-        "How much of the program's processor time compiling may take in the first seconds; a quarter of it later; less where little is gained by it, twice as much where much is. 100: compile whatever is hot at once, as with threshold 1.";
+        "How much of the program's processor time compiling may take in the first seconds; a quarter of it later; less where little is gained by it, up to three times as much where much is. 100: compile whatever is hot at once, as with threshold 1.";
     functions: switch = true, "",
         "Enter compiled functions where they are called.";
     osr: switch = true, "",

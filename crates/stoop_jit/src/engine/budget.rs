@@ -13,17 +13,17 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 /// Allowance at the start, in nanoseconds.
 const CREDIT: i64 = 2_000_000;
 /// The most that is kept of it.
-const MOST: i64 = 8_000_000;
+const MOST: i64 = 4_000_000;
 /// With so much of it anything may begin: what costs more is paid for later.
 const ENOUGH: i64 = 2_000_000;
 /// What code that is sure to pay may overdraw.
-const OVERDRAFT: i64 = 8_000_000;
+const OVERDRAFT: i64 = 4_000_000;
 /// Nanoseconds of running after which a quarter of the share must do: what is hot has been found by then.
 const EARLY: u64 = 1_500_000_000;
 /// What compiling may cost before it counts that nothing has been gained yet.
 const PATIENCE: u64 = 60_000_000;
 /// How much of the share there is for programs that gain nothing, and for those that gain much, in percent.
-const TRUST: std::ops::RangeInclusive<u64> = 12..=200;
+const TRUST: std::ops::RangeInclusive<u64> = 12..=300;
 /// What an instruction costs to compile, before any has been: nanoseconds.
 const FIRST_GUESS: u64 = 24_000;
 /// What is believed of that, whatever was measured.
@@ -106,7 +106,8 @@ pub fn affords(ns: u64) -> bool {
 
 /// The same for code that is sure to pay.
 pub fn affords_surely(ns: u64) -> bool {
-    is_unlimited() || allowance() + OVERDRAFT >= needed(ns)
+    // Only where that was seen to come back.
+    is_unlimited() || allowance() + if trust() > 100 { OVERDRAFT } else { 0 } >= needed(ns)
 }
 
 /// The allowance that there must be to spend so much.
@@ -127,6 +128,13 @@ fn allowance() -> i64 {
     let add = |a: i64| Some(a.saturating_add(new).min(MOST.max(a)));
     let _ = ALLOWANCE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     ALLOWANCE.load(Ordering::Relaxed)
+}
+
+/// How many times as long as in the beginning may pass between two looks at what is hot: little is done about it where
+/// little is trusted, and later on.
+pub fn ease() -> u32 {
+    let late = process_ns().saturating_sub(START.load(Ordering::Relaxed)) > EARLY;
+    (if late { 3 } else { 1 }) * (if trust() < 50 { 2 } else { 1 })
 }
 
 /// Keeps so much for a compilation under way; [`settle`] gives it back.
@@ -182,12 +190,15 @@ mod tests {
         assert!(affords(credit / 2));
         // What costs more than there is may begin, and is paid for later.
         assert!(affords(credit * 500));
-        reserve(credit * 3);
+        reserve(credit * 2);
         assert!(!affords(credit / 2));
+        assert!(!affords_surely(credit / 2));
+        gained(PATIENCE);
         assert!(affords_surely(credit / 2));
+        gained(0);
         reserve(credit * 500);
         assert!(!affords_surely(credit / 2));
-        settle(credit * 503);
+        settle(credit * 502);
         assert!(affords(credit / 2));
         // A program that gains nothing gets less and less, one that gains much more than it has spent.
         assert_eq!(income(1_000_000, 0), 10_000);
@@ -196,6 +207,8 @@ mod tests {
         assert_eq!(income(1_000_000, 2 * EARLY), 1_250);
         gained(3 * PATIENCE);
         assert_eq!(income(1_000_000, 0), 20_000);
+        gained(9 * PATIENCE);
+        assert_eq!(income(1_000_000, 0), 30_000);
         assert!(!affords(0));
         start(100);
         charge(credit * 500);

@@ -124,14 +124,16 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
                 return open || !resumed;
             }
         }
-        let enters = settings.functions && sight.depth == 0 && function_is_open(s, &info);
+        // Where what it calls is not compiled yet, that comes first.
+        let open = settings.functions && function_is_open(s, &info);
+        let enters = open && (sight.depth == 0 || sight.inner_compiled);
         if enters && s.started == Started::Yes {
             if pays(s, None, &info.instrs) {
                 sampler::request(code, frame::function(f), f);
             }
             return true;
         }
-        let lasts = s.started != Started::Yes || !enters;
+        let lasts = s.started != Started::Yes || !open;
         if settings.osr && lasts && sight.inner_compiled {
             return see_loops(f, s, &info) || enters;
         }

@@ -82,6 +82,11 @@ pub struct Caller {
 /// Above this many instructions a function is not inlined.
 const INLINE_INSTRUCTIONS: usize = 100;
 
+/// Whether a small function was decoded when the interpreter had not seen all of it yet.
+fn is_early(info: &CodeInfo) -> bool {
+    info.instrs.len() <= INLINE_INSTRUCTIONS && info.instrs.iter().any(|i| !i.ran)
+}
+
 impl Live<'_> {
     /// A function's code, if the function can be inlined as far as that is known before.
     fn inlinable(&self, function: Obj, arguments: u32) -> Option<Arc<CodeInfo>> {
@@ -97,8 +102,8 @@ impl Live<'_> {
             return None;
         }
         let info = match &s.info {
-            Some(i) => i.clone(),
-            None => super::compile::info(s).ok()?,
+            Some(i) if !is_early(i) => i.clone(),
+            _ => super::compile::info(s).ok()?,
         };
         let plain = info.flags & (OPTIMIZED_NEWLOCALS | OTHER_FORMS) == OPTIMIZED_NEWLOCALS
             && info.kwonly == 0

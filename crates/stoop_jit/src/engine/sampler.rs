@@ -218,7 +218,8 @@ fn run(settings: Settings, shared: &Shared, generation: u64, doing: &AtomicU8) {
             t.sampling_us += begin.elapsed().as_micros() as u64;
         });
         let jobs = std::mem::take(&mut *lock(&JOBS));
-        pause = if found || !jobs.is_empty() { settings.interval } else { (pause * 5 / 4).min(LONGEST.max(settings.interval)) };
+        let usual = (settings.interval * budget::ease()).min(LONGEST.max(settings.interval));
+        pause = if found || !jobs.is_empty() { usual } else { (pause * 5 / 4).clamp(usual, LONGEST.max(settings.interval)) };
         let mut jobs = jobs.into_iter();
         while let Some(mut job) = jobs.next() {
             doing.store(COMPILING, Ordering::SeqCst);
