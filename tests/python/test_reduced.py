@@ -137,6 +137,32 @@ def test_a_fork_in_a_program_of_one_thread_is_not_warned_about(both_early):
     """).assert_loop("f")
 
 
+def test_a_fork_with_hooks_in_python_is_not_warned_about(both):
+    # Hooks that run after the engine's own, such as those of logging.
+    both("""
+        import logging, os, warnings
+        import probe
+
+        warnings.simplefilter("error")
+
+        def after():
+            for i in range(100):
+                seen.append(len(os.listdir("/proc/self/task")))
+
+        seen = []
+        os.register_at_fork(after_in_parent=after)
+        for k in range(5):
+            child = os.fork()
+            if child == 0:
+                os._exit(3)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), set(seen), flush=True)
+        for k in range(1000):
+            after()
+        # The engine's thread is back.
+        assert not probe.under_stoop() or len(os.listdir("/proc/self/task")) == 2
+    """)
+
+
 def test_switched_off_and_on_while_jobs_are_under_way(both):
     both("""
         import probe

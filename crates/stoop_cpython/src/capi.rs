@@ -418,6 +418,7 @@ unsafe extern "C" {
     pub fn PyType_AddWatcher(callback: TypeWatchFn) -> c_int;
     pub fn PyType_ClearWatcher(id: c_int) -> c_int;
     pub fn PyType_GenericAlloc(ty: Obj, count: isize) -> Obj;
+    pub fn PyType_GetSlot(ty: Obj, slot: i32) -> *mut c_void;
     pub fn PyType_GetFlags(ty: Obj) -> c_ulong;
     pub fn PyType_IsSubtype(a: Obj, b: Obj) -> c_int;
     pub fn PyType_Modified(ty: Obj);

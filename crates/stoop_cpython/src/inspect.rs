@@ -98,6 +98,21 @@ pub unsafe fn function_kwdefaults(f: Obj) -> Obj {
     unsafe { read(f, layout::get().func_kwdefaults) }
 }
 
+/// Whether a code object is among the constants of another, a function's: that of a function or generator made in it.
+///
+/// # Safety
+/// A live code object.
+pub unsafe fn makes(outer: Obj, code: Obj) -> bool {
+    /// `CO_OPTIMIZED`: neither a module's nor a class's.
+    const OPTIMIZED: u32 = 1;
+    let l = layout::get();
+    // SAFETY: as documented; constants are a tuple.
+    unsafe {
+        read::<u32, _>(outer, l.co_flags) & OPTIMIZED != 0
+            && crate::objects::tuple_slice(read(outer, l.co_consts)).contains(&code)
+    }
+}
+
 /// A function's code object (borrowed).
 ///
 /// # Safety

@@ -108,6 +108,10 @@ pub struct Layout {
     pub tp_itemsize: i32,
     /// `tp_dealloc`.
     pub tp_dealloc: i32,
+    /// `tp_traverse`.
+    pub tp_traverse: i32,
+    /// `tp_clear`.
+    pub tp_clear: i32,
     /// `tp_vectorcall_offset`.
     pub tp_vectorcall_offset: i32,
     /// `tp_as_number`.

@@ -13,6 +13,7 @@ pub mod exceptions;
 pub mod extra;
 pub mod feedback;
 pub mod frame;
+pub mod garbage;
 pub mod generator;
 pub mod handled;
 pub mod hashed;

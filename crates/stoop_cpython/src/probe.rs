@@ -183,6 +183,11 @@ unsafe fn types(l: &Layout, names: Obj) -> Probe {
             that(same(ty, c"__mro__", read(ty, l.tp_mro)), "a type's MRO")?;
             that(is_type(ty), "the type flag of types")?;
         }
+        const CLEAR: i32 = 51;
+        const TRAVERSE: i32 = 71;
+        let function = type_ptr!(PyFunction_Type);
+        that(read::<usize, _>(function, l.tp_traverse) == PyType_GetSlot(function, TRAVERSE) as usize, "a type's tp_traverse")?;
+        that(read::<usize, _>(function, l.tp_clear) == PyType_GetSlot(function, CLEAR) as usize, "a type's tp_clear")?;
         PyUnstable_Type_AssignVersionTag(class);
         that(type_version(class) != 0, "a type's version tag")?;
         PyType_Modified(class);

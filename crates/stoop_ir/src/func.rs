@@ -277,6 +277,19 @@ impl Function {
     pub fn inst(&self, i: Inst) -> &InstData {
         &self.insts[i.index()]
     }
+    /// How many values the instructions' frame states name, each instruction counted for itself: what exits must find
+    /// again, and what lives across the instructions before.
+    pub fn named_by_states(&self) -> usize {
+        let named = |mut state: Option<State>| {
+            let mut count = 0;
+            while let Some(s) = state.map(|s| &self.states[s.index()]) {
+                count += s.locals.iter().flatten().count() + s.stack.len();
+                state = s.parent;
+            }
+            count
+        };
+        self.blocks.iter().flat_map(|b| &b.insts).map(|i| named(self.inst(*i).state)).sum()
+    }
     /// An instruction's row, to change.
     pub fn inst_mut(&mut self, i: Inst) -> &mut InstData {
         &mut self.insts[i.index()]

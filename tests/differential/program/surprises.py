@@ -33,7 +33,7 @@ class Surprises:
         odd = self.odd()
         text = {
             "i": f"{v} = {odd}", "f": f"{v} = {odd}", "l": self.pick(f"{v}[0] = {odd}", f"{v}.append({odd})", f"{v} = Items({v})", f"{v} = tuple({v})", f"{v} = [{odd}] * 4"),
-            "m": self.pick(f"{v}[0] = {odd}", f"{v}[-1] = 3", f"{v} = {v} + [1]"), "d": self.pick(f"{v}['s'] = {odd}", f"{v} = Missing({v})", f"{v}[1] = {odd}", f"{v} = dict({v})"),
+            "m": self.pick(f"{v}[0] = {odd}", f"{v}[-1] = 3", f"{v} = {v}[:3] + [1]"), "d": self.pick(f"{v}['s'] = {odd}", f"{v} = Missing({v})", f"{v}[1] = {odd}", f"{v} = dict({v})"),
             "o": self.pick(f"{v}.x = {odd}", f"{v}.y = {odd}", f"{v}.__dict__ = {{'x': 1, 'y': 2, 'tag': 'd'}}", f"{v}.__class__ = {self.pick('Derived', 'Point', 'Slotted')}", f"{v}.add = lambda n: 7", f"{v}.__dict__['add'] = abs"),
             "k": self.pick(f"{v}.x = {odd}", f"{v}.y = {odd}", f"{v}.__class__ = {self.some_class()}", f"{v}.step = lambda n=1: 6", f"del {v}.x", f"{v}.__dict__ = dict(x=4, y=5)", f"{v}.extra{self.rng.randrange(9)} = 1", f"vars({v}).pop('y')", f"{v} = {odd}"),
             "K": self.pick(f"{v}[0] = {odd}", f"{v}[-1].x = {odd}", f"{v}[0].__class__ = {self.some_class()}", f"{v}.clear()"), "t": f"{v} = ({odd}, 2)", "s": self.pick(f"{v} = Str({v})", f"{v} = 'é' + {v}", f"{v} = '𝄞' * 3"),

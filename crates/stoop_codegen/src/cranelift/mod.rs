@@ -40,6 +40,10 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<(Context, FunctionBuilderContext)>>> = const { Cell::new(None) };
 }
 
+/// Above this many values in frame states registers are given out in one pass. The better way takes time that grows with
+/// the cube of what lives at once: half a second at this number, some minutes at ten times as many.
+const MOST_NAMED: usize = 30_000;
+
 /// Lends a thread's scratch, with an empty function of this signature.
 ///
 /// It is kept only after success: a lowering that stopped half-way, or panicked, leaves the builder in a state it
@@ -59,7 +63,7 @@ fn with_scratch<T>(
 
 /// Compiles one function to machine code. Runs no Python code and touches no Python object.
 pub fn compile(request: &Request) -> Result<Compiled, Error> {
-    let isa = target(request.optimise)?;
+    let isa = target(request.optimise && request.func.named_by_states() <= MOST_NAMED)?;
     with_scratch(signature(), |context, builder| compile_with(request, &*isa, context, builder))
 }
 

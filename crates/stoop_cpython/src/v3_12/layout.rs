@@ -15,6 +15,8 @@ pub const LAYOUT: Layout = Layout {
     tp_basicsize: 32,
     tp_itemsize: 40,
     tp_dealloc: 48,
+    tp_traverse: 184,
+    tp_clear: 192,
     tp_vectorcall_offset: 56,
     tp_as_number: 96,
     tp_as_sequence: 104,

@@ -37,7 +37,7 @@ pub struct Known([AtomicU64; WORDS]);
 
 /// Functions that the engine has anything to do with.
 pub static FUNCTIONS: Known = Known([const { AtomicU64::new(0) }; WORDS]);
-/// Code objects whose functions enter compiled code.
+/// Code objects that have compiled code.
 pub static CODES: Known = Known([const { AtomicU64::new(0) }; WORDS]);
 
 impl Known {

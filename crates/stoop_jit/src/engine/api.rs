@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use stoop_codegen::memory::Arena;
 use stoop_cpython::capi::{self, Obj};
-use stoop_cpython::{inspect, monitoring, watch};
+use stoop_cpython::{frame, inspect, monitoring, watch};
 
 use super::compile::{self, Shared};
 use super::sampler::{self, Settings};
-use super::{abi, budget, choose, eager, entry, generators, invariants, registry, trial, turns, well_known};
+use super::{abi, budget, choose, eager, entry, generators, invariants, keepers, registry, trial, turns, well_known};
 use crate::frontend::Entry;
 
 /// How to run.
@@ -61,6 +61,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
         well_known::start();
         stoop_cpython::handled::watch_views();
         generators::start();
+        keepers::start();
         watch::install(watch::Handlers {
             function: registry::on_function,
             dict: invariants::on_dict,
@@ -142,15 +143,41 @@ pub fn before_fork() {
     sampler::stop();
 }
 
-/// In the parent, after a fork. The thread is back a moment later: CPython counts threads when this returns.
+/// The frame that forks, and the code unit of its call.
+static FORKING: Mutex<Option<(usize, i32)>> = Mutex::new(None);
+
+/// Whether that call has not returned: other hooks, in Python perhaps, run after ours.
+unsafe fn is_forking(me: *mut capi::PyThreadState) -> bool {
+    let Some((frame, unit)) = *FORKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner) else { return false };
+    // SAFETY: the GIL is held; frames in a thread's chain are alive.
+    unsafe {
+        frame::threads().into_iter().any(|ts| {
+            let own = ts == me && frame::current(me) as usize == frame;
+            !own && frame::frames(ts).any(|f| f as usize == frame && frame::saved_unit(f) == unit)
+        })
+    }
+}
+
+/// In the parent, after a fork. The thread is back once the call has returned: CPython counts threads at its end.
 pub fn after_fork_in_parent() {
     unsafe extern "C" fn again(_: *mut std::ffi::c_void) -> i32 {
-        after_fork();
+        // SAFETY: a pending call has the GIL.
+        unsafe {
+            let wait = is_forking(capi::PyThreadState_Get());
+            if !wait || capi::Py_AddPendingCall(again, std::ptr::null_mut()) != 0 {
+                after_fork();
+            }
+        }
         0
     }
-    // SAFETY: the callback needs no data, and the GIL it is called with.
-    if unsafe { capi::Py_AddPendingCall(again, std::ptr::null_mut()) } != 0 {
-        after_fork();
+    // SAFETY: the callback needs no data, and the GIL it is called with; a frame called the hook.
+    unsafe {
+        let caller = frame::current(capi::PyThreadState_Get());
+        let forking = (!caller.is_null() && !frame::code(caller).is_null()).then(|| (caller as usize, frame::saved_unit(caller)));
+        *FORKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = forking;
+        if capi::Py_AddPendingCall(again, std::ptr::null_mut()) != 0 {
+            after_fork();
+        }
     }
 }
 

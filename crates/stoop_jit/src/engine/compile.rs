@@ -22,7 +22,7 @@ use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
 use super::turns::{self, Turns};
-use super::{budget, entry, exits, registry, totals};
+use super::{budget, entry, exits, keepers, registry, totals};
 use crate::frontend::{self, Entry, Environment};
 use crate::reasons::Refusal;
 
@@ -171,6 +171,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
         if let Some(why) = refusal {
             return Err(why.into());
         }
+        keepers::find(s, fr, function);
         let (globals, builtins) = if fr.is_null() {
             (inspect::function_globals(function), inspect::function_builtins(function))
         } else {
@@ -472,6 +473,10 @@ fn entry_slots(f: &Function) -> HashMap<Inst, u32> {
     out
 }
 
+/// Values in frame states above which a region is not compiled: code and exits grow with their number, the square of
+/// a function's length.
+const MOST_NAMED: usize = 500_000;
+
 /// Optimises and lowers. Needs no GIL.
 pub fn finish(job: &mut Job, shared: &Shared) -> Output {
     let meter = budget::Meter::start();
@@ -490,6 +495,10 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     let optimised = optimised.and_then(|()| match need_frames(&func, &job.record.inlined) {
         banned if banned.is_empty() => Ok(()),
         banned => Err(Unfinished::Again(banned)),
+    });
+    let optimised = optimised.and_then(|()| match func.named_by_states() {
+        n if n > MOST_NAMED => Err(Refusal::TooLarge.with(format!("its exits would name {n} values")).into()),
+        _ => Ok(()),
     });
     if let Err(e) = optimised {
         return Output { compiled: Err(e), call: None, func, texts };

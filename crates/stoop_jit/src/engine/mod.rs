@@ -15,6 +15,7 @@ mod generators;
 pub mod homes;
 mod invariants;
 pub(crate) mod jitdump;
+mod keepers;
 pub mod links;
 mod nested;
 mod perf;

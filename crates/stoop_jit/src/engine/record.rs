@@ -193,6 +193,8 @@ pub struct CodeState {
     /// Functions whose vectorcall is ours (borrowed; the function watcher tells their end), and the versions they
     /// had: 0 once they have changed.
     pub functions: BTreeMap<usize, u32>,
+    /// The function that stands for the regions before the garbage collector, or 0.
+    pub keeper: usize,
     /// The version that functions made of it would get, while they get none.
     pub hidden_version: Option<u32>,
     /// How often regions were compiled anew.
@@ -239,6 +241,7 @@ impl CodeState {
             refused: BTreeMap::new(),
             pending: BTreeSet::new(),
             functions: BTreeMap::new(),
+            keeper: 0,
             hidden_version: None,
             recompiles: 0,
             classes_learnt: 0,

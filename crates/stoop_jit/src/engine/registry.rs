@@ -20,7 +20,7 @@ use super::addresses::{self, AddressMap};
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
 use super::trial::Verdict;
-use super::{budget, choose, eager, generators, invariants, links, sampler, totals, turns};
+use super::{budget, choose, eager, generators, invariants, keepers, links, sampler, totals, turns};
 use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
 use crate::stats::{self, CodeStats};
@@ -585,6 +585,7 @@ pub fn past() -> &'static [CodeStats] {
 /// A code object is about to be freed.
 pub fn forget_code(code: Obj) {
     if let Some(mut s) = registry().states.remove(&(code as usize)) {
+        keepers::leave(&mut s);
         registry().compiled.remove(&(code as usize));
         let regions = s.function.iter().chain(s.loops.values());
         if registry().past.len() < MOST_PAST && regions.into_iter().any(|r| r.entries > 0) {
@@ -605,6 +606,10 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
     let code = unsafe { inspect::function_code(f) };
     match event {
         FunctionEvent::Create => {
+            if addresses::CODES.may_have(code as usize) {
+                // SAFETY: a live function.
+                unsafe { keepers::made(f) };
+            }
             if addresses::CODES.may_have(code as usize) && find(code).is_some_and(|s| s.function.is_some()) {
                 install(f);
             } else if is_enabled() {
@@ -618,10 +623,12 @@ pub fn on_function(event: FunctionEvent, f: Obj, _new: Obj) {
             if let Some(s) = find(code) {
                 s.functions.remove(&(f as usize));
             }
+            keepers::end(f);
             links::forget(f);
         }
         FunctionEvent::Code => {
             invariants::break_function(f);
+            keepers::end(f);
             if find(code).is_some_and(|s| s.functions.remove(&(f as usize)).is_some()) {
                 uninstall(f, 0);
             }
