@@ -329,6 +329,13 @@ pub unsafe fn quick_place<V: Version>(generator: Obj) -> usize {
     unsafe { read(generator, V::LAYOUT.gen_frame + V::LAYOUT.frame_instr) }
 }
 
+/// Whether a generator may be one that delegates: all that are suspended may where its state does not tell (3.12).
+#[inline(always)]
+pub unsafe fn may_delegate<V: Version>(generator: Obj) -> bool {
+    // SAFETY: the module's duty.
+    unsafe { read::<i8, _>(generator, V::LAYOUT.gen_frame_state) == V::LAYOUT.gen_states[2] }
+}
+
 /// Enters a generator that waits as told, and gives it None; `None`, and nothing is done, if anything is different: a tool
 /// listens, the stack is deep, somebody has its frame, it handles an exception. Its frame.
 #[inline(always)]

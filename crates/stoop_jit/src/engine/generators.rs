@@ -71,6 +71,11 @@ pub fn stop() {
 unsafe extern "C" fn next<V: Version>(generator: Obj) -> Obj {
     // SAFETY: the slot's protocol: a live generator, the GIL held.
     unsafe {
+        let place = generator::quick_place::<V>(generator);
+        let unknown = entry(place).at.load(Ordering::Relaxed) != place;
+        if unknown && !generator::may_delegate::<V>(generator) && !eager::is_on() {
+            return former(generator);
+        }
         let ts = capi::PyThreadState_Get();
         if let Some(value) = quickly::<V>(ts, generator) {
             return value;
