@@ -85,7 +85,7 @@ def call(n):
 call(2)
 import stoop
 call(50)
-print([(r.kind, r.entries) for r in stoop.info(call).regions], stoop.info(f).state)
+print([(r.kind, r.entries > 0) for r in stoop.info(call).regions], stoop.info(f).state)
 stoop.disable()
 call(3)
 def late():
@@ -96,7 +96,7 @@ late(), late(), late(), late()
 print(stoop.info(late).state, stoop.info(late).entries)
 """)
     done = python(str(program), STOOP="1", STOOP_THRESHOLD="1")
-    assert (done.stdout, done.stderr) == ("[('loop', 1)] compiled\ncompiled 2\n", ""), done
+    assert (done.stdout, done.stderr) == ("[('loop', True)] compiled\ncompiled 2\n", ""), done
 
 
 def test_without_functions_and_without_loops(tmp_path):
