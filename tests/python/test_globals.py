@@ -255,3 +255,38 @@ def test_globals_of_another_kind_and_missing_builtins(both):
         print(g(3), f(3))
     """)
     assert run.answers["f"] is None
+
+
+def test_functions_of_another_module_keep_their_own_globals_in_place(both):
+    run = both(
+        """
+        import types
+        from probe import hot
+
+        other = types.ModuleType("other")
+        exec(
+            "COUNT = 0\\n"
+            "def count(k):\\n  global COUNT\\n  COUNT = COUNT + k\\n  return COUNT\\n"
+            "def fresh():\\n  return lambda: COUNT\\n"
+            "def late(k):\\n  return LATE + k\\n",
+            other.__dict__,
+        )
+        count, fresh, late = other.count, other.fresh, other.late
+        COUNT = LATE = "mine"
+        other.LATE = 5
+
+        def f(n):
+            out = []
+            for i in range(n):
+                out.append(count(i))
+                out.append(fresh())
+                out.append(late(i))
+                if i == 5:
+                    other.LATE = 7
+            return out
+
+        hot(f, 4)
+        print([x() if callable(x) else x for x in f(9)], COUNT)
+    """
+    )
+    run.assert_compiled("f")

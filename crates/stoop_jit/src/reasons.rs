@@ -97,7 +97,7 @@ impl ExitReason {
             Op::GuardVersion | Op::GuardShapes | Op::GuardClassVersion => ExitReason::HeapType,
             Op::GuardKeys | Op::GuardClassKeys | Op::GuardNotInDict => ExitReason::Keys,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
-            Op::GuardNotNull => ExitReason::Unbound,
+            Op::GuardNotNull | Op::GlobalHome => ExitReason::Unbound,
             Op::GuardTrue | Op::GuardFalse => ExitReason::Condition,
             Op::UnboxInt | Op::IntAdd | Op::IntSub | Op::IntMul | Op::IntPow | Op::IntNeg | Op::IntAbs | Op::ArrayStoreInt => {
                 ExitReason::IntOverflow

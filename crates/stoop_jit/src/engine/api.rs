@@ -226,8 +226,11 @@ pub unsafe fn compile(f: Obj) -> Result<(), String> {
         }
         s.asked = true;
         if let Some(r) = s.function.as_mut().filter(|r| r.is_valid()) {
-            r.trial.verdict = trial::Verdict::Pays;
-            registry::reinstall(code);
+            // The code's other functions have been told already where the verdict was this one.
+            if r.trial.verdict != trial::Verdict::Pays {
+                r.trial.verdict = trial::Verdict::Pays;
+                registry::reinstall(code);
+            }
             registry::install(f);
             return Ok(());
         }

@@ -113,7 +113,9 @@ impl Live<'_> {
             && info.instrs.len() <= INLINE_INSTRUCTIONS;
         // What has never run has shown nothing to build on.
         let ran = info.instrs.iter().any(|i| i.ran && i.op != stoop_cpython::opcodes::Opcode::Resume);
-        (plain && ran).then_some(info)
+        // A function that is made gets its globals from the frame, which is the region's own.
+        let makes = info.instrs.iter().any(|i| i.op == stoop_cpython::opcodes::Opcode::MakeFunction);
+        (plain && ran && !makes).then_some(info)
     }
 
     fn known(&mut self, o: Obj) -> Known {
