@@ -501,3 +501,37 @@ def test_numbers_in_attributes(both):
     """)
     )
     run.assert_compiled("make", "work")
+
+
+def test_finalisers_of_instances_that_nobody_looks_at(both):
+    run = both("""
+        from probe import hot
+
+        n = 0
+
+        class Plain:
+            pass
+
+        class Gone:
+            def __del__(self):
+                global n
+                n += 1
+
+        class Inherits(Gone):
+            pass
+
+        def f(k):
+            for _ in range(k):
+                Gone()
+                Inherits()
+                Plain()
+
+        hot(f, 5)
+        before = n
+        f(1000)
+        print(n - before)
+        Plain.__del__ = Gone.__del__
+        f(1000)
+        print(n - before)
+    """)
+    run.assert_compiled("f")

@@ -449,7 +449,8 @@ impl Environment for Live<'_> {
             self.note_size(class);
             let finalises = !look_up(class, "__del__").is_null();
             if objects::has_no_init(class) {
-                return (arguments == 0).then_some(Constructor { version, init: None, finalises });
+                // An instance that nobody looks at is not made, but its finaliser is to run.
+                return (arguments == 0 && !finalises).then_some(Constructor { version, init: None, finalises });
             }
             let init = look_up(class, "__init__");
             let is_function = !init.is_null() && classes::class_of(init) == Some(Class::Function);
