@@ -213,7 +213,7 @@ pub fn is_enabled() -> bool {
 /// # Safety
 /// A live Python function, the GIL held.
 pub unsafe fn compile(f: Obj) -> Result<(), String> {
-    let Some(shared) = on().as_ref().map(|o| o.shared.clone()) else {
+    let Some(shared) = shared() else {
         return Err("the engine is off: call stoop.enable() first".to_owned());
     };
     // SAFETY: as documented.
@@ -266,7 +266,7 @@ pub unsafe fn never(f: Obj) {
 /// # Safety
 /// A live Python function, the GIL held.
 pub unsafe fn stages(f: Obj) -> Result<Vec<(String, String)>, String> {
-    let Some(shared) = on().as_ref().map(|o| o.shared.clone()) else {
+    let Some(shared) = shared() else {
         return Err("the engine is off: call stoop.enable() first".to_owned());
     };
     // SAFETY: as documented.

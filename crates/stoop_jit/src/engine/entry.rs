@@ -10,7 +10,7 @@ use stoop_cpython::monitoring::{self, Answer};
 use super::exits::HANDED_BACK;
 use super::record::Record;
 use super::trial::{self, Verdict};
-use super::{eager, homes, links, registry, stack, turns};
+use super::{eager, homes, links, registry, sampler, stack, turns};
 use crate::frontend::Entry;
 
 /// The monitoring version at which no tool but ours was active. Compiled code compares it at safe points.
@@ -208,7 +208,7 @@ pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> A
                 if !eager::is_due(registry::state(code), to) {
                     return Answer::Go;
                 }
-                propose(fr, code, to);
+                sampler::request_inside(fr, code, to, |unit, depth| Entry::Loop { unit, depth });
                 match registry::loop_at(code, to) {
                     registry::LoopAt::Region(r) => enter_loop(ts, fr, code, r, arrived),
                     _ if eager::is_on() => Answer::Go,
@@ -217,29 +217,6 @@ pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> A
                 }
             }
             registry::LoopAt::None => Answer::Disable,
-        }
-    }
-}
-
-/// Prepares a loop that is about to go round: locals and stack are just what an entry will find.
-unsafe fn propose(fr: *mut Frame, code: Obj, unit: u32) {
-    // SAFETY: as for `jumped`.
-    unsafe {
-        let s = registry::state(code);
-        let Ok(info) = super::compile::info(s) else { return };
-        let depth = frame::stacktop(fr) - info.nlocalsplus as i32;
-        if depth < 0 {
-            return;
-        }
-        match super::compile::prepare(code, Entry::Loop { unit, depth: depth as u32 }, fr, std::ptr::null_mut(), false) {
-            Ok(job) if !super::sampler::is_worth_it(&job) => job.abandon(),
-            Ok(job) => {
-                registry::state(code).pending.insert(Some(unit));
-                super::sampler::submit(job);
-            }
-            Err(e) => {
-                registry::state(code).refused.insert(Some(unit), e);
-            }
         }
     }
 }

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
+use stoop_cpython::capi::{self, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::generator::Quick;
 use stoop_cpython::generator::{self, delegate, is_exact, is_fresh, is_suspended};
@@ -23,7 +23,7 @@ use super::entry::{QUIET_VERSION, is_quiet};
 use super::exits::HANDED_BACK;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{self, Verdict};
-use super::{eager, registry, stack};
+use super::{eager, registry, sampler, stack};
 use crate::frontend::Entry;
 use crate::reasons::Refusal;
 
@@ -528,7 +528,9 @@ unsafe fn missing(generator: Obj, place: usize) -> Option<*mut Record> {
                 publish(r);
                 return Some(r);
             }
-            registry::LoopAt::New if eager::is_due(registry::state(code), unit) => propose(fr, code, unit),
+            registry::LoopAt::New if eager::is_due(registry::state(code), unit) => {
+                sampler::request_inside(fr, code, unit, |unit, depth| Entry::Resume { unit, depth });
+            }
             registry::LoopAt::New => return None,
             registry::LoopAt::None => {}
         }
@@ -537,28 +539,6 @@ unsafe fn missing(generator: Obj, place: usize) -> Option<*mut Record> {
             _ => {
                 forget(place);
                 None
-            }
-        }
-    }
-}
-
-/// Prepares a region for where a generator is about to go on.
-unsafe fn propose(fr: *mut Frame, code: Obj, unit: u32) {
-    // SAFETY: as for `missing`.
-    unsafe {
-        let s = registry::state(code);
-        let Ok(info) = super::compile::info(s) else { return };
-        let depth = frame::stacktop(fr) - info.nlocalsplus as i32;
-        if depth < 0 {
-            return;
-        }
-        match super::compile::prepare(code, Entry::Resume { unit, depth: depth as u32 }, fr, std::ptr::null_mut(), false) {
-            Ok(job) => {
-                registry::state(code).pending.insert(Some(unit));
-                super::sampler::submit(job);
-            }
-            Err(e) => {
-                registry::state(code).refused.insert(Some(unit), e);
             }
         }
     }

@@ -132,7 +132,7 @@ pub fn submit(job: Job) {
 }
 
 /// Whether a prepared job is to be finished, now that its size is known.
-pub fn is_worth_it(job: &Job) -> bool {
+fn is_worth_it(job: &Job) -> bool {
     let (code, entry) = job.region();
     choose::still_pays(registry::state(code), entry, job.info(), job.size())
 }
@@ -145,14 +145,39 @@ pub fn request(code: Obj, f: Obj, frame: *mut Frame) {
         return;
     }
     // SAFETY: a live function of that code.
-    match unsafe { compile::prepare(code, Entry::Function, frame, f, false) } {
-        Ok(job) if !is_worth_it(&job) => job.abandon(),
+    unsafe { prepare(code, Entry::Function, frame, f) };
+}
+
+/// Prepares a region that begins inside a frame for the background: locals and stack are just what an entry will find.
+/// `entry` makes it of the code unit and the stack's depth.
+///
+/// # Safety
+/// A live frame of that code, complete, about to go on at that unit; the GIL is held.
+pub unsafe fn request_inside(fr: *mut Frame, code: Obj, unit: u32, entry: impl FnOnce(u32, u32) -> Entry) {
+    let Ok(info) = compile::info(registry::state(code)) else { return };
+    // SAFETY: as documented.
+    unsafe {
+        if let Ok(depth) = u32::try_from(frame::stacktop(fr) - info.nlocalsplus as i32) {
+            prepare(code, entry(unit, depth), fr, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Prepares a region and submits it, or notes why it can't be.
+///
+/// # Safety
+/// As for [`compile::prepare`].
+unsafe fn prepare(code: Obj, entry: Entry, frame: *mut Frame, f: Obj) {
+    // SAFETY: as documented.
+    match unsafe { compile::prepare(code, entry, frame, f, false) } {
+        // Whether resuming pays is found out by timing it.
+        Ok(job) if !matches!(entry, Entry::Resume { .. }) && !is_worth_it(&job) => job.abandon(),
         Ok(job) => {
-            registry::state(code).pending.insert(None);
+            registry::state(code).pending.insert(entry.header());
             submit(job);
         }
         Err(e) => {
-            registry::state(code).refused.insert(None, e);
+            registry::state(code).refused.insert(entry.header(), e);
         }
     }
 }
