@@ -21,7 +21,6 @@ pub mod remove_refcount_pairs;
 pub mod reuse_boxes;
 pub mod sink_boxes;
 pub mod specialise;
-pub mod specialise_rules;
 pub mod split_polls;
 pub mod take_objects_apart;
 pub mod take_ranges_apart;

@@ -5,8 +5,8 @@ use stoop_codegen::cranelift::entry::EntryAbi;
 use stoop_cpython::capi::{self, PyThreadState};
 use stoop_cpython::layout::{self, Breaker};
 
+use super::classes;
 use super::entry::QUIET_VERSION;
-use super::environment::classes;
 
 /// Fills the description. The GIL is held.
 pub fn describe(ts: *mut PyThreadState) -> Abi {

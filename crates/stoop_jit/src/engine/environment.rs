@@ -10,6 +10,7 @@ use stoop_cpython::layout::{self, read};
 use stoop_cpython::{frame, inspect, objects};
 use stoop_ir::Class;
 
+use super::classes;
 use super::homes::{self, Home};
 use super::invariants::{self, Kind};
 use super::record::{CodeState, Record};
@@ -727,58 +728,6 @@ fn version_of(class: Obj) -> Option<u32> {
         }
         let version = objects::type_version(class);
         (version != 0).then_some(version)
-    }
-}
-
-/// The exact built-in classes.
-pub mod classes {
-    use stoop_codegen::abi::Arrays;
-    use stoop_cpython::capi::{self, Obj};
-    use stoop_cpython::inspect;
-    use stoop_ir::{Class, Element};
-
-    /// The kinds of `array.array` met so far.
-    pub static ARRAYS: Arrays = Arrays::new();
-
-    /// Type object addresses by class.
-    pub fn all() -> Vec<(Class, u64)> {
-        let mut v: Vec<(Class, u64)> = inspect::builtin_types()
-            .into_iter()
-            .filter_map(|(name, ty)| Class::from_text(name).map(|c| (c, ty as u64)))
-            .collect();
-        // SAFETY: None has a type.
-        v.push((Class::NoneType, unsafe { capi::type_of(capi::none()) } as u64));
-        v
-    }
-
-    /// The exact class of an object.
-    pub fn class_of(o: Obj) -> Option<Class> {
-        thread_local! {
-            static TABLE: Vec<(Class, u64)> = all();
-        }
-        // SAFETY: `o` is alive and the GIL is held.
-        let ty = unsafe { capi::type_of(o) } as u64;
-        TABLE.with(|t| t.iter().find(|(_, a)| *a == ty).map(|(c, _)| *c)).or_else(|| array_class(o))
-    }
-
-    /// The class of an exact `array.array`. What guards compare with is noted, and the type kept alive for good.
-    fn array_class(o: Obj) -> Option<Class> {
-        // SAFETY: `o` is alive and the GIL is held.
-        let (code, bytes, descriptor) = unsafe { inspect::array_kind(o) }?;
-        let (class, _) = Element::ALL.iter().find(|(_, e)| e.code == code && u32::from(e.bytes) == bytes)?;
-        // SAFETY: as above.
-        let ty = unsafe { capi::type_of(o) };
-        match ARRAYS.type_address() {
-            0 => {
-                // SAFETY: a live type.
-                unsafe { capi::incref(ty) };
-                ARRAYS.set_type(ty as u64);
-            }
-            known if known != ty as u64 => return None,
-            _ => {}
-        }
-        ARRAYS.set_descriptor(*class, descriptor);
-        Some(*class)
     }
 }
 

@@ -6,6 +6,7 @@ mod bind;
 pub mod breaker;
 mod budget;
 mod choose;
+mod classes;
 pub mod compile;
 mod eager;
 mod entry;

@@ -128,6 +128,6 @@ pub unsafe fn method_name(definition: u64) -> Option<&'static str> {
 pub fn method_text(o: Obj) -> Option<String> {
     // SAFETY: a live object, the GIL held.
     let (owner, name) = unsafe { stoop_cpython::natives::method_of(o) }?;
-    let class = super::environment::classes::all().into_iter().find(|(_, ty)| *ty == owner as u64)?.0;
+    let class = super::classes::all().into_iter().find(|(_, ty)| *ty == owner as u64)?.0;
     Some(format!("{class}.{name}"))
 }

@@ -2,7 +2,7 @@
 //!
 //! One function, used by inference and by rewriting alike, so that both always agree.
 
-use stoop_ir::{BinOp, Class, CmpOp, Flags, Function, Hint, Imm, InstData, MathFn, Op, Type, Value};
+use stoop_ir::{BinOp, Class, CmpOp, Flags, Function, Hint, Imm, InstData, MathFn, Op, Type, UnOp, Value};
 
 /// The typed form of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,7 +150,7 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         }
         Op::PyUnary => {
             let Imm::Un(op) = d.imm else { return Rule::Generic };
-            crate::specialise::unary_rule(op, class(0))
+            unary_rule(op, class(0))
         }
         Op::PyToBool => match class(0) {
             Some(c @ (Class::Bool | Class::Int | Class::Float | Class::NoneType | Class::List | Class::Tuple | Class::Str)) => {
@@ -442,4 +442,12 @@ fn is_instance(of: Class, name: &str) -> Option<bool> {
         _ => return None,
     };
     Some(of == class || of == Class::Bool && class == Class::Int)
+}
+
+fn unary_rule(op: UnOp, class: Option<Class>) -> Rule {
+    match (op, class) {
+        (UnOp::Neg, Some(Class::Int)) => Rule::IntNeg,
+        (UnOp::Neg, Some(Class::Float)) => Rule::FloatNeg,
+        _ => Rule::Generic,
+    }
 }
