@@ -374,10 +374,10 @@ def test_documents_that_seem_to_be_of_one_size(monkeypatch):
     asked = rooms(monkeypatch)
     even = bson.encode({"x": 1.5})
     odd = bson.encode({"x": 1.5, "y": 1.0})
-    # As many bytes as documents of one size would have, and one of those wherever one looks.
+    # As many bytes as documents of one size would have, and one of those wherever one cuts.
     size = len(even)
     filler = odd * size
-    raw = even * 200_000 + filler + even * (300_000 - len(filler) // size)
+    raw = even * 200_003 + filler + even * (299_997 - len(filler) // size)
     assert len(raw) % size == 0
     number = len(sb.to_ndarray(raw, [("x", "f8")], threads=1))
     assert number == 500_000 - len(filler) // size + size

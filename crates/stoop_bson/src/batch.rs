@@ -232,7 +232,12 @@ pub fn split(bytes: &[u8]) -> Result<Vec<usize>, DecodeError> {
 
 /// Decodes all documents of a buffer into a sink that has room for them.
 pub fn decode(plan: &Plan, bytes: &[u8], sink: &mut impl Output, on_error: OnError, origin: Origin) -> Outcome {
-    let mut reader = Reader::new(plan);
+    decode_with(&mut Reader::new(plan), bytes, sink, on_error, origin)
+}
+
+/// The same with a reader that has decoded other documents before, and knows what they look like.
+pub fn decode_with(reader: &mut Reader, bytes: &[u8], sink: &mut impl Output, on_error: OnError, origin: Origin) -> Outcome {
+    let plan = reader.plan();
     let mut outcome = Outcome::default();
     let (mut at, mut document) = (0, 0);
     let room = sink.room();

@@ -40,6 +40,11 @@ impl<'p> Reader<'p> {
         }
     }
 
+    /// The plan.
+    pub fn plan(&self) -> &'p Plan {
+        self.fields.plan
+    }
+
     /// Decodes the document of `size` bytes at the start of `bytes`; what lies behind it is not looked at.
     #[inline(always)]
     pub fn row<S: Sink>(&mut self, bytes: &[u8], size: usize, sink: &mut S, place: Place) -> Fallible<()> {

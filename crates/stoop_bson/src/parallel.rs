@@ -1,8 +1,10 @@
 //! Whole buffers on several cores: cut between documents, decoded apart, put together in order.
 
-use crate::batch::{self, Index, OnError, Origin, Outcome, decode};
+use std::sync::{Mutex, PoisonError};
+
+use crate::batch::{self, Index, OnError, Origin, Outcome, decode, decode_with};
 use crate::columns::{Columns, Spec};
-use crate::document::document_size;
+use crate::document::{Reader, document_size};
 use crate::error::{DecodeError, Fault};
 use crate::plan::Plan;
 use crate::rows::{Objects, Rows};
@@ -10,6 +12,10 @@ use crate::sink::Output;
 
 /// Less work than this is not worth another thread.
 const BYTES_A_THREAD: usize = 512 << 10;
+
+/// Rows are cut into pieces of about this size, if that gives each thread at least one and at most [`PIECES`].
+const BYTES_A_PIECE: usize = 256 << 10;
+const PIECES: usize = 16;
 
 /// Offsets of columns have 32 bits, and no value is longer than its bytes in the document.
 const BYTES_A_BATCH: usize = 1 << 30;
@@ -61,26 +67,43 @@ fn parts<'b>(bytes: &'b [u8], index: &Index, wanted: usize, origin: Origin) -> V
     parts
 }
 
-/// Runs work on several threads, this one among them; results in order.
-fn on_threads<W: Send, R: Send>(work: Vec<W>, threads: usize, run: impl Fn(W) -> R + Sync) -> Vec<R> {
-    if threads < 2 || work.len() < 2 {
-        return work.into_iter().map(run).collect();
-    }
-    let mut results = Vec::with_capacity(work.len());
-    let mut work = work.into_iter();
-    let run = &run;
-    while work.len() > 0 {
-        let mut round = work.by_ref().take(threads);
-        let mine = round.next();
-        std::thread::scope(|scope| {
-            let others: Vec<_> = round.map(|one| scope.spawn(move || run(one))).collect();
-            results.extend(mine.map(run));
-            for other in others {
-                results.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+/// Runs work on several threads, this one among them, until one piece is the `last`; results in order, as far as that.
+/// Each thread makes its own tools, and takes the next piece when it is done with one, so that a thread that starts
+/// late or is held up costs no more than the piece it has.
+fn on_threads<W: Send, T, R: Send>(
+    work: Vec<W>,
+    threads: usize,
+    tools: impl Fn() -> T + Sync,
+    run: impl Fn(&mut T, W) -> R + Sync,
+    last: impl Fn(&R) -> bool + Sync,
+) -> Vec<R> {
+    let mut results: Vec<Option<R>> = work.iter().map(|_| None).collect();
+    let helpers = threads.min(work.len()).saturating_sub(1);
+    // What comes before a piece has been taken before it: a gap can only be behind the last one.
+    let queue = Mutex::new(Some(work.into_iter().enumerate()));
+    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.next();
+    let go = || {
+        let (mut tools, mut done) = (tools(), Vec::new());
+        while let Some((number, piece)) = take() {
+            let result = run(&mut tools, piece);
+            if last(&result) {
+                *queue.lock().unwrap_or_else(PoisonError::into_inner) = None;
             }
-        });
-    }
-    results
+            done.push((number, result));
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (0..helpers).map(|_| scope.spawn(go)).collect();
+        let mut done = go();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        for (number, result) in done {
+            results[number] = Some(result);
+        }
+    });
+    results.into_iter().map_while(|result| result).collect()
 }
 
 /// How a buffer is going to be decoded.
@@ -88,6 +111,7 @@ fn on_threads<W: Send, R: Send>(work: Vec<W>, threads: usize, run: impl Fn(W) ->
 pub struct Cut<'b> {
     bytes: &'b [u8],
     parts: Vec<Part<'b>>,
+    threads: usize,
     /// Rows to make room for; a guess where one thread decodes and counts.
     pub rows: usize,
     sure: bool,
@@ -98,13 +122,14 @@ pub fn cut<'b>(bytes: &'b [u8], options: Options, sure: bool) -> Cut<'b> {
     let threads = options.threads(bytes.len());
     if threads < 2 {
         let rows = if sure { Index::of(bytes).documents } else { batch::about(bytes) };
-        return Cut { bytes, parts: Vec::new(), rows, sure };
+        return Cut { bytes, parts: Vec::new(), threads, rows, sure };
     }
-    if let Some(parts) = parts_of_one_size(bytes, threads, options.origin).filter(|_| !sure) {
-        return Cut { bytes, rows: documents(&parts), parts, sure };
+    let pieces = (bytes.len() / BYTES_A_PIECE).clamp(threads, threads * PIECES);
+    if let Some(parts) = parts_of_one_size(bytes, pieces, options.origin).filter(|_| !sure) {
+        return Cut { bytes, rows: documents(&parts), threads, parts, sure };
     }
     let index = Index::on_threads(bytes, threads);
-    Cut { bytes, parts: parts(bytes, &index, threads, options.origin), rows: index.documents, sure: true }
+    Cut { bytes, parts: parts(bytes, &index, pieces, options.origin), threads, rows: index.documents, sure: true }
 }
 
 /// Decodes a buffer into rows. The outcome says whether there was no room for all, and how far it came if so; then
@@ -116,7 +141,7 @@ pub fn rows_of(plan: &Plan, cut: &Cut, rows: &mut Rows, options: Options) -> Out
     if cut.rows > rows.room() {
         return Outcome { full: true, ..Outcome::default() };
     }
-    let done = on_parts(plan, &cut.parts, rows, options);
+    let done = on_parts(plan, cut, rows, options);
     let good = |(part, (outcome, _)): (&Part<'_>, &(Outcome, Vec<Objects>))| {
         outcome.rows == part.documents && outcome.skipped == 0 && outcome.errors.is_empty() && !outcome.full
     };
@@ -163,21 +188,27 @@ fn documents(parts: &[Part<'_>]) -> usize {
 }
 
 /// Decodes parts into their rows.
-fn on_parts(plan: &Plan, parts: &[Part<'_>], rows: &mut Rows, options: Options) -> Vec<(Outcome, Vec<Objects>)> {
+fn on_parts(plan: &Plan, cut: &Cut<'_>, rows: &mut Rows, options: Options) -> Vec<(Outcome, Vec<Objects>)> {
     let (size, mask_size, objects) = (rows.size, rows.mask_size, rows.objects.len());
     let (mut out, mut mask) = (&mut *rows.out, &mut *rows.mask);
-    let mut work = Vec::with_capacity(parts.len());
-    for part in parts {
+    let mut work = Vec::with_capacity(cut.parts.len());
+    for part in &cut.parts {
         let (mine, rest) = out.split_at_mut((part.documents * size).min(out.len()));
         let (my_mask, mask_rest) = mask.split_at_mut((part.documents * mask_size).min(mask.len()));
         (out, mask) = (rest, mask_rest);
         let objects = vec![Objects::default(); objects];
         work.push((*part, Rows { out: mine, mask: my_mask, size, mask_size, objects }));
     }
-    on_threads(work, parts.len(), |(part, mut rows)| {
-        let outcome = decode(plan, part.bytes, &mut rows, options.on_error, part.origin);
+    let run = |reader: &mut Reader<'_>, (part, mut rows): (Part<'_>, Rows<'_>)| {
+        let outcome = decode_with(reader, part.bytes, &mut rows, options.on_error, part.origin);
         (outcome, rows.objects)
-    })
+    };
+    on_threads(work, cut.threads, || Reader::new(plan), run, |(outcome, _)| ends(outcome, options))
+}
+
+/// Whether nothing behind this part is wanted.
+fn ends(outcome: &Outcome, options: Options) -> bool {
+    outcome.full || outcome.overflow || (options.on_error == OnError::Raise && !outcome.errors.is_empty())
 }
 
 /// Puts the rows of parts together.
@@ -194,7 +225,7 @@ fn join(parts: &[Part<'_>], done: Vec<(Outcome, Vec<Objects>)>, rows: &mut Rows,
         for (all, some) in rows.objects.iter_mut().zip(&objects) {
             all.append(some, total.rows);
         }
-        let stop = options.on_error == OnError::Raise && !outcome.errors.is_empty();
+        let stop = ends(&outcome, options);
         total.add(outcome);
         if stop {
             break;
@@ -212,24 +243,27 @@ pub fn columns<'s>(plan: &Plan, specs: &'s [Spec], bytes: &[u8], options: Option
     let threads = options.threads(bytes.len());
     let wanted = threads.max(bytes.len().div_ceil(BYTES_A_BATCH));
     let index = if threads < 2 { Index::of(bytes) } else { Index::on_threads(bytes, threads) };
-    let done = on_threads(parts(bytes, &index, wanted, options.origin), threads, |part| {
+    let run = |(): &mut (), part: Part<'_>| {
         let mut columns = Columns::new(specs, part.documents);
         let mut outcome = decode(plan, part.bytes, &mut columns, options.on_error, part.origin);
         columns.finish(outcome.rows);
         if columns.overflow {
             let fault = Fault::new("", "at most 2 GiB of text, binary or items a column", "more");
             outcome.errors = vec![DecodeError { document: part.origin.document, offset: part.origin.offset, fault: *fault }];
+            outcome.overflow = true;
         }
         (columns, outcome)
-    });
+    };
+    let parts = parts(bytes, &index, wanted, options.origin);
+    let done = on_threads(parts, threads, || (), run, |(_, outcome)| ends(outcome, options));
     let mut total = Outcome::default();
     let mut batches = Vec::new();
     for (columns, outcome) in done {
-        let stop = columns.overflow || (options.on_error == OnError::Raise && !outcome.errors.is_empty());
+        let stop = ends(&outcome, options);
         if outcome.rows > 0 {
             batches.push((columns, outcome.rows));
         }
-        total.overflow |= stop && options.on_error != OnError::Raise;
+        total.overflow |= outcome.overflow && options.on_error != OnError::Raise;
         total.add(outcome);
         if stop {
             break;

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use stoop_bson::batch::Index;
-use support::{Random, document, exercise, sparse};
+use stoop_bson::batch::{Index, OnError};
+use support::{Random, document, exercise, lay, rows, schemas, sparse};
 
 fn buffer(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -91,6 +91,30 @@ fn counting_on_threads_is_counting() {
                 (together.documents, together.consumed, &together.broken),
                 (alone.documents, alone.consumed, &alone.broken)
             );
+        }
+    }
+}
+
+#[test]
+fn several_threads_agree_with_one() {
+    let mut random = Random(14);
+    let laid: Vec<_> = schemas().into_iter().filter(|(_, in_rows)| *in_rows).map(|(fields, _)| lay(fields)).collect();
+    for round in 0..24 {
+        // Large enough to be cut, and of one size now and then.
+        let mut bytes = Vec::new();
+        while bytes.len() < 1_300_000 {
+            let some = if round % 4 == 0 { document(&mut random) } else { buffer(&mut random) };
+            bytes.extend(if round % 4 == 0 { some.repeat(1_300_000 / some.len()) } else { some });
+        }
+        for _ in 0..random.below(3) {
+            damage(&mut bytes, &mut random);
+        }
+        let laid = &laid[round % laid.len()];
+        for on_error in [OnError::Raise, OnError::Skip, OnError::Collect] {
+            let alone = rows(laid, &bytes, on_error, 1);
+            for threads in [2, 5] {
+                assert!(rows(laid, &bytes, on_error, threads) == alone, "round {round}, {threads} threads, {on_error:?}");
+            }
         }
     }
 }
