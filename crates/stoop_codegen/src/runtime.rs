@@ -206,6 +206,8 @@ helpers! {
     ExcMatches(R R) -> I;
     /// (frame) Whether somebody may have written the locals since an exception was caught.
     IsHeld(P) -> I;
+    /// (frame) Whether somebody may have written the locals, while compiled code had them in their slots.
+    MayBeWritten(P) -> I;
     /// (sequence, before | after << 8) A fresh tuple of before + 1 + after items.
     PyUnpackEx(R L) -> R;
     /// (super, class, object, name object)

@@ -20,6 +20,8 @@ pub struct Request<'a> {
     pub valid: Watch,
     /// The value to store as the frame's saved instruction pointer: (code index, code unit).
     pub unit_address: &'a dyn Fn(u32, u32) -> u64,
+    /// The same for the instruction that stands before a code unit.
+    pub unit_before: &'a dyn Fn(u32, u32) -> u64,
     /// The interned str object of a name.
     pub name_address: &'a dyn Fn(Name) -> u64,
     /// `tp_basicsize` of the type with this version tag, if known: saves two loads at each inline attribute.

@@ -141,15 +141,21 @@ pub unsafe fn frame_object(frame: *mut Frame) -> Obj {
     unsafe { read(frame, layout::get().frame_object) }
 }
 
-/// Lets a frame's object go that nobody but the frame holds: whoever asks next gets a new one.
+/// Lets a frame's object go that nobody but the frame holds, and in which nobody has put anything: whoever asks next
+/// gets a new one.
 ///
 /// # Safety
-/// See the module; no tool is active (the object may carry a trace function).
+/// See the module.
 pub unsafe fn forget_object(frame: *mut Frame) {
+    let l = layout::get();
     // SAFETY: an object with one reference is known to its frame only; freeing it leaves the frame as it is.
     unsafe {
         let object = frame_object(frame);
         if !object.is_null() && (*object).ob_refcnt == 1 {
+            let carries = |at: i32| !read::<Obj, _>(object, at).is_null();
+            if carries(l.frameobject_trace) || l.frameobject_extra.is_some_and(carries) {
+                return;
+            }
             write(frame, layout::get().frame_object, std::ptr::null_mut::<c_void>());
             decref(object);
         }

@@ -192,3 +192,13 @@ pub unsafe extern "C" fn is_held(frame: *mut Frame) -> i32 {
         i32::from(!known || was_asked(frame))
     }
 }
+
+/// Whether somebody may have written a frame's locals while they were in their slots: it may be in a handler, where its
+/// traceback alone has it.
+///
+/// # Safety
+/// The calling thread's current frame.
+pub unsafe extern "C" fn may_be_written(frame: *mut Frame) -> i32 {
+    // SAFETY: the caller's frame.
+    unsafe { i32::from(is_seen(frame) && is_held(frame) != 0) }
+}

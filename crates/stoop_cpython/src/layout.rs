@@ -439,6 +439,8 @@ pub struct Layout {
     pub frameobject_trace: i32,
     /// `f_lineno` of a frame object (32 bits).
     pub frameobject_lineno: i32,
+    /// Names and values of a frame object that are no locals of its code (a dict or NULL), where there is such a field.
+    pub frameobject_extra: Option<i32>,
     /// Start of the frame that a frame object itself can hold.
     pub frameobject_data: i32,
     // Threads.

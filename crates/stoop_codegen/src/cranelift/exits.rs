@@ -291,10 +291,14 @@ impl Lower<'_> {
     pub(crate) fn store_position(&mut self, data: &InstData) -> Result<(), Error> {
         let state = data.state.ok_or_else(|| self.malformed("needs a frame state"))?;
         let state = &self.f.states[slots::real_state(self.f, state).index()];
-        let address = (self.req.unit_address)(state.code, state.unit);
+        self.store_instr((self.req.unit_address)(state.code, state.unit), state.code);
+        Ok(())
+    }
+
+    fn store_instr(&mut self, address: u64, code: u32) {
         let at = self.req.abi.frame_instr;
         // What is there points into the same code: the lower half tells where, unless the code lies across the border.
-        let first = (self.req.unit_address)(state.code, 0);
+        let first = (self.req.unit_address)(code, 0);
         let alike = |a: u64| a >> 32 == address >> 32;
         if cfg!(target_endian = "little") && alike(first.wrapping_sub(MOST_CODE)) && alike(first.wrapping_add(MOST_CODE)) {
             let low = self.i32const(address as i32);
@@ -303,7 +307,6 @@ impl Lower<'_> {
             let address = self.address(address);
             self.store(address, self.frame, at);
         }
-        Ok(())
     }
 
     /// Writes the locals that are out of date to their slots, before Python code may look at them.
@@ -331,6 +334,12 @@ impl Lower<'_> {
         dirty.retain(|(_, v)| self.values[v.index()].is_some() || self.constant(*v).is_some());
         // The drops that this makes are not the instruction's own.
         self.at_drop = false;
+        // The check right after it stands behind the instruction that drops.
+        if let Some(s) = self.check_after {
+            let state = &self.f.states[slots::real_state(self.f, s).index()];
+            self.store_instr((self.req.unit_before)(state.code, state.unit), state.code);
+        }
+        self.written.clone_from(&dirty);
         let done = self.sync_slots(dirty);
         self.at_drop = true;
         done
@@ -391,7 +400,13 @@ impl Lower<'_> {
             if let (Some((destroy, object)), Some(done)) = (self.destroying.take(), self.b.current_block()) {
                 self.b.switch_to_block(destroy);
                 let fell = self.stub_result(Stub::Destroy, &[object], false);
+                // The exit stands after the writing of the slots, and must leave what is in them alone.
+                let before = self.facts.clone();
+                for (k, v) in std::mem::take(&mut self.written) {
+                    self.facts[k as usize] = Some(slots::Fact { value: v, exact: self.f.ty(v).is_ref() });
+                }
                 let leave = self.leave_block()?;
+                self.facts = before;
                 self.branch(fell, leave, done);
                 self.b.switch_to_block(done);
             }

@@ -72,6 +72,8 @@ pub(crate) fn lower(
         catches: false,
         check_follows: false,
         destroying: None,
+        written: Vec::new(),
+        check_after: None,
         caught: None,
         inst: Inst(0),
         signatures: HashMap::new(),
@@ -119,6 +121,7 @@ pub(crate) fn lower(
         for (k, &inst) in insts.iter().enumerate() {
             let next = insts.get(k + 1).map(|i| func.inst(*i));
             l.catches = next.is_some_and(|n| n.op == Op::Caught);
+            l.check_after = next.filter(|n| n.op == Op::CheckValid).and_then(|n| n.state);
             if func.inst(inst).op != Op::CheckValid {
                 l.check_follows = next.is_some_and(|n| is_about(n, func.inst(inst)));
             }
@@ -212,6 +215,10 @@ pub(crate) struct Lower<'a> {
     pub(crate) check_follows: bool,
     /// A block where an object is to be destroyed and that check made.
     pub(crate) destroying: Option<(ir::Block, CV)>,
+    /// The slots that are written before it is.
+    pub(crate) written: Vec<(u32, stoop_ir::Value)>,
+    /// The state of the check that follows the present instruction, if one does.
+    pub(crate) check_after: Option<stoop_ir::State>,
     /// Where control goes if it did.
     pub(crate) caught: Option<ir::Block>,
     /// The present instruction.

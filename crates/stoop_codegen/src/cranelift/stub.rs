@@ -21,7 +21,7 @@ use cranelift_codegen::{FinalizedMachReloc, FinalizedRelocTarget};
 pub(crate) enum Stub {
     /// Calls a helper.
     Helper(Helper),
-    /// (object) Destroys it; whether an assumption fell.
+    /// (object) Destroys it; whether an assumption fell, or somebody may have written the locals.
     Destroy,
     /// Serves the eval breaker: the helper's result.
     Poll,
@@ -138,6 +138,11 @@ struct Assembler<'a> {
     common: [Option<usize>; 2],
 }
 
+/// That the frame has no object.
+fn frame_object(request: &Request) -> Watch {
+    Watch { place: Place::Frame(request.abi.frame_object), width: 8, mask: u64::MAX, expected: Expected::Const(0) }
+}
+
 /// Vector registers.
 const VECTORS: u8 = 16;
 
@@ -180,28 +185,29 @@ impl Assembler<'_> {
             Stub::Helper(h) => self.helper(h, &[], request),
             Stub::Destroy => {
                 let destroy = self.helper(Helper::Dealloc, &[], request);
-                self.and_check(destroy, false, &request.valid)
+                let slow = self.helper(Helper::MayBeWritten, &[Operand::Frame], request);
+                self.and_check(destroy, false, &[frame_object(request)], &request.valid, Some(slow))
             }
             Stub::Poll => self.helper(Helper::Poll, &[Operand::TState, Operand::Frame], request),
             Stub::PollAndCheck => {
                 let poll = self.helper(Helper::Poll, &[Operand::TState, Operand::Frame], request);
-                self.and_check(poll, true, &request.valid)
+                self.and_check(poll, true, &[], &request.valid, None)
             }
             Stub::Check => {
                 let slow = self.helper(Helper::Recheck, &[Operand::TState, Operand::Frame, Operand::Record], request);
-                self.check(&all, &[], slow)
+                self.check(&all, &[], Some(slow))
             }
             Stub::CheckHandling => {
                 let slow = self.helper(Helper::IsHeld, &[Operand::Frame], request);
-                let object = Place::Frame(request.abi.frame_object);
-                let (frame, leave): (Vec<Watch>, Vec<Watch>) = all.iter().partition(|w| w.place == object);
-                self.check(&frame, &leave, slow)
+                let object = frame_object(request);
+                let leave: Vec<Watch> = all.into_iter().filter(|w| w.place != object.place).collect();
+                self.check(&[object], &leave, Some(slow))
             }
         }
     }
 
-    /// Does what a stub does. The result is its one, if it has one and that is not 0; else whether a watch fails.
-    fn and_check(&mut self, stub: usize, has_result: bool, valid: &Watch) -> usize {
+    /// Does what a stub does. The result is its one, if it has one and that is not 0; else as of `check`.
+    fn and_check(&mut self, stub: usize, has_result: bool, ask: &[Watch], valid: &Watch, slow: Option<usize>) -> usize {
         let start = self.bytes.len();
         self.put(&[0x48, 0x83, 0xec, 0x08]); // sub rsp, 8
         self.put(&[0xe8]); // call
@@ -213,16 +219,12 @@ impl Assembler<'_> {
             // je over the return
             self.put(&[0x00, 0x74, 0x01, 0xc3]);
         }
-        self.put(&[0x50, 0x51]); // push rax; push rcx
-        let fails = self.jump_unless(valid);
-        self.end_check(0);
-        self.land(&[fails]);
-        self.end_check(1);
+        self.check(ask, std::slice::from_ref(valid), slow);
         start
     }
 
     /// The result is 1 if one of `leave` fails, what the stub `slow` says if one of `ask` fails, else 0.
-    fn check(&mut self, ask: &[Watch], leave: &[Watch], slow: usize) -> usize {
+    fn check(&mut self, ask: &[Watch], leave: &[Watch], slow: Option<usize>) -> usize {
         let start = self.bytes.len();
         self.put(&[0x50, 0x51]); // push rax; push rcx
         let leaving: Vec<usize> = leave.iter().map(|w| self.jump_unless(w)).collect();
@@ -232,10 +234,12 @@ impl Assembler<'_> {
             self.land(&leaving);
             self.end_check(1);
         }
-        self.land(&asking);
-        // pop rcx; pop rax; jmp
-        self.put(&[0x59, 0x58, 0xe9]);
-        self.put_distance(slow);
+        if let Some(slow) = slow {
+            self.land(&asking);
+            // pop rcx; pop rax; jmp
+            self.put(&[0x59, 0x58, 0xe9]);
+            self.put_distance(slow);
+        }
         start
     }
 

@@ -207,7 +207,7 @@ mod fakes {
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
-            StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend StrOf Slice IsInstance DictFind DictFindTuple NoKey DictSet SetAdd Contains ItemsLen NativeCall AfterCall MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
+            StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend StrOf Slice IsInstance DictFind DictFindTuple NoKey DictSet SetAdd Contains ItemsLen NativeCall AfterCall MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld MayBeWritten PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
             PySetUpdate PyMapAdd PyDictUpdate PyListToTuple PyLen
         }
@@ -586,6 +586,7 @@ impl World {
                 expected: Expected::Const(1),
             },
             unit_address: &|code, unit| self.code + 0x10_0000 * u64::from(code) + u64::from(unit),
+            unit_before: &|code, unit| self.code + 0x10_0000 * u64::from(code) + u64::from(unit.saturating_sub(1)),
             name_address: &|name| 0x7000 + u64::from(name.0),
             basicsize: &|version| (self.sizes_known && version == POINT_VERSION).then_some(24),
             link: &|_| None,

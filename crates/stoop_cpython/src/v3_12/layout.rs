@@ -177,6 +177,7 @@ pub const LAYOUT: Layout = Layout {
     frameobject_frame: 24,
     frameobject_trace: 32,
     frameobject_lineno: 40,
+    frameobject_extra: None,
     frameobject_data: 48,
     ts_next: 8,
     ts_interp: 16,

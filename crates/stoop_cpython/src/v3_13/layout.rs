@@ -177,6 +177,7 @@ pub const LAYOUT: Layout = Layout {
     frameobject_frame: 24,
     frameobject_trace: 32,
     frameobject_lineno: 40,
+    frameobject_extra: Some(48),
     frameobject_data: 64,
     ts_next: 8,
     ts_interp: 16,

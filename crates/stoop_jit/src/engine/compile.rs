@@ -514,11 +514,19 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     if let Some(n) = shared.force_exit {
         force_exit(&mut func, n);
     }
-    let unit_address = |code: u32, unit: u32| {
-        let info = if code == 0 { &job.units } else { &job.record.inlined[code as usize - 1].code };
+    let info_of = |code: u32| if code == 0 { &job.units } else { &job.record.inlined[code as usize - 1].code };
+    let address_in = |info: &CodeInfo, op_unit: u32| {
         let first = (info.code as u64).wrapping_add(stoop_cpython::layout::get().co_code_adaptive as u64);
-        let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
         first + 2 * u64::from(op_unit)
+    };
+    let unit_address = |code: u32, unit: u32| {
+        let info = info_of(code);
+        address_in(info, info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit))
+    };
+    let unit_before = |code: u32, unit: u32| {
+        let info = info_of(code);
+        let before = info.instrs.partition_point(|i| i.unit < unit).checked_sub(1);
+        address_in(info, before.map_or(unit, |k| info.instrs[k].op_unit))
     };
     let name_address = |n: stoop_ir::Name| job.name_objects[n.index()];
     let helpers = |h: Helper| match h {
@@ -544,6 +552,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         watches: &watches,
         valid: Watch { place: Place::Absolute(valid), width: 8, mask: u64::MAX, expected: Expected::Const(1) },
         unit_address: &unit_address,
+        unit_before: &unit_before,
         name_address: &name_address,
         basicsize: &|version| job.sizes.get(&version).copied(),
         link: &|function| job.links.get(&function).copied(),

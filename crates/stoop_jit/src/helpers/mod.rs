@@ -119,6 +119,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::ForgetFrame => handled::forget as *const () as usize,
         Helper::ExcMatches => exceptions::matches as *const () as usize,
         Helper::IsHeld => handled::is_held as *const () as usize,
+        Helper::MayBeWritten => handled::may_be_written as *const () as usize,
         Helper::PyUnpackEx => containers::unpack_ex as *const () as usize,
         Helper::PySuperAttr => attributes::super_attr as *const () as usize,
         Helper::PyEnter => exceptions::enter as *const () as usize,
