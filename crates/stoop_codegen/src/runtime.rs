@@ -228,6 +228,10 @@ helpers! {
     StrOrder(R R) -> I;
     /// (part, whole)
     StrIn(R R) -> I;
+    /// (a, b) of two strs, bytes objects, tuples or lists.
+    Concat(R R) -> R;
+    /// 0 or 1; -1 without exception where the object's class decides in a way of its own.
+    Truth(R) -> I;
     /// An int in decimal.
     StrOf(L) -> R;
     /// (str, bytes or tuple, start, stop) The items between; bounds as in a slice.

@@ -373,6 +373,7 @@ unsafe extern "C" {
 
     // --- PyRun, PySequence ---
     pub fn PyRun_String(text: *const c_char, start: c_int, globals: Obj, locals: Obj) -> Obj;
+    pub fn PySequence_Concat(a: Obj, b: Obj) -> Obj;
     pub fn PySequence_Contains(o: Obj, item: Obj) -> c_int;
     pub fn PySequence_Check(o: Obj) -> c_int;
     pub fn PySequence_DelSlice(o: Obj, low: isize, high: isize) -> c_int;

@@ -183,6 +183,7 @@ ops! {
     GuardTrue "guard.true" n(1) => Void, NO, NO, G, 0, "The truth value is true.";
     GuardFalse "guard.false" n(1) => Void, NO, NO, G, 0, "The truth value is false.";
     GuardKeys "guard.keys" n(1) => Void, Mem::ATTR, NO, G, 0, "The object's type has shared attribute keys of this version (imm: int), and the object's attributes are inline: it shadows no method.";
+    GuardNoDict "guard.nodict" n(1) => Void, Mem::ATTR, NO, G, 0, "The object has no dict yet where its class has the place for one (imm: int, the byte offset).";
     GuardClassKeys "guard.classkeys" n(1) => Void, Mem::ATTR, NO, G, 0, "Instances of the operand, a class, have shared attribute keys of this version (imm: int).";
     GuardBuiltin "guard.builtin" n(1) => Void, NO, NO, G, 0, "The operand, an exact built-in, has this definition (imm: int, its address).";
     GuardFuncVersion "guard.funcversion" n(1) => Void, NO, NO, G, 0, "The function's code object is (imm: const); the operand is an exact function.";
@@ -255,10 +256,12 @@ ops! {
     StrCmp "str.cmp" n(2) => I1, NO, NO, N, 0, "Comparison of exact strs (imm: cmp).";
     StrIn "str.in" n(2) => I1, NO, NO, Flags::RAISE, 0, "(part, whole) Whether the one str is in the other.";
     StrAppend "str.append" n(2) => Borrowed, Mem::FRAME, Mem::FRAME.or(REFS).or(Mem::BOX), Flags::PINNED.or(Flags::RAISE), 0, "(str, more) slot += more, for the local slot (imm: index) that holds str, in place where the slot is its only owner: nobody else may use str afterwards. The result is what the slot holds then.";
+    Concat "concat" n(2) => New, Mem::LIST, NO, Flags::RAISE, 0, "(a, b) a + b of two exact strs, bytes objects, tuples or lists.";
     StrOf "str.ofint" n(1) => New, NO, NO, Flags::RAISE, 0, "An int in decimal, as a str.";
     BytesItem "bytes.item" n(2) => I64, NO, NO, N, 0, "(bytes, position) The byte there. Position is in range.";
     Slice "slice" n(3) => New, NO, NO, Flags::RAISE, 0, "(str, bytes or tuple, start, stop) Those items; bounds as in a slice.";
     TypeOf "type.of" n(1) => Borrowed, Mem::ATTR, NO, N, 0, "An object's class.";
+    Truth "truth" n(1) => I1, ALL, NO, G, 0, "Whether an object counts as true; leaves where its class decides that in a way of its own.";
     IsInstance "isinstance" Arity::Any => I1, Mem::ATTR, NO, G, 0, "(obj, class…) Whether obj is an instance of one of the classes, all of them instances of `type` itself; leaves where that needs Python code.";
     DictFind "dict.find" n(2) => I64, HASHED, NO, G, 0, "(dict, key) Where the key's value lies, as long as the dict does not change; 0 if there is none; leaves if that can't be told without Python code.";
     DictFindTuple "dict.findtuple" Arity::Any => I64, HASHED, NO, G, 0, "(dict, item…) As dict.find, for a tuple of the items as key, which may be unboxed ints.";

@@ -93,9 +93,9 @@ impl ExitReason {
     /// The reason of a guard or instruction that leaves.
     fn of_op(op: Op) -> ExitReason {
         match op {
-            Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare => ExitReason::Class,
+            Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare | Op::Truth => ExitReason::Class,
             Op::GuardVersion | Op::GuardShapes | Op::GuardClassVersion => ExitReason::HeapType,
-            Op::GuardKeys | Op::GuardClassKeys | Op::GuardNotInDict => ExitReason::Keys,
+            Op::GuardKeys | Op::GuardClassKeys | Op::GuardNotInDict | Op::GuardNoDict => ExitReason::Keys,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
             Op::GuardNotNull | Op::GlobalHome => ExitReason::Unbound,
             Op::GuardTrue | Op::GuardFalse => ExitReason::Condition,

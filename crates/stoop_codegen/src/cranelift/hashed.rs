@@ -67,6 +67,26 @@ impl Lower<'_> {
         Ok(self.icmp_imm(IntCC::NotEqual, told, 0))
     }
 
+    /// Truth of anything. None and the two bools are looked at here.
+    pub(crate) fn truth(&mut self, object: CV) -> Result<CV, Error> {
+        let abi = self.req.abi;
+        let (other, ask, done) = (self.next_block(), self.next_block(), self.next_block());
+        self.b.append_block_param(done, types::I8);
+        let yes = self.address(abi.true_object);
+        let is_true = self.icmp(IntCC::Equal, object, yes);
+        self.b.ins().brif(is_true, done, &[is_true.into()], other, &[]);
+        self.b.switch_to_block(other);
+        let (no, none) = (self.address(abi.false_object), self.address(abi.none_object));
+        let (is_false, is_none) = (self.icmp(IntCC::Equal, object, no), self.icmp(IntCC::Equal, object, none));
+        let neither = self.b.ins().bor(is_false, is_none);
+        self.b.ins().brif(neither, done, &[is_true.into()], ask, &[]);
+        self.b.switch_to_block(ask);
+        let told = self.told_or_leave(Helper::Truth, &[object])?;
+        self.jump(done, &[told]);
+        self.b.switch_to_block(done);
+        Ok(self.b.block_params(done)[0])
+    }
+
     pub(crate) fn dict_set(&mut self, a: &[CV]) -> Result<(), Error> {
         let former = self.helper1(Helper::DictSet, a)?;
         let (other, dropped, done) = (self.next_block(), self.next_block(), self.next_block());

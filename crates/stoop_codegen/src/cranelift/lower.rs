@@ -433,6 +433,8 @@ impl<'a> Lower<'a> {
             Op::StrOrd => one(self.str_ord(a[0])),
             Op::StrChr => one(self.str_chr(a[0])),
             Op::StrCmp => one(self.str_cmp(a)),
+            Op::Concat => one(self.call_object(Helper::Concat, a)),
+            Op::Truth => one(self.truth(a[0])),
             Op::StrIn => one(self.call_truth(Helper::StrIn, a)),
             Op::StrAppend => one(self.str_append(data, a)),
             Op::StrOf => one(self.call_object(Helper::StrOf, a)),
@@ -520,6 +522,11 @@ impl<'a> Lower<'a> {
             Op::GuardNotInDict => {
                 let lacks = self.helper1(Helper::NotInDict, a)?;
                 none(self.guard(lacks))
+            }
+            Op::GuardNoDict => {
+                let offset = self.imm_offset()?;
+                let dict = self.load(a[0], offset);
+                none(self.guard_not(dict))
             }
             Op::SwapField => one(self.swap_field(data, a)),
             Op::SetFieldFloat => none(self.set_field_float(data, a)),

@@ -271,6 +271,16 @@ impl Environment for Live<'_> {
         types::by_version(version).map(|o| o as u64)
     }
 
+    fn dict_offset(&self, class: u64) -> Option<u32> {
+        let l = layout::get();
+        // SAFETY: a live class.
+        unsafe {
+            let managed = objects::type_flags(class as Obj) & layout::flags::MANAGED_DICT != 0;
+            let offset: i64 = read(class as Obj, l.tp_dictoffset);
+            u32::try_from(offset).ok().filter(|offset| *offset > 0 && !managed)
+        }
+    }
+
     fn load_place(&mut self, class: u64, name_index: u32, method: bool) -> Option<(u32, Place)> {
         let version = version_of(class as Obj)?;
         let name = self.info.names[name_index as usize];
@@ -384,6 +394,17 @@ impl Environment for Live<'_> {
             }
         }
         sources.into_iter().collect()
+    }
+
+    fn classes_in(&mut self, tuple: u64) -> Option<Vec<Known>> {
+        const MOST: usize = 4;
+        if classes::class_of(tuple as Obj) != Some(Class::Tuple) {
+            return None;
+        }
+        // SAFETY: a live tuple.
+        let items = unsafe { objects::tuple_slice(tuple as Obj) };
+        let all = (1..=MOST).contains(&items.len()) && items.iter().all(|o| classes::class_of(*o) == Some(Class::Type));
+        all.then(|| items.iter().map(|o| self.known(*o)).collect())
     }
 
     fn tuple_len(&self, tuple: u64) -> usize {

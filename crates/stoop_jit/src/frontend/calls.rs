@@ -57,6 +57,7 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             let v = b.op(Op::BoxInt, &[n], Imm::None, Type::Exact(Class::Int), None);
             finish(b, p, v);
         }
+        Some("builtins.isinstance") if plain && instance_of_some(b, &p, st) => {}
         Some("builtins.range")
             if plain
                 && (1..=3).contains(&p.args.len())
@@ -96,6 +97,17 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
         }
     }
     Ok(())
+}
+
+/// `isinstance` with a constant tuple of classes. Whether it was that.
+fn instance_of_some(b: &mut Builder<'_>, p: &Popped, st: stoop_ir::State) -> bool {
+    let [object, classes] = p.args[..] else { return false };
+    let Some(classes) = constant_address(b, classes.value).and_then(|tuple| b.env.classes_in(tuple)) else { return false };
+    let operands: Vec<Value> = std::iter::once(object.value).chain(classes.into_iter().map(|k| b.known(k))).collect();
+    let is = b.op(Op::IsInstance, &operands, Imm::None, Type::I1, Some(st));
+    let v = b.op(Op::BoxBool, &[is], Imm::None, Type::Exact(Class::Bool), None);
+    finish(b, p.clone(), v);
+    true
 }
 
 /// A call of an instance whose class has a Python `__call__`.
@@ -372,10 +384,18 @@ pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
     let (version, keys) = match i.feedback {
         Feedback::MethodNoDict { type_version, .. } => (type_version, None),
         Feedback::MethodWithValues { type_version, keys_version, .. } => (type_version, Some(keys_version)),
+        Feedback::MethodLazyDict { type_version, .. } => (type_version, None),
         _ => return false,
     };
     let class = b.class_of(obj.value);
     let Some(k) = b.env.type_attribute(class, version, i.arg) else { return false };
+    let dict = match i.feedback {
+        Feedback::MethodLazyDict { .. } => match b.env.class_of_version(version).and_then(|c| b.env.dict_offset(c)) {
+            Some(offset) => Some(offset),
+            None => return false,
+        },
+        _ => None,
+    };
     let st = b.state(i.unit);
     // A method of a built-in class, whose instances are told by the class itself.
     let built_in = k.text.split_once('.').filter(|_| k.class.is_none()).and_then(|(class, _)| Class::from_text(class));
@@ -385,6 +405,9 @@ pub(super) fn load_method(b: &mut Builder<'_>, i: &Instr) -> bool {
     };
     if let Some(keys) = keys {
         b.void(Op::GuardKeys, &[g], Imm::Int(keys.into()), Some(st));
+    }
+    if let Some(offset) = dict {
+        b.void(Op::GuardNoDict, &[g], Imm::Int(offset.into()), Some(st));
     }
     b.same_example(obj.value, g);
     let x = b.pop();

@@ -114,6 +114,8 @@ pub trait Environment {
     fn classes(&mut self, unit: u32, seen: Option<u32>) -> Vec<u64>;
     /// The live class with a version.
     fn class_of_version(&self, version: u32) -> Option<u64>;
+    /// Where instances of a class have the dict that is made when it is first wanted: a byte offset.
+    fn dict_offset(&self, class: u64) -> Option<u32>;
     /// A class's version, and where its instances have an attribute (that is to be called at once: `method`).
     fn load_place(&mut self, class: u64, name_index: u32, method: bool) -> Option<(u32, Place)>;
     /// The same for instances with dicts of their own instead of inline values, as far as there is reason to expect that:
@@ -138,6 +140,8 @@ pub trait Environment {
     /// What fills the parameters of a function, if it takes positional arguments by the interpreter's rules: with so
     /// many given by position, then those of this tuple of names. The region relies on the function's defaults.
     fn bind(&mut self, function: u64, positional: u32, names: Option<u64>) -> Option<Vec<Source>>;
+    /// The classes in a constant, if it is a tuple of a few instances of `type` itself.
+    fn classes_in(&mut self, tuple: u64) -> Option<Vec<Known>>;
     /// How many items a constant tuple has.
     fn tuple_len(&self, tuple: u64) -> usize;
     /// The same for storing: a field or a slot.

@@ -90,7 +90,6 @@ pub(super) fn operand_hint(b: &Builder<'_>, i: &Instr) -> Hint {
         Feedback::ToBoolBool => Hint::Class(Class::Bool),
         Feedback::ToBoolInt => Hint::Class(Class::Int),
         Feedback::ToBoolList => Hint::Class(Class::List),
-        Feedback::ToBoolNone => Hint::Class(Class::NoneType),
         Feedback::ToBoolStr => Hint::Class(Class::Str),
         Feedback::IterList => Hint::Class(Class::ListIter),
         Feedback::IterTuple => Hint::Class(Class::TupleIter),
@@ -142,7 +141,13 @@ pub(super) fn truth(b: &mut Builder<'_>, i: &Instr) -> Value {
         return c;
     }
     let st = b.state(i.unit);
-    let hint = operands_hint(b, i, &[x]);
+    let decides = b.class_of(x.value).is_some_and(|c| ["__bool__", "__len__"].iter().any(|name| b.env.class_has(c, name)));
+    let hint = match i.feedback {
+        _ if decides => Hint::Generic,
+        // What is None now is something else at other times.
+        Feedback::ToBoolNone | Feedback::ToBoolAlwaysTrue { .. } => operand_hint(b, i),
+        _ => operands_hint(b, i, &[x]),
+    };
     b.pop();
     let c = b.op(Op::PyToBool, &[x.value], Imm::None, Type::I1, Some(st));
     b.set_hint(hint);

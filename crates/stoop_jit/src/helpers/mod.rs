@@ -134,6 +134,8 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::MatchClass => matching::match_class as *const () as usize,
         Helper::MatchKeys => matching::match_keys as *const () as usize,
         Helper::LoadBuildClass => matching::load_build_class as *const () as usize,
+        Helper::Concat => containers::concat as *const () as usize,
+        Helper::Truth => operators::truth as *const () as usize,
         Helper::StrOf => strings::str_of as *const () as usize,
         Helper::Slice => strings::slice as *const () as usize,
         Helper::IsInstance => hashed::is_instance as *const () as usize,

@@ -62,6 +62,62 @@ pub unsafe extern "C" fn inplace(op: i32, a: Obj, b: Obj) -> Obj {
     }
 }
 
+/// `nb_bool` of `tp_as_number`.
+const BOOL: i32 = 72;
+/// `sq_length` and `mp_length` of their tables.
+const LENGTH: i32 = 0;
+
+/// What a type has in a table of its slots; 0 if it has no such table.
+unsafe fn slot(ty: Obj, table: i32, entry: i32) -> usize {
+    // SAFETY: a live type; a table is NULL or has the entry.
+    unsafe {
+        let table: *const u8 = read(ty, table);
+        if table.is_null() { 0 } else { read(table, entry) }
+    }
+}
+
+/// The functions by which built-in classes tell their truth or length: they run no Python code and do not fail.
+fn plain_truths() -> &'static [usize] {
+    static FOUND: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
+    FOUND.get_or_init(|| {
+        let l = layout::get();
+        let types = [
+            type_ptr!(PyLong_Type),
+            type_ptr!(PyFloat_Type),
+            type_ptr!(PyUnicode_Type),
+            type_ptr!(PyBytes_Type),
+            type_ptr!(PyByteArray_Type),
+            type_ptr!(PyList_Type),
+            type_ptr!(PyTuple_Type),
+            type_ptr!(PyDict_Type),
+            type_ptr!(PySet_Type),
+        ];
+        let tables = [(l.tp_as_number, BOOL), (l.tp_as_mapping, LENGTH), (l.tp_as_sequence, LENGTH)];
+        // SAFETY: built-in types.
+        let slots = types.iter().flat_map(|ty| tables.map(|(table, entry)| unsafe { slot(*ty, table, entry) }));
+        slots.filter(|function| *function != 0).collect()
+    })
+}
+
+/// Truth of an object whose class leaves it to a built-in one, or says nothing about it; -1 if it decides by itself.
+pub unsafe extern "C" fn truth(o: Obj) -> i32 {
+    let l = layout::get();
+    // SAFETY: a live object.
+    unsafe {
+        let ty = type_of(o);
+        let told_by = match (slot(ty, l.tp_as_number, BOOL), slot(ty, l.tp_as_mapping, LENGTH)) {
+            (0, 0) => slot(ty, l.tp_as_sequence, LENGTH),
+            (0, length) => length,
+            (truth, _) => truth,
+        };
+        match told_by {
+            0 => 1,
+            function if plain_truths().contains(&function) => capi::PyObject_IsTrue(o),
+            _ => -1,
+        }
+    }
+}
+
 /// `OP a`; `op` is [`UnOp`]'s position.
 pub unsafe extern "C" fn unary(op: i32, a: Obj) -> Obj {
     let Some(&op) = UnOp::ALL.get(op as usize) else {

@@ -29,6 +29,11 @@ impl Specialiser {
                 let v = self.val(f, Op::StrIn, &[x, y], Type::I1, st);
                 self.yields(f, d, v);
             }
+            Rule::Concat(c) => {
+                let (x, y) = (self.exact(f, a(0), c, st), self.exact(f, a(1), c, st));
+                let v = self.val(f, Op::Concat, &[x, y], Type::Exact(c), st);
+                self.yields(f, d, v);
+            }
             Rule::Ord => {
                 let s = self.exact(f, a(2), Class::Str, st);
                 let v = self.val(f, Op::StrOrd, &[s], Type::I64, st);
@@ -184,7 +189,8 @@ impl Specialiser {
                 self.replace[d.result.expect("an item").index()] = Some(v);
                 self.count += 1;
             }
-            Rule::BoolToInt
+            Rule::AnyTruth
+            | Rule::BoolToInt
             | Rule::FloatAbs
             | Rule::FloatBin(_)
             | Rule::FloatCmp(_)
@@ -207,6 +213,7 @@ impl Specialiser {
             | Rule::Math(_)
             | Rule::NumBin(_)
             | Rule::NumCmp(_)
+            | Rule::OfClasses(..)
             | Rule::ResultClass(_)
             | Rule::Same
             | Rule::StoreField(_, _)

@@ -271,6 +271,10 @@ impl Specialiser {
                 self.yields(f, d, a(0));
             }
             Rule::Generic | Rule::ResultClass(_) | Rule::Same => self.out.push(i),
+            Rule::OfClasses(x, y, _) => {
+                f.inst_mut(i).args = vec![self.exact(f, a(0), x, st), self.exact(f, a(1), y, st)];
+                self.out.push(i);
+            }
             Rule::IntBin(op) => {
                 let (x, y) = (self.int(f, a(0), st), self.int(f, a(1), st));
                 let v = self.val(f, int_op(op), &[x, y], Type::I64, st);
@@ -370,6 +374,10 @@ impl Specialiser {
                 self.yields(f, d, v);
             }
             Rule::Truth(c) => self.truth(f, d, c),
+            Rule::AnyTruth => {
+                let v = self.val(f, Op::Truth, &[a(0)], Type::I1, st);
+                self.yields(f, d, v);
+            }
             Rule::TypeOf => {
                 let v = self.val(f, Op::TypeOf, &[a(2)], Type::Obj, None);
                 self.yields_borrowed(f, d, v);

@@ -11,6 +11,8 @@ pub enum Rule {
     Generic,
     /// As it is, but the result is an exact instance of this class.
     ResultClass(Class),
+    /// As it is, with operands of these classes; the result is an instance of the third.
+    OfClasses(Class, Class, Class),
     /// As it is; the result is of the last operand's type.
     Same,
     /// Both ints.
@@ -55,6 +57,10 @@ pub enum Rule {
     IsInstance(bool),
     /// Truth of an instance of the class.
     Truth(Class),
+    /// Truth of anything.
+    AnyTruth,
+    /// `a + b` of two instances of the class.
+    Concat(Class),
     /// `list[int]`
     ListGet,
     /// `tuple[int]`
@@ -142,11 +148,18 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
     match d.op {
         Op::PyBinary | Op::PyInplace => {
             let Imm::Bin(op) = d.imm else { return Rule::Generic };
-            binary(op, class(0), class(1), d.hint)
+            match binary(op, class(0), class(1), d.hint) {
+                // `+=` extends the list.
+                Rule::Concat(Class::List) if d.op == Op::PyInplace => Rule::Generic,
+                rule => rule,
+            }
         }
         Op::PyCompare | Op::PyCompareBool => {
             let Imm::Cmp(op) = d.imm else { return Rule::Generic };
-            compare(op, class(0), class(1), d.hint)
+            // The interpreter does not specialise comparisons with ints of several digits.
+            let guess =
+                |k: usize| class(k).or_else(|| (d.hint == Hint::None && is_large(f, d.args[1 - k])).then_some(Class::Int));
+            compare(op, guess(0), guess(1), d.hint)
         }
         Op::PyUnary => {
             let Imm::Un(op) = d.imm else { return Rule::Generic };
@@ -157,6 +170,7 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
                 Rule::Truth(c)
             }
             Some(c @ (Class::Dict | Class::Set | Class::FrozenSet | Class::Bytes)) => Rule::Truth(c),
+            _ if d.hint != Hint::Generic => Rule::AnyTruth,
             _ => Rule::Generic,
         },
         Op::PyGetItem => match (class(0), class(1)) {
@@ -277,10 +291,10 @@ fn float_can(op: BinOp) -> bool {
 }
 
 fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
-    use Class::{Float, Int, List, Str, Tuple};
+    use Class::{Bytes, Float, Int, List, Str, Tuple};
     match (a, b) {
         (Some(Class::Bool), Some(Class::Bool)) if matches!(op, BinOp::And | BinOp::Or | BinOp::Xor) => {
-            Rule::ResultClass(Class::Bool)
+            Rule::OfClasses(Class::Bool, Class::Bool, Class::Bool)
         }
         (Some(x), Some(y)) if is_int(x) && is_int(y) => match op {
             BinOp::TrueDiv => Rule::IntTrueDiv,
@@ -293,10 +307,11 @@ fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
         (Some(Float | Int), None) | (None, Some(Float | Int)) if hint == Hint::None && mixed_can(op, a, b) => Rule::FloatBin(op),
         (Some(Float), None) | (None, Some(Float)) if hint == Hint::Numbers && float_can(op) => Rule::FloatBin(op),
         (None | Some(Int), None | Some(Int)) if hint == Hint::Numbers && numbers_can(op) => Rule::NumBin(op),
-        (Some(Str), Some(Str)) if op == BinOp::Add => Rule::ResultClass(Str),
-        (Some(List), Some(List)) if op == BinOp::Add => Rule::ResultClass(List),
-        (Some(Tuple), Some(Tuple)) if op == BinOp::Add => Rule::ResultClass(Tuple),
-        (Some(c @ (List | Str | Tuple)), Some(Int)) if op == BinOp::Mul => Rule::ResultClass(c),
+        (Some(c @ (Str | List | Tuple | Bytes)), Some(d)) if c == d && op == BinOp::Add => Rule::Concat(c),
+        (Some(c @ (List | Str | Tuple)), Some(Int)) if op == BinOp::Mul => Rule::OfClasses(c, Int, c),
+        // Nor does it specialise these: beside an int, an unknown operand is most often an int.
+        (Some(Int), None) | (None, Some(Int)) if hint == Hint::None && ints_have(op) => Rule::IntBin(op),
+        (None, None) if hint == Hint::None && matches!(op, BinOp::Shl | BinOp::Shr) => Rule::IntBin(op),
         _ => Rule::Generic,
     }
 }
@@ -306,6 +321,17 @@ fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
 fn mixed_can(op: BinOp, a: Option<Class>, b: Option<Class>) -> bool {
     let float_known = a == Some(Class::Float) || b == Some(Class::Float);
     float_can(op) && (float_known || matches!(op, BinOp::Sub | BinOp::TrueDiv | BinOp::Pow))
+}
+
+/// Whether mostly ints have the operator. (`%` with a str on its left is known by that.)
+fn ints_have(op: BinOp) -> bool {
+    matches!(op, BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Shl | BinOp::Shr | BinOp::Mod | BinOp::FloorDiv)
+}
+
+/// Whether a value is a constant int that the interpreter keeps in several digits.
+fn is_large(f: &Function, v: Value) -> bool {
+    let text = super::constant(f, v, Class::Int);
+    text.and_then(|t| t.parse::<i64>().ok()).is_some_and(|n| n.unsigned_abs() >= 1 << 30)
 }
 
 /// Whether boxed numbers of any kind have the operator.
@@ -324,6 +350,9 @@ fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
         }
         (Some(Float), None) | (None, Some(Float)) if hint == Hint::Numbers => Rule::FloatCmp(op),
         (None | Some(Class::Int), None | Some(Class::Int)) if hint == Hint::Numbers => Rule::NumCmp(op),
+        (Some(Class::Int), None) | (None, Some(Class::Int)) if hint == Hint::None && !matches!(op, CmpOp::Eq | CmpOp::Ne) => {
+            Rule::NumCmp(op)
+        }
         (Some(Class::Str), Some(Class::Str)) => Rule::StrCmp(op),
         _ => Rule::Generic,
     }
