@@ -576,3 +576,53 @@ def test_a_branch_that_alternates_is_not_taken_for_one_that_never_ran(both):
     """)
     run.assert_compiled("f")
     run.assert_stayed("f")
+
+
+def test_unpacking_lists_and_tuples(both):
+    """What is unpacked is a tuple first, then lists as well: none of them is copied, and anything else still works."""
+    run = both("""
+        from probe import hot
+
+        class Loud:
+            def __init__(self, name):
+                self.name = name
+
+            def __del__(self):
+                print("gone", self.name)
+
+        def f(seq, n):
+            a = b = c = None
+            for k in range(n):
+                a, b, c = seq
+                a, c, b = seq
+                c, b, a = seq
+            return a, b, c
+
+        def swaps(seq, n):
+            a = b = Loud("local")
+            for k in range(n):
+                a, b = seq
+                b, a = seq
+                if k == 3:
+                    seq[0] = k
+                if k == 7:
+                    seq[1] = Loud("second")
+            return a, b
+
+        hot(f, (1, 2.5, 3), 10)
+        for _ in range(60):
+            for seq in ((1, 2, 3), [4, 5, 6], ["x", None, 7.5], [True, 2**70, -1]):
+                out = f(seq, 20)
+            assert out == (-1, 2**70, True), out
+        print(f((4, 5, 6), 3), f([4, 5, 6], 3), f("abc", 3), f({1: 2, 3: 4, 5: 6}, 2), f(iter([7, 8, 9]), 0))
+        for bad in ((1, 2), [1, 2], [1, 2, 3, 4], 5, "ab", iter([7, 8, 9])):
+            try:
+                print(f(bad, 2))
+            except (ValueError, TypeError) as e:
+                print(repr(e))
+        hot(swaps, [1, 2], 10)
+        for _ in range(20):
+            print([type(x).__name__ for x in swaps([1, Loud("first")], 12)])
+    """)
+    run.assert_compiled("f", "swaps")
+    assert not [x for x in run.exits("f")[-4:] if x[2] > 100], run.exits("f")

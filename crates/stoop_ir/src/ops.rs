@@ -277,6 +277,7 @@ ops! {
     ListItem "list.item" n(2) => Borrowed, Mem::LIST, NO, N, 0, "(list, position) The item; the list owns it. Position is in range.";
     ListData "list.data" n(1) => I64, Mem::LIST, NO, N, 0, "Address of a list's first item: good until something may resize it.";
     ListLoad "list.load" n(3) => Borrowed, Mem::LIST, NO, N, 0, "(list, position, data) As list.item, from the list's data.";
+    ItemsData "items.data" n(1) => I64, Mem::LIST, NO, G, 0, "Address of the first item of an exact list or tuple that has (imm: int) items, for list.load; leaves for anything else.";
     TupleItem "tuple.item" n(2) => Borrowed, NO, NO, N, 0, "(tuple, position) The item; the tuple owns it. Position is in range.";
     ListSwap "list.swap" n(3) => New, NO, Mem::LIST, Flags::PINNED, 4, "(list, position, new) Put new in, taking its reference; yields the former item.";
     ListSetFloat "list.setfloat" n(3) => Void, Mem::LIST, Mem::LIST.or(Mem::BOX).or(REFS), Flags::PINNED, 0, "(list, position, f64) Store a float: overwrite a uniquely owned float box, else box, swap and drop the former item.";

@@ -126,6 +126,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::SwapSlot
         | Op::PyUnpack
         | Op::PyUnpackEx
+        | Op::ItemsData
         | Op::PyMatchClass
         | Op::MatchKind
         | Op::Land

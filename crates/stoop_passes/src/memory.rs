@@ -21,7 +21,7 @@ const LOOK_BACK: usize = 64;
 pub fn reads(func: &Function, inst: Inst) -> Mem {
     let op = func.inst(inst).op;
     match op {
-        Op::ListLen | Op::ListData => LENGTHS,
+        Op::ListLen | Op::ListData | Op::ItemsData => LENGTHS,
         // A class's shared keys grow, and an object gets a dict, only where Python code runs: stores into attributes that
         // are there already change neither.
         Op::GuardVersion

@@ -4,9 +4,10 @@
 //! can be overwritten in place (that asks for a count of one). Sound because `v` was alive at the incref, so someone
 //! holds it, and still does at the decref: the pair never decides when the object dies. Frame states in between that
 //! hand the reference over take one of their own instead; if one of them does not know of it, the pair stays.
-//! Counts of immortal objects (truth values, None) go without asking.
+//! Counts of immortal objects (truth values, None) go without asking. A store to a slot that holds the same object already
+//! is a drop of one of its two references.
 
-use stoop_ir::{Class, Flags, Function, Inst, Mem, Op, State, Type, Value};
+use stoop_ir::{Class, Flags, Function, Imm, Inst, Mem, Op, State, Type, Value};
 
 use crate::pipeline::PassContext;
 use crate::util::{FastMap, remove_insts, root};
@@ -16,6 +17,7 @@ const FAR: usize = 256;
 
 /// Runs the pass.
 pub fn run(func: &mut Function, ctx: &mut PassContext) {
+    forget_same_stores(func);
     let mut dead = vec![false; func.insts.len()];
     let mut pairs = 0;
     for b in 0..func.blocks.len() {
@@ -59,6 +61,18 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
     }
     remove_insts(func, |i| dead[i.index()]);
     ctx.count("refcount_pairs_removed", pairs);
+}
+
+/// A slot that gets what it holds keeps it; one reference of the two goes, which is not the last.
+fn forget_same_stores(func: &mut Function) {
+    for i in (0..func.insts.len()).map(|k| Inst(k as u32)) {
+        let d = func.inst(i);
+        if d.op == Op::StoreLocal && root(func, d.args[0]) == root(func, d.args[1]) && func.ty(d.args[0]).is_ref() {
+            let new = d.args[0];
+            let d = func.inst_mut(i);
+            (d.op, d.args, d.imm) = (Op::DecRef, vec![new], Imm::None);
+        }
+    }
 }
 
 fn d_type(func: &Function, i: Inst) -> Type {

@@ -5,7 +5,7 @@ use crate::runtime::Helper;
 use crate::unit::Error;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value as CV, types};
-use stoop_ir::{Class, Type, Value};
+use stoop_ir::{Class, Imm, InstData, Type, Value};
 
 impl Lower<'_> {
     fn scaled(&mut self, base: CV, position: CV) -> CV {
@@ -24,6 +24,25 @@ impl Lower<'_> {
             self.known.set_array(key, items);
             items
         })
+    }
+
+    /// The address of the items of a list or tuple, whichever it is, that has so many.
+    pub(crate) fn items_data(&mut self, data: &InstData, object: CV) -> Result<CV, Error> {
+        let Imm::Int(count) = data.imm else { return Err(self.malformed("does not say how many items")) };
+        let abi = self.req.abi;
+        let ty = self.load(object, abi.ob_type);
+        let [tuple, list] = [Class::Tuple, Class::List].map(|c| self.class_address(c));
+        let (tuple, list) = (self.address(tuple?), self.address(list?));
+        let is_tuple = self.icmp(IntCC::Equal, ty, tuple);
+        let is_list = self.icmp(IntCC::Equal, ty, list);
+        let either = self.b.ins().bor(is_tuple, is_list);
+        self.guard(either)?;
+        let size = self.load(object, abi.ob_size);
+        let same = self.icmp_imm(IntCC::Equal, size, count);
+        self.guard(same)?;
+        // Where a list has the address of its items, a tuple has its first one: nothing is read there that is not.
+        let (within, apart) = (self.add_imm(object, abi.tuple_items.into()), self.load(object, abi.list_items));
+        Ok(self.b.ins().select(is_tuple, within, apart))
     }
 
     /// The address of a list's item.

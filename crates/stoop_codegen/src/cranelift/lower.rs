@@ -466,6 +466,7 @@ impl<'a> Lower<'a> {
             Op::Index => one(self.index(data, a)),
             Op::ListItem => Ok(Some(self.list_item(a[0], a[1]))),
             Op::ListData => Ok(Some(self.list_data(a[0]))),
+            Op::ItemsData => one(self.items_data(data, a[0])),
             Op::ListLoad => {
                 self.known.set_array(self.key(a[0]), a[2]);
                 Ok(Some(self.list_item(a[0], a[1])))

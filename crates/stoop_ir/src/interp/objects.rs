@@ -258,7 +258,14 @@ impl Interp<'_> {
             }
             // The model's address of the items is the list's number.
             (Op::ListData, Kind::List(_), _) => done(Val::I64(o.0.into())),
-            (Op::ListLoad, Kind::List(items), [Val::I64(i), Val::I64(data_of)]) if *data_of == i64::from(o.0) => {
+            (Op::ItemsData, Kind::List(items) | Kind::Tuple(items), _) => match data.imm {
+                Imm::Int(n) if n == items.len() as i64 => done(Val::I64(o.0.into())),
+                _ => Ok(Step::Leave),
+            },
+            (Op::ItemsData, _, _) => Ok(Step::Leave),
+            (Op::ListLoad, Kind::List(items) | Kind::Tuple(items), [Val::I64(i), Val::I64(data_of)])
+                if *data_of == i64::from(o.0) =>
+            {
                 done(Val::Ref(item(items, *i)?))
             }
             (Op::ListSwap, Kind::List(items), [Val::I64(i), Val::Ref(new)]) => {

@@ -15,7 +15,7 @@ use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::{frame, inspect, monitoring};
 
 use super::compile;
-use super::record::{CodeState, Started};
+use super::record::{CodeState, Record, Started};
 use super::sampler::{self, Settings};
 use super::trial::Verdict;
 use super::{budget, eager, generators, registry, turns};
@@ -382,8 +382,7 @@ pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
 
 /// Whether code of these instructions has run for long enough to be compiled, and the budget allows it.
 fn pays(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> bool {
-    let size = s.sizes.get(&region).copied().unwrap_or(0);
-    let price = budget::estimate(instrs.len().max(size)) / bargain(instrs);
+    let price = price(s, region, instrs);
     // For longer where little comes back of what is spent.
     let least = price * (1 + u64::from(s.recompiles)) * 100 / budget::trust().min(100);
     s.heat_ns >= least && (budget::affords(price) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
@@ -396,12 +395,15 @@ pub fn still_pays(s: &mut CodeState, entry: Entry, info: &CodeInfo, size: usize)
         return true;
     }
     s.sizes.insert(region, size);
+    s.prices.remove(&region);
     pays(s, region, instrs)
 }
 
-fn pays_again(s: &CodeState, entry: Entry, instrs: &[Instr]) -> bool {
-    let size = s.sizes.get(&entry.header()).copied().unwrap_or(0);
-    budget::affords(budget::estimate(instrs.len().max(size)) / bargain(instrs))
+/// Nanoseconds that compiling a region may take: no more than it took the last time, if that is known.
+fn price(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> u64 {
+    let size = s.sizes.get(&region).copied().unwrap_or(0);
+    let last = s.prices.get(&region).copied().unwrap_or(u64::MAX);
+    last.min(budget::estimate(instrs.len().max(size))) / bargain(instrs)
 }
 
 /// How many times as much as other code these instructions gain.
@@ -431,6 +433,8 @@ fn is_arithmetic(instrs: &[Instr]) -> bool {
 }
 
 /// Whether a region that was void may be compiled anew at once.
-pub fn may_retry(s: &CodeState, info: &CodeInfo, entry: Entry) -> bool {
-    (s.recompiles <= RETRIES || budget::trust() >= FAIR_TRUST) && pays_again(s, entry, own(info, entry))
+pub fn may_retry(s: &mut CodeState, record: &Record) -> bool {
+    let (region, instrs) = (record.entry.header(), own(&record.info, record.entry));
+    s.prices.insert(region, 1000 * record.compile_us);
+    (s.recompiles <= RETRIES || budget::trust() >= FAIR_TRUST) && budget::affords(price(s, region, instrs))
 }

@@ -168,6 +168,8 @@ pub struct CodeState {
     pub wanted: BTreeSet<u32>,
     /// Regions that turned out to be larger than their bytecode: the operations they begin with.
     pub sizes: BTreeMap<Option<u32>, usize>,
+    /// Nanoseconds that compiling regions took before they fell.
+    pub prices: BTreeMap<Option<u32>, u64>,
     /// Functions that should not be inlined, by region.
     pub no_inline: BTreeMap<Option<u32>, BTreeSet<u64>>,
     /// Never compile (`@stoop.never`).
@@ -229,6 +231,7 @@ impl CodeState {
             started: Started::Unknown,
             wanted: BTreeSet::new(),
             sizes: BTreeMap::new(),
+            prices: BTreeMap::new(),
             no_inline: BTreeMap::new(),
             never: false,
             asked: false,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stoop_codegen::memory::Code;
 use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState, VectorcallFn};
+use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::watch::{CodeEvent, FunctionEvent};
@@ -130,7 +131,7 @@ pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
             return LoopAt::Region(&raw mut **r);
         }
         let old = s.loops.remove(&unit);
-        wanted |= old.as_ref().is_some_and(|r| choose::may_retry(s, &r.info, r.entry));
+        wanted |= old.as_ref().is_some_and(|r| choose::may_retry(s, r));
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
         if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
@@ -485,17 +486,34 @@ unsafe fn guesser(record: *mut Record, e: &ExitDesc) -> (usize, u32) {
     (if number == 0 { code } else { inlined[number as usize - 1].code.code } as usize, unit)
 }
 
-/// Does not guess that again: operators on numbers take all kinds of them next, and after that any object.
+/// Does not guess that again: operators on numbers take all kinds of them next, unpacking lists and tuples, and after
+/// that any object.
 fn forget_guess(code: Obj, unit: u32) {
     let s = state(code);
-    let instr = s.info.as_ref().and_then(|i| Some(&i.instrs[i.index_of(unit)?]));
-    let numbers = instr.is_some_and(|i| {
-        matches!(i.op, Opcode::BinaryOp | Opcode::CompareOp)
-            && matches!(i.feedback, Feedback::None | Feedback::Int | Feedback::Float)
-    });
-    if !(numbers && s.mixed.insert(unit)) {
+    let Some((info, k)) = s.info.clone().and_then(|i| i.index_of(unit).map(|k| (i, k))) else { return };
+    let i = &info.instrs[k];
+    let numbers = matches!(i.op, Opcode::BinaryOp | Opcode::CompareOp)
+        && matches!(i.feedback, Feedback::None | Feedback::Int | Feedback::Float);
+    let first = match i.op {
+        Opcode::UnpackSequence => {
+            let first = s.mixed.insert(unit);
+            if let Some(from) = info.instrs[..k].last().filter(|l| l.op == Opcode::LoadFast) {
+                expect_lists_and_tuples(s, &info, from.arg);
+            }
+            first
+        }
+        _ => numbers && s.mixed.insert(unit),
+    };
+    if !first {
         s.generic.insert(unit);
     }
+}
+
+/// A variable held a list and a tuple: what is unpacked from it elsewhere may be either.
+fn expect_lists_and_tuples(s: &mut CodeState, info: &CodeInfo, slot: u32) {
+    let unpacks =
+        info.instrs.windows(2).filter(|w| w[0].op == Opcode::LoadFast && w[0].arg == slot && w[1].op == Opcode::UnpackSequence);
+    s.mixed.extend(unpacks.map(|w| w[1].unit));
 }
 
 /// A guard kept failing: void the region and do not assume that again.
@@ -506,7 +524,11 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
     // SAFETY: as documented.
     unsafe {
         let code = (*record).code;
-        state(code).generic_locals.extend((*record).entry_slots.get(&e.inst).copied());
+        if let Some(slot) = (*record).entry_slots.get(&e.inst).copied() {
+            let s = state(code);
+            s.generic_locals.insert(slot);
+            expect_lists_and_tuples(s, &(*record).info, slot);
+        }
         compile_anew(record, Some(e), frame);
     }
 }
@@ -565,7 +587,7 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
             s.no_inline.remove(&(*record).entry.header());
         }
         let entry = (*record).entry;
-        if entry == Entry::Function && choose::may_retry(s, &(*record).info, entry) {
+        if entry == Entry::Function && choose::may_retry(s, &*record) {
             let f = s.functions.keys().next().copied();
             if let Some(f) = f {
                 sampler::request(code, f as Obj, frame);

@@ -3,7 +3,7 @@
 use stoop_cpython::decode::Instr;
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
-use stoop_ir::{Class, Hint, Imm, Op, Type, Value};
+use stoop_ir::{Class, Hint, Imm, Op, State, Type, Value};
 
 use super::builder::{BuildError, Builder, Item};
 use super::operators::{generic, operands_hint, push_bool};
@@ -27,9 +27,14 @@ pub(super) fn into_container(b: &mut Builder<'_>, i: &Instr, op: Op, n: usize) {
 
 pub(super) fn unpack(b: &mut Builder<'_>, i: &Instr) {
     let st = b.state(i.unit);
-    let h = operands_hint(b, i, &[b.peek(0)]);
+    let mut h = operands_hint(b, i, &[b.peek(0)]);
     let seq = b.pop();
     let example = b.examples.get(&seq.value).copied();
+    // What it is now tells more than what this instruction met last: the same variable is unpacked elsewhere, too.
+    let known = b.f.ty(seq.value).class().or_else(|| example.and_then(|o| b.env.example_class(o)));
+    if let (Some(c @ (Class::List | Class::Tuple)), false) = (known, h == Hint::Generic) {
+        h = Hint::Class(c);
+    }
     let built = b.f.def_inst(seq.value).map(|d| b.f.inst(d)).filter(|d| d.op == Op::BuildTuple);
     if let Some(items) = built.map(|d| d.args.clone()).filter(|items| items.len() == i.arg as usize) {
         // A tuple made for this: its items are at hand, and it is never made if nobody else looks at it.
@@ -40,10 +45,37 @@ pub(super) fn unpack(b: &mut Builder<'_>, i: &Instr) {
         b.drop_item(seq);
         return;
     }
+    let may_be_list = b.env.is_mixed(i.unit) || matches!(h, Hint::Class(Class::List));
+    if i.arg > 0 && may_be_list && !b.env.is_generic(i.unit) {
+        unpack_mixed(b, i.arg, seq, example, st);
+        return;
+    }
     let t = b.op(Op::PyUnpack, &[seq.value], Imm::Int(i.arg.into()), Type::Exact(Class::Tuple), Some(st));
     b.set_hint(h);
     b.ran_python = true;
     items_of(b, Item { value: t, owned: true, slot: None }, i.arg, example, true);
+    b.drop_item(seq);
+}
+
+/// Takes apart a list, or what is a list at one time, a tuple at another.
+fn unpack_mixed(b: &mut Builder<'_>, count: u32, seq: Item, example: Option<u64>, st: State) {
+    let data = b.op(Op::ItemsData, &[seq.value], Imm::Int(count.into()), Type::I64, Some(st));
+    let mut items = Vec::new();
+    for n in (0..count).rev() {
+        let at = b.op(Op::ConstInt, &[], Imm::Int(n.into()), Type::I64, None);
+        let mut v = b.op(Op::ListLoad, &[seq.value, at, data], Imm::None, Type::Obj, None);
+        let item = example.and_then(|o| b.env.example_item(o, n as usize));
+        // Numbers are let go without a finaliser: the sequence is the same afterwards.
+        if let Some(c @ (Class::Int | Class::Float)) = item.and_then(|o| b.env.example_class(o)) {
+            v = b.op(Op::GuardClass, &[v], Imm::None, Type::Exact(c), Some(st));
+        }
+        b.examples.extend(item.map(|o| (v, o)));
+        items.push(v);
+    }
+    for v in items {
+        b.void(Op::IncRef, &[v], Imm::None, None);
+        b.push_owned(v);
+    }
     b.drop_item(seq);
 }
 

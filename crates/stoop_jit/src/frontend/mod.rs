@@ -184,7 +184,7 @@ pub trait Environment {
     fn is_version_of(&self, class: Class, version: u32) -> bool;
     /// Whether speculation at this code unit has failed too often.
     fn is_generic(&self, unit: u32) -> bool;
-    /// Whether ints and floats meet at this code unit, now these, now those.
+    /// Whether ints and floats, or lists and tuples, meet at this code unit, now these, now those.
     fn is_mixed(&self, unit: u32) -> bool;
     /// The class of what a local slot holds at the entry, if worth assuming; `Some(None)` when it is unbound.
     fn entry_local(&self, slot: u32) -> Option<Option<Class>>;
