@@ -1,6 +1,7 @@
-//! Text of machine code, and the one rewrite of it that needs a decoder.
+//! Text of machine code, and the one rewrite of it.
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Formatter, Instruction, Mnemonic, NasmFormatter, OpKind};
+use crate::lengths::{self, Length};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, Instruction, NasmFormatter};
 
 /// Disassembles code, naming the code unit where it changes. `base` is the address to show.
 pub fn text(code: &[u8], base: u64, unit_map: &[(u32, u32)]) -> String {
@@ -48,47 +49,99 @@ pub(crate) fn code_size(bytes: &[u8]) -> usize {
 }
 
 /// Lets overflow checks jump on the overflow flag itself: `seto r; test r, r; jne L` becomes `jo L` of the same
-/// length, padded with the prefixes that assemblers pad branches with, and a no-op.
+/// length, padded with the prefixes that assemblers pad branches with, and a no-op. The floating-point constants
+/// behind the code are left alone.
 ///
 /// Nothing else reads `r`: the lowering uses an overflow bit for its branch only, at once.
 pub(crate) fn fuse_overflow_branches(code: &mut [u8]) {
-    /// More prefixes than this slow decoders down.
-    const MOST_PREFIXES: usize = 5;
-    const NEAR_JUMP: usize = 6;
     if !cfg!(target_arch = "x86_64") {
         return;
     }
-    let mut found = Vec::new();
-    let mut window = [Instruction::default(); 3];
-    for i in &mut Decoder::new(64, code, DecoderOptions::NONE) {
-        window = [window[1], window[2], i];
-        let [set, test, jump] = &window;
-        let pattern = set.mnemonic() == Mnemonic::Seto
-            && set.op0_kind() == OpKind::Register
-            && test.code() == Code::Test_rm8_r8
-            && test.op0_kind() == OpKind::Register
-            && test.op0_register() == set.op0_register()
-            && test.op1_register() == set.op0_register()
-            && jump.len() == NEAR_JUMP
-            && matches!(jump.code(), Code::Jne_rel32_64 | Code::Je_rel32_64);
-        if pattern {
-            found.push((set.ip() as usize, jump.ip() as usize, jump.code() == Code::Jne_rel32_64));
+    let (mut at, mut constants) = (0, code.len());
+    // Where the last two instructions begin.
+    let mut before = [0; 2];
+    while at < constants {
+        let Some(Length { bytes, distance }) = lengths::length(&code[at..]) else { break };
+        let next = at + bytes;
+        if let Some(distance) = distance {
+            constants = constants.min(next.saturating_add_signed(distance as isize));
+        }
+        let [set, test] = before;
+        if let Some(on_overflow) = asks_overflow(&code[set..test], &code[test..at], &code[at..next]) {
+            jump_on_overflow(&mut code[set..next], on_overflow);
+        }
+        before = [test, at];
+        at = next;
+    }
+}
+
+/// Whether these three instructions are `seto r; test r, r; jne` (true) or `je` (false).
+fn asks_overflow(set: &[u8], test: &[u8], jump: &[u8]) -> Option<bool> {
+    /// An instruction's REX prefix, or one that says nothing.
+    fn rex(i: &[u8]) -> (u8, &[u8]) {
+        match i {
+            [rex @ 0x40..=0x4f, rest @ ..] => (*rex, rest),
+            _ => (0x40, i),
         }
     }
-    for (start, jump, on_overflow) in found {
-        let mut padding = jump - start;
-        if padding > MOST_PREFIXES {
-            let nop: &[u8] = match padding - MOST_PREFIXES {
-                1 => &[0x90],
-                2 => &[0x66, 0x90],
-                3 => &[0x0f, 0x1f, 0x00],
-                _ => continue,
-            };
-            code[start..start + nop.len()].copy_from_slice(nop);
-            padding -= nop.len();
+    let (set_rex, [0x0f, 0x90, set @ 0xc0..=0xc7]) = rex(set) else { return None };
+    let (test_rex, [0x84, test @ 0xc0..=0xff]) = rex(test) else { return None };
+    let r = set & 7 | (set_rex & 1) << 3;
+    let (first, second) = (test & 7 | (test_rex & 1) << 3, test >> 3 & 7 | (test_rex & 4) << 1);
+    match jump {
+        [0x0f, condition @ (0x84 | 0x85), _, _, _, _] if (first, second) == (r, r) => Some(*condition == 0x85),
+        _ => None,
+    }
+}
+
+/// Makes the three instructions one.
+fn jump_on_overflow(code: &mut [u8], on_overflow: bool) {
+    /// More prefixes than this slow decoders down.
+    const MOST_PREFIXES: usize = 5;
+    const NEAR_JUMP: usize = 6;
+    let jump = code.len() - NEAR_JUMP;
+    let mut padding = jump;
+    if padding > MOST_PREFIXES {
+        let nop: &[u8] = match padding - MOST_PREFIXES {
+            1 => &[0x90],
+            2 => &[0x66, 0x90],
+            3 => &[0x0f, 0x1f, 0x00],
+            _ => return,
+        };
+        code[..nop.len()].copy_from_slice(nop);
+        padding -= nop.len();
+    }
+    code[jump - padding..jump].fill(0x2e);
+    // 0f 80 is jo, 0f 81 jno; the displacement counts from the unchanged end.
+    code[jump + 1] = if on_overflow { 0x80 } else { 0x81 };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overflow_is_asked_by_the_jump() {
+        let asked = |code: &[u8]| {
+            let mut code = code.to_vec();
+            fuse_overflow_branches(&mut code);
+            text(&code, 0, &[])
+        };
+        // add rax, rcx; seto dl; test dl, dl; jne +0; ret
+        let plain = asked(&[0x48, 0x01, 0xc8, 0x0f, 0x90, 0xc2, 0x84, 0xd2, 0x0f, 0x85, 0, 0, 0, 0, 0xc3]);
+        assert!(plain.contains("jo ") && !plain.contains("seto"), "{plain}");
+        // seto r10b; test r10b, r10b; je: one byte more than there may be prefixes.
+        let rex = asked(&[0x41, 0x0f, 0x90, 0xc2, 0x45, 0x84, 0xd2, 0x0f, 0x84, 0, 0, 0, 0, 0xc3]);
+        assert!(rex.contains("jno ") && !rex.contains("seto"), "{rex}");
+        // Another register is asked; a constant looks like it; a number behind the code does.
+        for other in [
+            &[0x41, 0x0f, 0x90, 0xc2, 0x84, 0xd2, 0x0f, 0x85, 0, 0, 0, 0, 0xc3][..],
+            &[0x48, 0xb8, 0x0f, 0x90, 0xc2, 0x84, 0xd2, 0x0f, 0x85, 0, 0xc3],
+            &[0xf2, 0x0f, 0x10, 0x05, 1, 0, 0, 0, 0xc3, 0x0f, 0x90, 0xc2, 0x84, 0xd2, 0x0f, 0x85, 0, 0, 0, 0],
+        ] {
+            let mut code = other.to_vec();
+            fuse_overflow_branches(&mut code);
+            assert_eq!(code, other);
         }
-        code[jump - padding..jump].fill(0x2e);
-        // 0f 80 is jo, 0f 81 jno; the displacement counts from the unchanged end.
-        code[jump + 1] = if on_overflow { 0x80 } else { 0x81 };
     }
 }

@@ -3,6 +3,7 @@
 pub mod abi;
 pub mod cranelift;
 pub mod disas;
+mod lengths;
 pub mod memory;
 pub mod object;
 pub mod runtime;

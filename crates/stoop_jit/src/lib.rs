@@ -13,6 +13,7 @@
 pub mod dump;
 pub mod engine;
 pub mod frontend;
+pub mod heap;
 pub mod helpers;
 pub mod options;
 pub mod reasons;

@@ -15,6 +15,9 @@ use stoop_cpython::inspect;
 use stoop_jit::engine::api;
 use stoop_jit::{dump, stats};
 
+#[global_allocator]
+static HEAP: stoop_jit::heap::Heap = stoop_jit::heap::Heap;
+
 /// A Python object as the engine knows it.
 fn raw(object: &Bound<'_, PyAny>) -> Obj {
     object.as_ptr().cast()

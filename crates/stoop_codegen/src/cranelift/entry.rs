@@ -3,15 +3,11 @@
 //! One for each function, so that everything about its frame is a constant. It is a vectorcall with a fifth
 //! argument, the thread state: compiled callers have it at hand, and a thunk passes NULL for all others.
 //! Whatever is not plain goes on to [`EntryRequest::slow`], which does the whole call.
+//!
+//! Written by hand: each is the same but for its constants, and Cranelift took half a millisecond for it.
 
-use super::{target, with_scratch};
 use crate::abi::{Expected, Place, Watch};
 use crate::unit::Error;
-use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{self, AbiParam, InstBuilder, MemFlagsData, Signature, Value as CV, types};
-use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 /// Byte offsets that an entry needs.
 #[derive(Clone, Debug)]
@@ -97,333 +93,389 @@ pub struct EntryRequest<'a> {
 /// More locals than this are better cleared by a loop, which is the slow call's.
 pub const MOST_LOCALS: u32 = 20;
 
-/// Accesses to live objects never trap and are naturally aligned.
-const TRUSTED: MemFlagsData = MemFlagsData::trusted();
+/// Registers by their numbers.
+mod reg {
+    pub(super) const RAX: u8 = 0;
+    pub(super) const RCX: u8 = 1;
+    pub(super) const RDX: u8 = 2;
+    pub(super) const RSI: u8 = 6;
+    pub(super) const RDI: u8 = 7;
+    pub(super) const R8: u8 = 8;
+    pub(super) const R9: u8 = 9;
+    pub(super) const R10: u8 = 10;
+    /// These are kept over calls.
+    pub(super) const FRAME: u8 = 3;
+    pub(super) const RESULT: u8 = 12;
+    pub(super) const THREAD: u8 = 13;
+    pub(super) const CALLABLE: u8 = 14;
+}
+use reg::{CALLABLE, FRAME, R8, R9, R10, RAX, RCX, RDI, RDX, RESULT, RSI, THREAD};
 
-/// Compiles an entry. Its code holds absolute addresses only and may be copied anywhere.
-///
-/// # Errors
-/// Cranelift's.
-pub fn compile_entry(request: &EntryRequest) -> Result<Vec<u8>, Error> {
-    let isa = target(true)?;
-    with_scratch(signature(5, true), |context, builder| {
-        build(request, isa.frontend_config(), &mut context.func, builder);
-        let code = context.compile(&*isa, &mut ControlPlane::default()).map_err(|e| Error::Backend(e.inner.to_string()))?;
-        if code.buffer.relocs().is_empty() {
-            Ok(code.code_buffer().to_vec())
-        } else {
-            Err(Error::Backend("an entry with relocations".to_owned()))
-        }
-    })
+/// Conditions of jumps, by their numbers.
+mod cc {
+    pub(super) const ABOVE_OR_EQUAL: u8 = 3;
+    pub(super) const EQUAL: u8 = 4;
+    pub(super) const NOT_EQUAL: u8 = 5;
+    pub(super) const NEGATIVE: u8 = 8;
+    pub(super) const LESS: u8 = 12;
+    pub(super) const LESS_OR_EQUAL: u8 = 14;
 }
 
-/// `params` words to a word, or to nothing.
-fn signature(params: usize, result: bool) -> Signature {
-    let mut s = Signature::new(CallConv::SystemV);
-    s.params = vec![AbiParam::new(types::I64); params];
-    s.returns = vec![AbiParam::new(types::I64); usize::from(result)];
-    s
+/// Operations on a register and memory, or two registers.
+mod op {
+    pub(super) const ADD: &[u8] = &[0x03];
+    pub(super) const AND: &[u8] = &[0x23];
+    pub(super) const SUB: &[u8] = &[0x2b];
+    pub(super) const COMPARE: &[u8] = &[0x3b];
+    pub(super) const LOAD: &[u8] = &[0x8b];
+    pub(super) const LOAD_BYTE: &[u8] = &[0x0f, 0xb6];
+    pub(super) const STORE: &[u8] = &[0x89];
+    pub(super) const ADDRESS: &[u8] = &[0x8d];
+    pub(super) const TEST: &[u8] = &[0x85];
+    /// With 0 or 1 in the register's place.
+    pub(super) const STEP: &[u8] = &[0xff];
+    /// With 2 in the register's place.
+    pub(super) const CALL: &[u8] = &[0xff];
+}
+const UP: u8 = 0;
+const DOWN: u8 = 1;
+
+/// Makes an entry. Its code holds absolute addresses only and may be copied anywhere.
+///
+/// # Errors
+/// There are none for this processor.
+pub fn compile_entry(r: &EntryRequest) -> Result<Vec<u8>, Error> {
+    if !cfg!(all(target_arch = "x86_64", unix)) {
+        return Err(Error::Backend("no entries for this processor".to_owned()));
+    }
+    let mut e = Entry { r, bytes: Vec::with_capacity(1024), slow: Vec::new(), destroy: Vec::new() };
+    // push rbp; mov rbp, rsp; push the four registers that are kept. The stack is aligned then.
+    e.put(&[0x55, 0x48, 0x89, 0xe5, 0x53, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56]);
+    e.registers(op::TEST, R8, R8);
+    let ask = e.jump_if(cc::EQUAL);
+    let known = e.bytes.len();
+    e.check();
+    e.push();
+    let gone = e.run();
+    let looked_at = e.pop();
+    let done = e.bytes.len();
+    // The result without its mark: and rax, -2
+    e.registers(op::LOAD, RAX, RESULT);
+    e.put(&[0x48, 0x83, 0xe0, 0xfe]);
+    e.land(&[gone]);
+    let leave = e.bytes.len();
+    // The last thing an activation does: from here on its code may be freed.
+    e.count(r.active, DOWN, RCX);
+    // pop what was pushed; ret
+    e.put(&[0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5b, 0x5d, 0xc3]);
+
+    e.land(&looked_at);
+    e.registers(op::LOAD, RDI, THREAD);
+    e.registers(op::LOAD, RSI, FRAME);
+    e.call(r.pop);
+    e.jump_back(done);
+
+    let slow = std::mem::take(&mut e.slow);
+    e.land(&slow);
+    // The slow call may find the function's code void and let it go: it comes back to it nevertheless.
+    e.count(r.active, UP, RAX);
+    e.word(R8, r.record);
+    e.call(r.slow);
+    e.jump_back(leave);
+
+    e.land(&[ask]);
+    // push and pop rdi, rsi, rdx, rcx
+    e.put(&[0x57, 0x56, 0x52, 0x51]);
+    e.call(r.thread);
+    e.put(&[0x59, 0x5a, 0x5e, 0x5f]);
+    e.registers(op::LOAD, R8, RAX);
+    e.jump_back(known);
+
+    let destroy = std::mem::take(&mut e.destroy);
+    e.land(&destroy);
+    e.word(RAX, r.dealloc);
+    // jmp rax
+    e.put(&[0xff, 0xe0]);
+    Ok(e.bytes)
 }
 
 struct Entry<'a> {
     r: &'a EntryRequest<'a>,
-    b: FunctionBuilder<'a>,
-    slow: ir::Block,
-    ts: CV,
-}
-
-fn build(r: &EntryRequest, config: TargetFrontendConfig, into: &mut ir::Function, context: &mut FunctionBuilderContext) {
-    let mut b = FunctionBuilder::new(into, context);
-    let (first, slow) = (b.create_block(), b.create_block());
-    b.set_cold_block(slow);
-    b.append_block_params_for_function_params(first);
-    b.switch_to_block(first);
-    let params = b.block_params(first).to_vec();
-    let [callable, arguments, count, names, ts] = params[..] else { unreachable!("the signature has five") };
-    let mut e = Entry { r, b, slow, ts };
-    e.find_thread();
-    e.check(count, names);
-    let frame = e.push(callable, arguments);
-    let result = e.run(frame);
-    e.pop(frame, callable);
-    e.leave(result);
-    e.b.switch_to_block(slow);
-    // The slow call may find the function's code void and let it go: it comes back to it nevertheless.
-    e.count(r.active, 1);
-    let record = e.word(r.record);
-    let result = e.call(r.slow, &[callable, arguments, count, names, record], true)[0];
-    e.leave(result);
-    e.b.seal_all_blocks();
-    e.b.finalize(config);
+    bytes: Vec<u8>,
+    /// Jumps to the slow call, and calls of what destroys: the places of their distances.
+    slow: Vec<usize>,
+    destroy: Vec<usize>,
 }
 
 impl Entry<'_> {
-    fn word(&mut self, w: u64) -> CV {
-        self.b.ins().iconst(types::I64, w as i64)
+    fn put(&mut self, code: &[u8]) {
+        self.bytes.extend_from_slice(code);
     }
 
-    fn load(&mut self, base: CV, offset: i32) -> CV {
-        self.b.ins().load(types::I64, TRUSTED, base, offset)
+    fn operation(&mut self, wide: bool, op: &[u8], register: u8, other: u8) {
+        self.put(&[0x40 | u8::from(wide) << 3 | register >> 3 << 2 | other >> 3]);
+        self.put(op);
     }
 
-    fn load32(&mut self, base: CV, offset: i32) -> CV {
-        self.b.ins().load(types::I32, TRUSTED, base, offset)
+    /// `op register, [base + offset]`, of 64 bits if it is `wide`, else of 32.
+    fn memory(&mut self, wide: bool, op: &[u8], register: u8, base: u8, offset: i32) {
+        debug_assert!(base & 7 != 4, "this base takes another form");
+        self.operation(wide, op, register, base);
+        self.put(&[0x80 | (register & 7) << 3 | base & 7]);
+        self.put(&offset.to_le_bytes());
     }
 
-    fn store(&mut self, value: CV, base: CV, offset: i32) {
-        self.b.ins().store(TRUSTED, value, base, offset);
+    /// `op register, other`, of 64 bits.
+    fn registers(&mut self, op: &[u8], register: u8, other: u8) {
+        self.operation(true, op, register, other);
+        self.put(&[0xc0 | (register & 7) << 3 | other & 7]);
     }
 
-    fn add(&mut self, value: CV, by: i64) -> CV {
-        self.b.ins().iadd_imm_s(value, by)
+    fn load(&mut self, register: u8, base: u8, offset: i32) {
+        self.memory(true, op::LOAD, register, base, offset);
     }
 
-    fn compare(&mut self, cc: IntCC, value: CV, with: i64) -> CV {
-        self.b.ins().icmp_imm_s(cc, value, with)
+    fn store(&mut self, register: u8, base: u8, offset: i32) {
+        self.memory(true, op::STORE, register, base, offset);
     }
 
-    fn call(&mut self, target: u64, args: &[CV], result: bool) -> Vec<CV> {
-        let callee = self.word(target);
-        let s = self.b.import_signature(signature(args.len(), result));
-        let call = self.b.ins().call_indirect(s, callee, args);
-        self.b.inst_results(call).to_vec()
-    }
-
-    /// Goes on in a new block unless `cond` holds.
-    fn unless(&mut self, cond: CV, away: ir::Block) {
-        let go_on = self.b.create_block();
-        self.b.ins().brif(cond, away, &[], go_on, &[]);
-        self.b.switch_to_block(go_on);
-    }
-
-    fn cold(&mut self) -> ir::Block {
-        let block = self.b.create_block();
-        self.b.set_cold_block(block);
-        block
-    }
-
-    /// Asks for the thread state where the caller brought none.
-    fn find_thread(&mut self) {
-        let (ask, known) = (self.b.create_block(), self.b.create_block());
-        let found = self.b.append_block_param(known, types::I64);
-        let (given, thread) = (self.ts, self.r.thread);
-        self.b.ins().brif(given, known, &[given.into()], ask, &[]);
-        self.b.switch_to_block(ask);
-        let asked = self.call(thread, &[], true)[0];
-        self.b.ins().jump(known, &[asked.into()]);
-        self.b.switch_to_block(known);
-        self.ts = found;
-    }
-
-    fn check(&mut self, count: CV, names: CV) {
-        let (r, slow, ts) = (self.r, self.slow, self.ts);
-        self.unless(names, slow);
-        // The highest bit says something else.
-        let twice = self.b.ins().ishl_imm_u(count, 1);
-        let other = self.compare(IntCC::NotEqual, twice, 2 * i64::from(r.arguments));
-        self.unless(other, slow);
-        for w in r.watches {
-            let fails = self.watch_fails(w);
-            self.unless(fails, slow);
+    /// A constant to a register.
+    fn word(&mut self, register: u8, w: u64) {
+        let (rex, code) = (0x40 | register >> 3, 0xb8 | register & 7);
+        if let Ok(short) = u32::try_from(w) {
+            self.put(&[rex, code]);
+            self.put(&short.to_le_bytes());
+        } else {
+            self.put(&[rex | 8, code]);
+            self.put(&w.to_le_bytes());
         }
-        let mut other_thread = self.word(r.bounds.thread);
-        other_thread = self.load(other_thread, 0);
-        let differs = self.b.ins().icmp(IntCC::NotEqual, other_thread, ts);
-        self.unless(differs, slow);
-        let here = self.b.ins().get_stack_pointer(types::I64);
-        let floor = self.word(r.bounds.floor);
-        let floor = self.load(floor, 0);
-        let above = self.b.ins().isub(here, floor);
-        let span = self.word(r.bounds.span);
-        let span = self.load(span, 0);
-        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, above, span);
-        self.unless(outside, slow);
-        let left = self.load32(ts, r.abi.c_recursion);
-        let low = self.compare(IntCC::SignedLessThan, left, i64::from(r.abi.c_recursion_reserve));
-        self.unless(low, slow);
     }
 
-    fn watch_fails(&mut self, w: &Watch) -> CV {
+    /// `cmp [base + offset], with`, a signed number of 32 bits.
+    fn compare(&mut self, wide: bool, base: u8, offset: i32, with: i32) {
+        self.memory(wide, &[0x81], 7, base, offset);
+        self.put(&with.to_le_bytes());
+    }
+
+    /// Changes a word in memory by one.
+    fn count(&mut self, address: u64, step: u8, scratch: u8) {
+        self.word(scratch, address);
+        self.memory(true, op::STEP, step, scratch, 0);
+    }
+
+    fn call(&mut self, target: u64) {
+        self.word(RAX, target);
+        // call rax
+        self.put(&[0xff, 0xd0]);
+    }
+
+    /// A jump forward; yields the place of its distance.
+    fn jump_if(&mut self, cc: u8) -> usize {
+        self.put(&[0x0f, 0x80 | cc, 0, 0, 0, 0]);
+        self.bytes.len() - 4
+    }
+
+    fn slow_if(&mut self, cc: u8) {
+        let jump = self.jump_if(cc);
+        self.slow.push(jump);
+    }
+
+    fn jump_back(&mut self, to: usize) {
+        let from = self.bytes.len() + 5;
+        self.put(&[0xe9]);
+        self.put(&(to as i32 - from as i32).to_le_bytes());
+    }
+
+    /// Directs jumps to here.
+    fn land(&mut self, jumps: &[usize]) {
+        for &at in jumps {
+            let distance = (self.bytes.len() - at - 4) as u32;
+            self.bytes[at..at + 4].copy_from_slice(&distance.to_le_bytes());
+        }
+    }
+
+    /// Whether the call is plain. Changes none of its arguments, and leaves the new frame's address, the room after it
+    /// in `rax` and what is left for recursion in `r10`.
+    fn check(&mut self) {
+        let r = self.r;
+        self.registers(op::TEST, RCX, RCX);
+        self.slow_if(cc::NOT_EQUAL);
+        // The highest bit says something else.
+        self.registers(op::LOAD, RAX, RDX);
+        self.registers(op::ADD, RAX, RAX);
+        // cmp rax, …
+        self.put(&[0x48, 0x3d]);
+        self.put(&(2 * r.arguments).to_le_bytes());
+        self.slow_if(cc::NOT_EQUAL);
+        for w in r.watches {
+            self.watch(w);
+        }
+        self.word(RAX, r.bounds.thread);
+        self.memory(true, op::COMPARE, R8, RAX, 0);
+        self.slow_if(cc::NOT_EQUAL);
+        // mov r9, rsp
+        self.put(&[0x49, 0x89, 0xe1]);
+        self.word(RAX, r.bounds.floor);
+        self.memory(true, op::SUB, R9, RAX, 0);
+        self.word(RAX, r.bounds.span);
+        self.memory(true, op::COMPARE, R9, RAX, 0);
+        self.slow_if(cc::ABOVE_OR_EQUAL);
+        self.compare(false, R8, r.abi.c_recursion, r.abi.c_recursion_reserve);
+        self.slow_if(cc::LESS);
+        self.memory(false, op::LOAD, R10, R8, r.abi.py_recursion);
+        // test r10d, r10d
+        self.put(&[0x45, 0x85, 0xd2]);
+        self.slow_if(cc::LESS_OR_EQUAL);
+        self.load(FRAME, R8, r.abi.stack_top);
+        self.memory(true, op::ADDRESS, RAX, FRAME, r.frame_size as i32);
+        // Both are NULL before the first use.
+        self.memory(true, op::COMPARE, RAX, R8, r.abi.stack_limit);
+        self.slow_if(cc::ABOVE_OR_EQUAL);
+    }
+
+    fn watch(&mut self, w: &Watch) {
         let (base, offset) = match w.place {
-            Place::Absolute(a) => (self.word(a), 0),
-            Place::ThreadState(o) => (self.ts, o),
+            Place::Absolute(a) => {
+                self.word(RAX, a);
+                (RAX, 0)
+            }
+            Place::ThreadState(o) => (R8, o),
             Place::Frame(_) => unreachable!("an entry has no frame to watch"),
         };
-        let found = match w.width {
-            1 => {
-                let v = self.b.ins().load(types::I8, TRUSTED, base, offset);
-                self.b.ins().uextend(types::I64, v)
+        match w.width {
+            1 => self.memory(false, op::LOAD_BYTE, R9, base, offset),
+            4 => self.memory(false, op::LOAD, R9, base, offset),
+            _ => self.load(R9, base, offset),
+        }
+        let whole = u64::MAX >> (64 - 8 * u32::from(w.width));
+        if w.mask & whole != whole {
+            self.word(R10, w.mask);
+            self.registers(op::AND, R9, R10);
+        }
+        match w.expected {
+            Expected::Const(0) => self.registers(op::TEST, R9, R9),
+            Expected::Const(c) => {
+                self.word(R10, c);
+                self.registers(op::COMPARE, R9, R10);
             }
-            4 => {
-                let v = self.load32(base, offset);
-                self.b.ins().uextend(types::I64, v)
-            }
-            _ => self.load(base, offset),
-        };
-        let found = if w.mask == u64::MAX { found } else { self.b.ins().band_imm_u(found, w.mask as i64) };
-        let expected = match w.expected {
-            Expected::Const(c) => self.word(c),
             Expected::Memory(a) => {
-                let a = self.word(a);
-                self.load(a, 0)
+                self.word(R10, a);
+                self.memory(true, op::COMPARE, R9, R10, 0);
             }
-        };
-        self.b.ins().icmp(IntCC::NotEqual, found, expected)
+        }
+        self.slow_if(cc::NOT_EQUAL);
     }
 
     /// Pushes, fills and links the frame.
-    fn push(&mut self, callable: CV, arguments: CV) -> CV {
-        let (r, slow, ts) = (self.r, self.slow, self.ts);
-        let left = self.load32(ts, r.abi.py_recursion);
-        let none = self.compare(IntCC::SignedLessThanOrEqual, left, 0);
-        self.unless(none, slow);
-        let frame = self.load(ts, r.abi.stack_top);
-        let top = self.add(frame, i64::from(r.frame_size));
-        let limit = self.load(ts, r.abi.stack_limit);
-        // Both are NULL before the first use.
-        let full = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, top, limit);
-        self.unless(full, slow);
-        let less = self.add(left, -1);
-        self.store(less, ts, r.abi.py_recursion);
-        self.store(top, ts, r.abi.stack_top);
-        self.take(callable);
-        self.store(callable, frame, r.abi.frame_function);
+    fn push(&mut self) {
+        let r = self.r;
+        // dec r10d
+        self.put(&[0x41, 0xff, 0xca]);
+        self.memory(false, op::STORE, R10, R8, r.abi.py_recursion);
+        self.store(RAX, R8, r.abi.stack_top);
+        self.registers(op::LOAD, THREAD, R8);
+        self.registers(op::LOAD, CALLABLE, RDI);
+        self.take(RDI);
+        self.store(RDI, FRAME, r.abi.frame_function);
         if let Some(code) = r.code {
-            let code = self.word(code);
-            let count = self.load32(code, r.abi.ob_refcnt);
-            let more = self.add(count, 1);
-            self.store(more, code, r.abi.ob_refcnt);
+            self.word(RAX, code);
+            self.memory(false, op::STEP, UP, RAX, r.abi.ob_refcnt);
         }
         for &(offset, w) in r.words {
-            let w = self.word(w);
-            self.store(w, frame, offset);
+            self.word(RAX, w);
+            self.store(RAX, FRAME, offset);
         }
         for k in 0..r.arguments as i32 {
-            let a = self.load(arguments, 8 * k);
-            self.take(a);
-            self.store(a, frame, r.abi.frame_locals + 8 * k);
+            self.load(RAX, RSI, 8 * k);
+            self.take(RAX);
+            self.store(RAX, FRAME, r.abi.frame_locals + 8 * k);
         }
-        let null = self.word(0);
+        self.word(RAX, 0);
         for k in r.arguments as i32..r.locals as i32 {
-            self.store(null, frame, r.abi.frame_locals + 8 * k);
+            self.store(RAX, FRAME, r.abi.frame_locals + 8 * k);
         }
         let holder = self.holder();
-        let current = self.load(holder, r.abi.current_frame);
-        self.store(current, frame, r.abi.frame_previous);
-        self.store(frame, holder, r.abi.current_frame);
-        frame
+        self.load(RAX, holder, r.abi.current_frame);
+        self.store(RAX, FRAME, r.abi.frame_previous);
+        self.store(FRAME, holder, r.abi.current_frame);
     }
 
     /// What holds the thread's current frame.
-    fn holder(&mut self) -> CV {
-        match self.r.abi.current_record {
-            Some(offset) => self.load(self.ts, offset),
-            None => self.ts,
-        }
+    fn holder(&mut self) -> u8 {
+        let Some(offset) = self.r.abi.current_record else { return THREAD };
+        self.load(RCX, THREAD, offset);
+        RCX
     }
 
-    /// Runs the function. Goes on where it returned with the frame still to be popped.
-    fn run(&mut self, frame: CV) -> CV {
+    /// Runs the function. Yields the jump that is taken where the interpreter has ended the frame: bit 0 is clear then.
+    fn run(&mut self) -> usize {
         let r = self.r;
-        self.count(r.entries, 1);
-        self.count(r.active, 1);
-        let native = self.word(r.native);
-        let native = self.load(native, 0);
-        let s = self.b.import_signature(signature(2, true));
-        let call = self.b.ins().call_indirect(s, native, &[self.ts, frame]);
-        let result = self.b.inst_results(call)[0];
-        // The interpreter has ended the frame, if bit 0 is clear.
-        let gone = self.cold();
-        let here = self.b.ins().band_imm_u(result, 1);
-        let go_on = self.b.create_block();
-        self.b.ins().brif(here, go_on, &[], gone, &[]);
-        self.b.switch_to_block(gone);
-        self.leave(result);
-        self.b.switch_to_block(go_on);
-        self.b.ins().bxor_imm_u(result, 1)
-    }
-
-    /// The last thing an activation does: from here on its code may be freed.
-    fn leave(&mut self, result: CV) {
-        self.count(self.r.active, -1);
-        self.b.ins().return_(&[result]);
-    }
-
-    fn count(&mut self, address: u64, by: i64) {
-        let address = self.word(address);
-        let n = self.load(address, 0);
-        let n = self.add(n, by);
-        self.store(n, address, 0);
+        self.count(r.entries, UP, RAX);
+        self.count(r.active, UP, RAX);
+        self.registers(op::LOAD, RDI, THREAD);
+        self.registers(op::LOAD, RSI, FRAME);
+        self.word(RAX, r.native);
+        self.memory(true, op::CALL, 2, RAX, 0);
+        // test al, 1
+        self.put(&[0xa8, 0x01]);
+        let gone = self.jump_if(cc::EQUAL);
+        self.registers(op::LOAD, RESULT, RAX);
+        gone
     }
 
     /// Ends the frame: unlinks it, then drops what it owns, then gives its memory back. In this order, because
-    /// finalisers look at the chain, and push frames above it.
-    fn pop(&mut self, frame: CV, callable: CV) {
-        let (r, ts) = (self.r, self.ts);
-        let left = self.load32(ts, r.abi.py_recursion);
-        let more = self.add(left, 1);
-        self.store(more, ts, r.abi.py_recursion);
-        let (slow, done) = (self.cold(), self.b.create_block());
-        let object = self.load(frame, r.abi.frame_object);
-        self.unless(object, slow);
-        let chunk = self.load(ts, r.abi.stack_chunk);
-        let data = self.add(chunk, i64::from(r.abi.chunk_data));
-        let first = self.b.ins().icmp(IntCC::Equal, data, frame);
-        self.unless(first, slow);
-        let previous = self.load(frame, r.abi.frame_previous);
+    /// finalisers look at the chain, and push frames above it. Yields the jumps that are taken where it is not plain.
+    fn pop(&mut self) -> Vec<usize> {
+        let r = self.r;
+        self.memory(false, op::STEP, UP, THREAD, r.abi.py_recursion);
+        self.compare(true, FRAME, r.abi.frame_object, 0);
+        let looked_at = self.jump_if(cc::NOT_EQUAL);
+        self.load(RAX, THREAD, r.abi.stack_chunk);
+        self.memory(true, op::ADDRESS, RAX, RAX, r.abi.chunk_data);
+        self.registers(op::COMPARE, RAX, FRAME);
+        let first = self.jump_if(cc::EQUAL);
+        self.load(RAX, FRAME, r.abi.frame_previous);
         let holder = self.holder();
-        self.store(previous, holder, r.abi.current_frame);
+        self.store(RAX, holder, r.abi.current_frame);
         for k in 0..r.locals as i32 {
-            let v = self.load(frame, r.abi.frame_locals + 8 * k);
-            let next = self.b.create_block();
-            self.unless_null(v, next);
-            self.drop(v, next);
+            self.load(RDI, FRAME, r.abi.frame_locals + 8 * k);
+            self.registers(op::TEST, RDI, RDI);
+            let none = self.jump_if(cc::EQUAL);
+            self.drop();
+            self.land(&[none]);
         }
-        let next = self.b.create_block();
-        self.drop(callable, next);
+        self.registers(op::LOAD, RDI, CALLABLE);
+        self.drop();
         if let Some(code) = r.code {
-            let (code, next) = (self.word(code), self.b.create_block());
-            self.drop(code, next);
+            self.word(RDI, code);
+            self.drop();
         }
-        self.store(frame, ts, r.abi.stack_top);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(slow);
-        self.call(r.pop, &[ts, frame], false);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(done);
+        self.store(FRAME, THREAD, r.abi.stack_top);
+        vec![looked_at, first]
     }
 
-    fn unless_null(&mut self, v: CV, away: ir::Block) {
-        let go_on = self.b.create_block();
-        self.b.ins().brif(v, go_on, &[], away, &[]);
-        self.b.switch_to_block(go_on);
+    /// Takes a reference. An immortal object's low half is all ones. Uses `r9`.
+    fn take(&mut self, object: u8) {
+        self.memory(false, op::LOAD, R9, object, self.r.abi.ob_refcnt);
+        // inc r9d
+        self.put(&[0x41, 0xff, 0xc1]);
+        let immortal = self.jump_if(cc::EQUAL);
+        self.memory(false, op::STORE, R9, object, self.r.abi.ob_refcnt);
+        self.land(&[immortal]);
     }
 
-    /// Takes a reference. An immortal object's low half is all ones.
-    fn take(&mut self, object: CV) {
-        let done = self.b.create_block();
-        let count = self.load32(object, self.r.abi.ob_refcnt);
-        let more = self.add(count, 1);
-        let immortal = self.compare(IntCC::Equal, more, 0);
-        self.unless(immortal, done);
-        self.store(more, object, self.r.abi.ob_refcnt);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(done);
-    }
-
-    /// Drops a reference, then goes on in `done`.
-    fn drop(&mut self, object: CV, done: ir::Block) {
-        let count = self.load32(object, self.r.abi.ob_refcnt);
-        let immortal = self.compare(IntCC::SignedLessThan, count, 0);
-        self.unless(immortal, done);
-        let less = self.add(count, -1);
-        self.store(less, object, self.r.abi.ob_refcnt);
-        let dead = self.compare(IntCC::Equal, less, 0);
-        let destroy = self.cold();
-        self.b.ins().brif(dead, destroy, &[], done, &[]);
-        self.b.switch_to_block(destroy);
-        self.call(self.r.dealloc, &[object], false);
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(done);
+    /// Drops the reference in `rdi`.
+    fn drop(&mut self) {
+        self.memory(false, op::LOAD, RAX, RDI, self.r.abi.ob_refcnt);
+        // test eax, eax
+        self.put(&[0x85, 0xc0]);
+        let immortal = self.jump_if(cc::NEGATIVE);
+        // dec eax
+        self.put(&[0xff, 0xc8]);
+        self.memory(false, op::STORE, RAX, RDI, self.r.abi.ob_refcnt);
+        let alive = self.jump_if(cc::NOT_EQUAL);
+        self.put(&[0xe8, 0, 0, 0, 0]);
+        self.destroy.push(self.bytes.len() - 4);
+        self.land(&[immortal, alive]);
     }
 }

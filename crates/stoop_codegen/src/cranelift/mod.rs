@@ -85,8 +85,7 @@ fn compile_with(
     let mut bytes = code.code_buffer().to_vec();
     let before_stubs = bytes.len();
     if lowered.asks_overflow {
-        let code_size = disas::code_size(&bytes);
-        disas::fuse_overflow_branches(&mut bytes[..code_size]);
+        disas::fuse_overflow_branches(&mut bytes);
     }
     if !lowered.stubs.is_empty() {
         let layout = code.buffer.frame_layout().ok_or_else(|| Error::Backend("no frame layout".to_owned()))?;

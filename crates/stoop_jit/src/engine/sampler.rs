@@ -14,6 +14,7 @@ use stoop_cpython::{frame, monitoring};
 use super::compile::{self, Job, Shared};
 use super::{budget, choose, eager, registry, totals};
 use crate::frontend::Entry;
+use crate::heap;
 
 /// How the sampler works.
 #[derive(Clone, Copy, Debug)]
@@ -221,6 +222,8 @@ pub unsafe fn complete(job: Job, out: compile::Output, shared: &Shared) {
 }
 
 fn run(settings: Settings, shared: &Shared, generation: u64, doing: &AtomicU8) {
+    // Given back last: what is dropped before goes there.
+    let _heap = heap::claim();
     let Some(mut visitor) = Visitor::new() else { return };
     let mut pause = settings.interval;
     let mut used = budget::process_ns();
