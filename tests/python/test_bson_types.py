@@ -300,6 +300,45 @@ def test_duplicate_keys_the_last_wins():
         assert array.tolist() == [(2, 5)] * count
 
 
+def test_an_earlier_value_of_a_key_may_be_wrong():
+    raw = b"\x02x\0\x04\0\0\0n/a\0" + b"\x01x\0" + np.float64(1.5).tobytes()
+    raw = (len(raw) + 5).to_bytes(4, "little") + raw + b"\0"
+    assert bson.decode(raw) == {"x": 1.5}
+    assert sb.to_ndarray(raw, [("x", "f8")])["x"].tolist() == [1.5]
+    assert sb.to_arrow(raw, {"x": "double"}).to_pyarrow()["x"].to_pylist() == [1.5]
+
+
+def test_documents_in_arrays_have_policies_and_types_of_their_own():
+    stops = [("at", "f8"), ("who", "V16")]
+    raw = encode({"at": 1.5, "stops": [{"at": 1, "who": Binary.from_uuid(UUID)}, {"who": None}]})
+    options = {"types": {"stops.who": "uuid"}, "missing": {"stops.at": "fill"}, "null": {"stops.who": "mask"}}
+    array = sb.to_ndarray(raw, [("at", "f8"), ("stops", stops, (2,))], fill={"stops.at": -1.0}, **options)
+    assert array["stops"]["at"].tolist() == [[1.0, -1.0]]
+    assert array["stops"]["who"].mask.tolist() == [[False, True]]
+    assert bytes(array["stops"]["who"].data[0, 0]) == UUID.bytes
+    # What is said of the array holds for what is in it, too; what is said of another field of the same name does not.
+    dtype = [("at", "f8"), ("stops", stops[:1], (2,))]
+    array = sb.to_ndarray(raw, dtype, missing={"stops": "mask"})
+    assert array["stops"]["at"].tolist() == [[1.0, None]]
+    with pytest.raises(sb.BSONDecodeError, match=r'field "stops.1.at": expected float64, found no such field'):
+        sb.to_ndarray(raw, dtype, missing={"at": "mask"})
+    with pytest.raises(ValueError, match="paths names 'stops.at', which is no field"):
+        sb.to_ndarray(raw, dtype, paths={"stops.at": "x"})
+
+
+def test_a_field_that_was_null_before_it_had_values():
+    """In bulk, where values of one type are copied as they are, and others are not."""
+    names = [f"x{i}" for i in range(9)]
+    rng = np.random.default_rng(21)
+    documents = []
+    for number in range(3000):
+        kept = [name for name in names if rng.random() < 0.75]
+        documents.append({name: 7 if rng.random() < 0.7 and number >= 300 else None for name in kept})
+    array = sb.to_ndarray(encode(*documents), [(name, "f8") for name in names], missing="mask")
+    for name in names:
+        assert array[name].tolist() == [document.get(name) for document in documents]
+
+
 def test_field_order_may_change():
     orders = ("abc", "cab", "bca", "acb", "cba", "bac")
     documents = [{name: (ord(name) - 96) * 1000 + i for name in orders[i % 6]} for i in range(600)]

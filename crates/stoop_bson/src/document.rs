@@ -235,7 +235,11 @@ impl Fields<'_> {
                     Target::Node(inner) => self.embedded(scope, inner, ty, value, value_size, sink, place),
                     target => self.value(target, ty, value, value_size, sink, place),
                 };
-                done.map_err(|fault| fault.within(&String::from_utf8_lossy(key)))?;
+                if let Err(fault) = done
+                    && (fault.is_malformed() || !comes_again(key, &bytes[..end], at + value_size))
+                {
+                    return Err(fault.within(&String::from_utf8_lossy(key)));
+                }
             }
             at += value_size;
         }
@@ -488,6 +492,21 @@ impl Fields<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a document has a field of this name from `at` on: then what the one before holds does not matter.
+#[cold]
+#[inline(never)]
+fn comes_again(key: &[u8], bytes: &[u8], mut at: usize) -> bool {
+    while at < bytes.len() {
+        let Some((key_end, _)) = read_key(bytes, at + 1) else { return false };
+        if &bytes[at + 1..key_end] == key {
+            return true;
+        }
+        let Ok(size) = element::value_size(bytes[at], &bytes[key_end + 1..]) else { return false };
+        at = key_end + 1 + size;
+    }
+    false
 }
 
 const NOT_THERE: &str = "no such field";

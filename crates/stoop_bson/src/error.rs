@@ -18,6 +18,9 @@ pub struct Fault {
     pub found: String,
 }
 
+/// What is expected of bytes that are no BSON.
+const VALID: &str = "valid BSON";
+
 impl Fault {
     /// A value that is not what the field wants.
     #[cold]
@@ -28,7 +31,12 @@ impl Fault {
     /// Bytes that are no BSON.
     #[cold]
     pub fn malformed(path: &str, found: impl Into<String>) -> Box<Fault> {
-        Fault::new(path, "valid BSON", found)
+        Fault::new(path, VALID, found)
+    }
+
+    /// Whether the bytes are no BSON, whatever was wanted of them.
+    pub fn is_malformed(&self) -> bool {
+        self.expected == VALID
     }
 
     /// The same, one level further up.

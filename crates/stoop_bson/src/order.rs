@@ -280,17 +280,21 @@ impl Order {
     /// The number of a field; none where it cannot have one.
     fn number(&mut self, plan: &Plan, header: Header) -> Option<usize> {
         let (name, ty) = (header.name(), header.ty());
+        let plain = |wanted: Option<(usize, usize)>| wanted.is_none_or(|(leaf, _)| is_plain(&plan.leaves[leaf], ty));
         if let Some(number) = self.met.iter().position(|met| met.name == name) {
             let met = &mut self.met[number];
             met.null |= ty == Type::NULL.0;
             if met.ty == Type::NULL.0 {
+                if !plain(met.wanted) {
+                    self.give_up();
+                    return None;
+                }
                 met.ty = ty;
             }
             return (ty == met.ty || ty == Type::NULL.0).then_some(number);
         }
         let wanted = find(plan, header);
-        let plain = wanted.is_none_or(|(leaf, _)| is_plain(&plan.leaves[leaf], ty));
-        if self.met.len() == MOST || !plain {
+        if self.met.len() == MOST || !plain(wanted) {
             self.give_up();
             return None;
         }

@@ -6,7 +6,7 @@ use stoop_bson::arrow::Buffer;
 use stoop_bson::batch::OnError;
 use stoop_bson::decimal::Decimal;
 use stoop_bson::schema::{Absent, Convert, Field, Kind, Unit};
-use support::{Doc, Laid, columns, field, lay, masked, numbers, rows};
+use support::{Doc, Laid, Random, columns, field, lay, masked, numbers, rows};
 
 fn f64s(bytes: &[u8]) -> Vec<f64> {
     bytes.chunks(8).map(|chunk| f64::from_le_bytes(chunk.try_into().expect("eight"))).collect()
@@ -262,4 +262,49 @@ fn schemas_are_checked() {
     assert!(wrong(vec![field("a", Kind::F64)]).contains("no offset"));
     assert!(wrong(vec![place(field("a", Kind::Text))]).contains("any length"));
     assert!(InRows::check(&Schema { fields: vec![a()] }, 7, 0).is_err());
+}
+
+/// Documents in bulk whose field is null at first, and then has values that are not copied as they are.
+#[test]
+fn a_field_that_was_null_before_it_had_values() {
+    let names = ["x0", "y0", "k0", "x1", "y1", "k1", "x2", "y2", "k2"];
+    let kinds = [Kind::F64, Kind::F32, Kind::Int(4)];
+    let laid = lay((0..9).map(|number| masked(names[number], kinds[number % 3].clone())).collect());
+    let mut random = Random(21);
+    let mut documents: Vec<Vec<u8>> = Vec::new();
+    for number in 0..3000 {
+        let mut doc = Doc::default();
+        for (place, name) in names.into_iter().enumerate() {
+            doc = match (random.below(4), place % 3) {
+                (0, _) => doc,
+                (1, _) => doc.null(name),
+                _ if number < 300 => doc.null(name),
+                (_, 0) => doc.i32(name, 7),
+                (_, 1) => doc.f64(name, 65536.0),
+                _ => doc.i64(name, 5),
+            };
+        }
+        documents.push(doc.bytes());
+    }
+    let all = rows(&laid, &documents.concat(), OnError::Raise, 1);
+    let alone: Vec<_> = documents.iter().map(|bytes| rows(&laid, bytes, OnError::Raise, 1)).collect();
+    assert_eq!(all.rows, 3000);
+    assert_eq!(all.out, alone.iter().flat_map(|one| one.out.clone()).collect::<Vec<_>>());
+    assert_eq!(all.mask, alone.iter().flat_map(|one| one.mask.clone()).collect::<Vec<_>>());
+}
+
+/// The last of several fields of a name wins, whatever the ones before are, if they are BSON at all.
+#[test]
+fn earlier_values_of_a_name_may_be_wrong() {
+    let laid = lay(vec![field("x", Kind::F64), masked("d.k", Kind::Int(4))]);
+    let inner = |doc: Doc| Doc::default().text("k", "no number").doc("more", doc);
+    let twice =
+        Doc::default().text("x", "n/a").doc("d", inner(Doc::default())).f64("x", 1.5).doc("d", Doc::default().i32("k", 3));
+    let decoded = rows(&laid, &twice.clone().bytes(), OnError::Raise, 1);
+    assert_eq!((decoded.errors.len(), f64s(&decoded.out[..8]), decoded.out[8]), (0, vec![1.5], 3));
+    assert!(error(&laid, twice.clone().text("x", "n/a")).contains("field \"x\": expected float64, found string \"n/a\""));
+    // What is no BSON is an error wherever it is.
+    assert!(error(&laid, Doc::default().raw(2, "x", &[0; 4]).f64("x", 1.5)).contains("field \"x\""));
+    let gone = Doc::default().f64("x", 1.5).doc("d", inner(Doc::default())).null("d");
+    assert_eq!(rows(&laid, &gone.bytes(), OnError::Raise, 1).mask, [1]);
 }

@@ -83,30 +83,41 @@ def fields(dtype, policies, types=None, paths=None, mask_dtype=None):
     `types` says by path what a field holds where its dtype leaves that open
     (V16: a UUID or a decimal?), `mask_dtype` where the masks of its fields lie.
     """
-    types = dict(types or {})
+    types = types or {}
     rows = leaves(dtype, dict(paths or {}))
     places = {leaf.keys: leaf for leaf in leaves(mask_dtype, {})} if mask_dtype is not None else {}
     _check_names(rows, types, paths or {})
-    schema = [_field(leaf, policies, types.pop(".".join(leaf.keys), None), places.get(leaf.keys)) for leaf in rows]
+    schema = [_field(leaf, policies, types, places.get(leaf.keys)) for leaf in rows]
     policies.check_all_used([leaf.path for leaf in rows])
     return schema
 
 
 def _check_names(rows, types, paths):
     names = {".".join(leaf.keys) for leaf in rows}
-    for argument, given in (("types", types), ("paths", paths)):
+    inside = {".".join(leaf.keys) for leaf in _with_items(rows)}
+    # A path leads to a field or to what holds some, but not into the items of an array.
+    above = {name[:end] for name in names for end in range(len(name)) if name[end] == "."}
+    for argument, given, allowed in (("types", types, inside), ("paths", paths, names | above)):
         for key in given:
-            inside = any(name == key or name.startswith(key + ".") for name in names)
-            if key not in names and not (argument == "paths" and inside):
+            if key not in allowed:
                 raise ValueError(
                     f"{argument} names {key!r}, which is no field of the dtype; its fields: {sorted(names)}"
                 )
 
 
-def _field(leaf, policies, named, mask):
-    """One field; `mask` is its leaf in the dtype of the masks."""
+def _with_items(rows):
+    """The leaves, and those of the documents in arrays."""
+    for leaf in rows:
+        yield leaf
+        if leaf.dtype.base.names is not None:
+            yield from _with_items(leaves(leaf.dtype.base, {}, parent_keys=leaf.keys))
+
+
+def _field(leaf, policies, types, mask, above=()):
+    """One field; `mask` is its leaf in the dtype of the masks, `above` the path of the array whose items have it."""
     inner, shape = (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else (leaf.dtype, ())
-    policy = policies.of(leaf.path)
+    full_path = above + leaf.path
+    policy = policies.of(full_path)
     params = {"offset": leaf.offset, "utf8": policy.pop("utf8")}
     if mask is not None:
         params["mask_offset"] = mask.offset
@@ -117,13 +128,13 @@ def _field(leaf, policies, named, mask):
             masks = {item.path: item for item in leaves(mask.dtype.base, {})}
         items = []
         for item in leaves(inner, {}, parent_keys=leaf.keys):
-            field = _field(item, policies, None, masks.get(item.path))
+            field = _field(item, policies, types, masks.get(item.path), full_path)
             if field[1] == "object":
                 raise ValueError(f"field {_dotted(item)}: objects inside a sub-array cannot be decoded")
             items.append(field)
         params["stride"] = inner.itemsize
         return leaf.path, ("array", ("struct", items), shape), params, policy
-    kind, more = kind_of(inner, named, _dotted(leaf))
+    kind, more = kind_of(inner, types.get(".".join(leaf.keys)), _dotted(leaf))
     params.update(more)
     if kind == "object":
         if shape:
@@ -133,7 +144,7 @@ def _field(leaf, policies, named, mask):
             # None is an object like others, and what null is in Python.
             policy["null"] = "fill"
     else:
-        policy["fill"] = fill_bytes(inner, kind, policies.fill(leaf.path), _dotted(leaf))
+        policy["fill"] = fill_bytes(inner, kind, policies.fill(full_path), _dotted(leaf))
     return leaf.path, ("array", kind, shape) if shape else kind, params, policy
 
 

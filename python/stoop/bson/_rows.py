@@ -25,7 +25,7 @@ class Plan:
         self.dtype = dtype = _dtypes.as_dtype(dtype)
         self.fields = _dtypes.fields(dtype, policies, types, paths)
         self.mask_dtype = None
-        if any("mask" in (policy["missing"], policy["null"]) for *_, policy in self.fields):
+        if any(map(_is_masked, self.fields)):
             self.mask_dtype = np.ma.make_mask_descr(dtype)
             self.fields = _dtypes.fields(dtype, policies, types, paths, self.mask_dtype)
         keys = [leaf.keys for leaf in _dtypes.leaves(dtype, paths or {})]
@@ -46,6 +46,13 @@ class Plan:
     def wrap(self, array, mask):
         """The array as the caller gets it."""
         return array if mask is None else np.ma.MaskedArray(array, mask=mask, copy=False, keep_mask=False)
+
+
+def _is_masked(field):
+    """Whether a field, or one of the documents in an array of them, may be masked."""
+    _, kind, _, policy = field
+    inside = kind[1][1] if isinstance(kind, tuple) and isinstance(kind[1], tuple) else ()
+    return "mask" in (policy["missing"], policy["null"]) or any(map(_is_masked, inside))
 
 
 class Reading:
