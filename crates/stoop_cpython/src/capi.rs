@@ -460,6 +460,8 @@ unsafe extern "C" {
     pub fn Py_IsInitialized() -> c_int;
     pub fn Py_LeaveRecursiveCall();
     pub fn _Py_Dealloc(o: Obj);
+    /// Gives memory that has held an object of its type one reference again.
+    pub fn _Py_NewReference(o: Obj);
     pub fn _Py_FatalErrorFunc(func: *const c_char, text: *const c_char) -> !;
     pub static Py_Version: c_ulong;
 

@@ -2,11 +2,11 @@
 //!
 //! A box whose only reference is the slot itself is overwritten instead of replaced: nobody else can tell.
 
-use stoop_cpython::capi::{self, Obj, decref, xdecref, xincref};
+use stoop_cpython::capi::{self, Obj, decref, xincref};
 use stoop_cpython::layout::{self, Layout, read, write};
 use stoop_cpython::type_ptr;
 
-use super::ffi;
+use super::{ffi, pools};
 
 /// Bits of a digit.
 const DIGIT_BITS: u32 = 30;
@@ -23,7 +23,7 @@ unsafe fn replace(slot: *mut Obj, new: Obj) {
     // SAFETY: the caller's slot and references.
     unsafe {
         let old = slot.replace(new);
-        xdecref(old);
+        pools::release(old);
     }
 }
 
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn sync_int(slot: *mut Obj, value: i64) {
             write(old, layout.long_tag, ONE_DIGIT | if value < 0 { NEGATIVE } else { 0 });
             write(old, layout.long_digits, value.unsigned_abs() as u32);
         } else {
-            replace(slot, must(capi::PyLong_FromLongLong(value)));
+            replace(slot, must(pools::new_int(value)));
         }
     }
 }
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn sync_float(slot: *mut Obj, value: f64) {
         if unique(old, type_ptr!(PyFloat_Type)) {
             write(old, layout::get().float_value, value);
         } else {
-            replace(slot, must(capi::PyFloat_FromDouble(value)));
+            replace(slot, must(pools::new_float(value)));
         }
     }
 }
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn sync_ref(slot: *mut Obj, value: Obj) {
 /// As [`sync_int`].
 pub unsafe extern "C" fn slot_set_float(slot: *mut Obj, value: f64) {
     // SAFETY: the caller's slot.
-    unsafe { replace(slot, must(capi::PyFloat_FromDouble(value))) }
+    unsafe { replace(slot, must(pools::new_float(value))) }
 }
 
 /// Puts a new int box into a slot of an object.
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn slot_set_float(slot: *mut Obj, value: f64) {
 /// As [`sync_int`].
 pub unsafe extern "C" fn slot_set_int(slot: *mut Obj, value: i64) {
     // SAFETY: the caller's slot.
-    unsafe { replace(slot, must(capi::PyLong_FromLongLong(value))) }
+    unsafe { replace(slot, must(pools::new_int(value))) }
 }
 
 /// # Safety
@@ -137,7 +137,7 @@ unsafe fn item_slot(list: Obj, position: i64) -> *mut Obj {
 /// An exact list, a position in range; GIL held.
 pub unsafe extern "C" fn list_set_float(list: Obj, position: i64, value: f64) {
     // SAFETY: boxing runs no Python code, so the slot stays where it is until the store.
-    unsafe { replace(item_slot(list, position), must(capi::PyFloat_FromDouble(value))) }
+    unsafe { replace(item_slot(list, position), must(pools::new_float(value))) }
 }
 
 /// Puts a new int box into a list.
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn list_set_float(list: Obj, position: i64, value: f64) {
 /// As [`list_set_float`].
 pub unsafe extern "C" fn list_set_int(list: Obj, position: i64, value: i64) {
     // SAFETY: as above.
-    unsafe { replace(item_slot(list, position), must(capi::PyLong_FromLongLong(value))) }
+    unsafe { replace(item_slot(list, position), must(pools::new_int(value))) }
 }
 
 /// An int's value into `*out`: 1, or 0 if 64 bits do not hold it.

@@ -5,6 +5,7 @@
 //!
 //! - [`numbers`]: arithmetic on unboxed values, without Python;
 //! - [`boxes`]: boxing, and writing unboxed values into slots that hold boxes;
+//! - [`pools`]: numbers made and dropped;
 //! - [`operators`]: operators, slices, formatting;
 //! - [`attributes`]: attributes, by what was found before;
 //! - [`names`]: globals, imports, and the rest about attributes;
@@ -38,6 +39,7 @@ pub mod matching;
 pub mod names;
 pub mod numbers;
 pub mod operators;
+pub mod pools;
 pub mod strings;
 
 /// The address of a helper; `None` for the rows that the engine itself implements.
@@ -49,9 +51,9 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::SyncRef => boxes::sync_ref as *const () as usize,
         Helper::FindHome => homes::find as *const () as usize,
         Helper::MakeHome => homes::make as *const () as usize,
-        Helper::Dealloc => capi::_Py_Dealloc as *const () as usize,
-        Helper::BoxInt => capi::PyLong_FromLongLong as *const () as usize,
-        Helper::BoxFloat => capi::PyFloat_FromDouble as *const () as usize,
+        Helper::Dealloc => pools::destroy as *const () as usize,
+        Helper::BoxInt => pools::new_int as *const () as usize,
+        Helper::BoxFloat => pools::new_float as *const () as usize,
         Helper::UnboxInt => boxes::unbox_int as *const () as usize,
         Helper::IntPow => numbers::int_pow as *const () as usize,
         Helper::FloatFloorDiv => numbers::float_floor_div as *const () as usize,

@@ -201,7 +201,7 @@ pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
             };
             let Some(result) = result else { return std::ptr::null_mut() };
             // SAFETY: the GIL is held.
-            unsafe { capi::PyLong_FromLongLong(result) }
+            unsafe { super::pools::new_int(result) }
         }
         (Number::Int(i), Number::Int(j)) if !small(*i) || !small(*j) => return std::ptr::null_mut(),
         _ => {
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
                 _ => return std::ptr::null_mut(),
             };
             // SAFETY: the GIL is held.
-            unsafe { capi::PyFloat_FromDouble(result) }
+            unsafe { super::pools::new_float(result) }
         }
     };
     if made.is_null() {

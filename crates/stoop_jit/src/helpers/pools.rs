@@ -1,0 +1,137 @@
+//! Number objects that compiled code drops, kept for the next ones that it makes.
+//!
+//! Boxing numbers is much of what code about objects does. The allocator costs several times what the number does, so the
+//! last few ints and floats that compiled code frees are not given back to it.
+//!
+//! # Safety
+//! Every helper here needs the GIL, which orders all accesses to the pools.
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
+
+use std::cell::UnsafeCell;
+
+use stoop_cpython::capi::{self, Obj, type_of};
+use stoop_cpython::layout::{self, read, write};
+use stoop_cpython::type_ptr;
+
+/// Bits of a digit.
+const DIGIT_BITS: u32 = 30;
+/// The greatest digit.
+const ONES: u64 = (1 << DIGIT_BITS) - 1;
+/// The sign field of an int's tag word for negative numbers.
+const NEGATIVE: u64 = 2;
+/// How many objects a pool keeps.
+const MOST: usize = 64;
+
+struct Kept {
+    items: [Obj; MOST],
+    count: usize,
+}
+
+struct Pool(UnsafeCell<Kept>);
+
+// SAFETY: every access is made with the GIL held, which orders them.
+unsafe impl Sync for Pool {}
+
+static ONE_DIGIT: Pool = Pool::new();
+static TWO_DIGITS: Pool = Pool::new();
+static FLOATS: Pool = Pool::new();
+
+impl Pool {
+    const fn new() -> Pool {
+        Pool(UnsafeCell::new(Kept { items: [std::ptr::null_mut(); MOST], count: 0 }))
+    }
+
+    /// Keeps an object that nobody refers to any more. Whether there was room.
+    #[inline]
+    unsafe fn put(&self, o: Obj) -> bool {
+        // SAFETY: nobody else is here.
+        let kept = unsafe { &mut *self.0.get() };
+        let room = kept.count < MOST;
+        if room {
+            kept.items[kept.count] = o;
+            kept.count += 1;
+        }
+        room
+    }
+
+    /// An object with one reference and a value that is still to be set, if one is kept.
+    #[inline]
+    unsafe fn take(&self) -> Option<Obj> {
+        // SAFETY: nobody else is here; what is kept has a type, and the memory of its own that it had.
+        unsafe {
+            let kept = &mut *self.0.get();
+            kept.count = kept.count.checked_sub(1)?;
+            let o = kept.items[kept.count];
+            // Tells who traces memory, too.
+            capi::_Py_NewReference(o);
+            Some(o)
+        }
+    }
+}
+
+/// An int. NULL, with an exception, without memory.
+pub unsafe extern "C" fn new_int(value: i64) -> Obj {
+    let magnitude = value.unsigned_abs();
+    let (pool, digits) = match magnitude >> DIGIT_BITS {
+        0 if !(-5..=256).contains(&value) => (&ONE_DIGIT, 1),
+        1..=ONES => (&TWO_DIGITS, 2),
+        // SAFETY: the GIL is held.
+        _ => return unsafe { capi::PyLong_FromLongLong(value) },
+    };
+    let l = layout::get();
+    // SAFETY: the pool's ints have room for so many digits.
+    unsafe {
+        let Some(o) = pool.take() else { return capi::PyLong_FromLongLong(value) };
+        write(o, l.long_tag, digits << 3 | if value < 0 { NEGATIVE } else { 0 });
+        write(o, l.long_digits, (magnitude & ONES) as u32);
+        if digits == 2 {
+            write(o, l.long_digits + 4, (magnitude >> DIGIT_BITS) as u32);
+        }
+        o
+    }
+}
+
+/// A float. NULL, with an exception, without memory.
+pub unsafe extern "C" fn new_float(value: f64) -> Obj {
+    // SAFETY: the pool's floats have a value.
+    unsafe {
+        let Some(o) = FLOATS.take() else { return capi::PyFloat_FromDouble(value) };
+        write(o, layout::get().float_value, value);
+        o
+    }
+}
+
+/// Destroys an object whose last reference is gone.
+pub unsafe extern "C" fn destroy(o: Obj) {
+    // SAFETY: the caller's object. Exact ints and floats have nothing but their value.
+    unsafe {
+        let ty = type_of(o);
+        let kept = if ty == type_ptr!(PyLong_Type) {
+            match read::<u64, _>(o, layout::get().long_tag) >> 3 {
+                1 => ONE_DIGIT.put(o),
+                2 => TWO_DIGITS.put(o),
+                _ => false,
+            }
+        } else if ty == type_ptr!(PyFloat_Type) {
+            FLOATS.put(o)
+        } else {
+            false
+        };
+        if !kept {
+            capi::_Py_Dealloc(o);
+        }
+    }
+}
+
+/// Gives a reference up unless NULL.
+pub unsafe fn release(o: Obj) {
+    // SAFETY: the caller's reference.
+    unsafe {
+        if !o.is_null() && !capi::is_immortal(o) {
+            (*o).ob_refcnt -= 1;
+            if (*o).ob_refcnt == 0 {
+                destroy(o);
+            }
+        }
+    }
+}
