@@ -312,3 +312,74 @@ def _decimal(raw):
 
     with decimal.localcontext(decimal.Context(prec=60)):
         return Decimal128.from_bid(raw).to_decimal()
+
+
+class Column:
+    """A column of plain values: its type's name, and the dtype of what it holds where there is one."""
+
+    def __init__(self, name, dtype=None, named=None):
+        self.name = name
+        self.dtype = np.dtype(dtype) if dtype else None
+        self.named = named
+
+
+def columns(schema, document, policies):
+    """{path: value} of a document, None for what is null; lists are lists of one node, documents dictionaries."""
+    return {path: _at_path(node, document, policies, path, 0) for path, node in schema.items()}
+
+
+def _at_path(node, document, policies, path, depth):
+    found = document.get(path[depth])
+    if depth + 1 == len(path) or found is None:
+        return column(node, found, policies, path)
+    if found[0] in (NULL, UNDEFINED):
+        return no_column(node, policies, path, policies.null(path))
+    if found[0] != DOCUMENT:
+        raise Bad(path)
+    return _at_path(node, found[1], policies, path, depth + 1)
+
+
+def column(node, found, policies, path, is_item=False):
+    """A value of a column, of a document in it, or of a list's items."""
+    if found is None:
+        return no_column(node, policies, path, policies.missing(path))
+    kind, value, raw = found
+    is_raw = isinstance(node, Column) and node.name == "raw"
+    if kind == NULL or kind == UNDEFINED and not is_raw:
+        return no_column(node, policies, path, "mask" if is_item else policies.null(path))
+    if isinstance(node, list):
+        _only(kind == ARRAY, value, path)
+        return [column(node[0], item, policies, path, True) for item in value]
+    if isinstance(node, dict):
+        _only(kind == DOCUMENT, value, path)
+        return {name: column(inner, value.get(name), policies, (*path, name)) for name, inner in node.items()}
+    if is_raw:
+        if kind == STRING:
+            # Whoever gets these bytes takes them for BSON: nothing can be replaced in them.
+            _utf8(value, Policies({}), path)
+        return bytes([kind]) + raw
+    if node.name == "string":
+        return _utf8(_only(kind == STRING, value, path), policies, path).decode()
+    if node.name == "binary":
+        return _only(kind == BINARY, value, path)[1]
+    stored = cell(node, kind, value, policies, path)
+    if node.dtype.kind == "V":
+        return stored
+    return np.frombuffer(stored, "i8" if node.dtype.kind == "M" else node.dtype)[0].item()
+
+
+def no_column(node, policies, path, action):
+    """What stands for a value that is not there; what a document's policy says holds for all in it."""
+    if action == "error":
+        raise Bad(path)
+    if action == "mask":
+        return None
+    if isinstance(node, list):
+        return []
+    if isinstance(node, dict):
+        return {name: no_column(inner, policies, (*path, name), action) for name, inner in node.items()}
+    if node.name in ("string", "binary", "raw"):
+        return "" if node.name == "string" else b""
+    if node.dtype.kind == "V":
+        return bytes(node.dtype.itemsize)
+    return {"f": math.nan, "b": False}.get(node.dtype.kind, 0)

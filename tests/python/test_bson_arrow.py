@@ -201,6 +201,15 @@ def test_policies():
     assert sb.to_arrow(encode({"a": 1.5}), {"a": int}, convert="lossy").to_pyarrow()["a"].to_pylist() == [1]
 
 
+def test_policies_of_lists_in_lists():
+    raw = encode({"v": [[1, 1.0]]})
+    assert sb.to_arrow(raw, {"v": [["int32"]]}).to_pyarrow()["v"].to_pylist() == [[[1, 1]]]
+    with pytest.raises(sb.BSONDecodeError, match=r'field "v.0.1": expected int32, found double 1.0'):
+        sb.to_arrow(raw, {"v": [["int32"]]}, convert="strict")
+    lossy = sb.to_arrow(encode({"v": [[1.5]]}), {"v": [["int32"]]}, convert="lossy")
+    assert lossy.to_pyarrow()["v"].to_pylist() == [[[1]]]
+
+
 def test_bad_documents_left_out():
     raw = encode(*({"a": "bad" if i % 7 == 0 else i, "l": [i]} for i in range(700)))
     table, errors = sb.to_arrow(raw, {"a": int, "l": [int]}, on_error="collect")

@@ -134,13 +134,15 @@ def value_of(rng, node, shape):
     """(type, bytes) of a value for a node of the schema, mostly one that it takes."""
     if rng.random() < shape.odd:
         # Whoever reads the last of two sees that the first is no text, too.
-        if isinstance(node, Leaf) and not shape.twice and rng.random() < 0.2:
+        if hasattr(node, "kinds") and not shape.twice and rng.random() < 0.2:
             return 2, as_text(rng.choice([b"\xff", b"ab\xc3", b"\xed\xa0\x80"]))
         return any_value(rng)
     if rng.random() < shape.null:
         return 10, b""
     if isinstance(node, dict):
         return 3, document(rng, node, shape)
+    if isinstance(node, list):
+        return 4, whole([element(*_named(str(i), value_of(rng, node[0], shape))) for i in range(rng.randrange(4))])
     if isinstance(node, Array):
         count = node.shape[0] if rng.random() >= shape.odd else rng.randrange(4)
         item = Array(node.item, node.shape[1:]) if len(node.shape) > 1 else node.item
@@ -360,3 +362,150 @@ def test_rows(seed):
         for number, wanted in enumerate(good):
             one = array[number : number + 1]
             same_row(schema, *((one.data, one.mask) if is_masked else (one, None)), wanted, keys)
+        if not array.dtype.hasobject:
+            other_ways(rng, documents, dtype, array, errors, {"types": types, **given})
+
+
+def other_ways(rng, documents, dtype, array, errors, options):
+    """The same documents from an iterator, in small arrays, and up to the first that is bad."""
+
+    def memory(*arrays):
+        return [b"".join(np.ascontiguousarray(part(a)).tobytes() for a in arrays) for part in (np.ma.getdata, masks)]
+
+    def masks(one):
+        return one.mask if isinstance(one, np.ma.MaskedArray) else np.zeros(0)
+
+    wanted = memory(array)
+    parts = [*sb.iter_ndarrays(iter(documents), dtype, rows=rng.randrange(1, 50), on_error="collect", **options)]
+    assert memory(*[part for part, _ in parts]) == wanted
+    assert [str(error) for _, some in parts for error in some] == [str(error) for error in errors]
+    assert memory(sb.to_ndarray(iter(documents), dtype, on_error="skip", **options)) == wanted
+    try:
+        whole = sb.to_ndarray(b"".join(documents), dtype, **options)
+        assert not errors
+    except sb.BSONDecodeError as error:
+        assert str(error) == str(errors[0])
+        whole = error.partial
+        assert len(whole) == error.document
+    assert memory(whole) == memory(array[: len(whole)])
+
+
+COLUMNS = [
+    *((name, name, [1, 16, 18]) for name in ("float64", "float64", "float32", "int64", "int32", "int16", "int8")),
+    *((name, name, [1, 16, 18]) for name in ("uint64", "uint32", "uint16", "uint8")),
+    ("bool", "?", [8]),
+    *((f"datetime[{unit}]", f"M8[{unit}]", [9]) for unit in ("ms", "ms", "us", "ns", "s")),
+    ("objectid", "V12", [7]),
+    ("string", None, [2]),
+    ("string", None, [2]),
+    ("binary", None, [5]),
+    ("uuid", "V16", [5]),
+    ("decimal128", "V16", [19]),
+    ("timestamp", "u8", [17]),
+    ("raw", None, [*VALUES]),
+]
+
+
+def columns_by_chance(rng, depth=0):
+    """A tree of columns, lists and documents, as `to_arrow` takes it and as the reference does."""
+    given, schema = {}, {}
+    for name in rng.sample(NAMES, rng.randrange(1, 5)):
+        given[name], schema[name] = column_by_chance(rng, depth)
+    return given, schema
+
+
+def column_by_chance(rng, depth):
+    chance = rng.random()
+    if depth < 3 and chance < 0.15:
+        return columns_by_chance(rng, depth + 1)
+    if depth < 3 and chance < 0.3:
+        given, node = column_by_chance(rng, depth + 1)
+        return [given], [node]
+    name, dtype, kinds = rng.choice(COLUMNS)
+    column = reference.Column(name, dtype, name if name in ("uuid", "decimal128", "timestamp") else None)
+    column.kinds = kinds
+    return name, column
+
+
+def dotted_by_chance(rng, given, schema):
+    """The same schema, by paths: some documents at the top are dots in names."""
+    types, nodes = {}, {}
+    for name, node in schema.items():
+        if isinstance(node, dict) and rng.random() < 0.4:
+            inner_types, inner_nodes = dotted_by_chance(rng, given[name], node)
+            types.update({f"{name}.{key}": type_ for key, type_ in inner_types.items()})
+            nodes.update({(name, *path): inner for path, inner in inner_nodes.items()})
+        else:
+            types[name] = given[name]
+            nodes[(name,)] = node
+    return types, nodes
+
+
+def dates_in(schema, above=()):
+    """The paths of dates: there is nothing that stands for them unless one says so."""
+    for name, node in schema.items():
+        path = (*above, name)
+        is_list = isinstance(node, list)
+        while isinstance(node, list):
+            node = node[0]
+        if isinstance(node, dict):
+            yield from dates_in(node, path)
+        elif not is_list and node.dtype is not None and node.dtype.kind == "M":
+            yield ".".join(path)
+
+
+def plain(array):
+    """An Arrow array as Python objects; times as numbers, which have no range to leave."""
+    import pyarrow as pa
+
+    type_ = array.type
+    if pa.types.is_timestamp(type_):
+        return array.cast(pa.int64()).to_pylist()
+    if pa.types.is_list(type_):
+        values, offsets = plain(array.values), array.offsets.to_pylist()
+        return [values[a:b] if ok else None for a, b, ok in zip(offsets, offsets[1:], array.is_valid().to_pylist())]
+    if pa.types.is_struct(type_):
+        names = [field.name for field in type_]
+        inner = [plain(array.field(number)) for number in range(len(names))]
+        rows = [dict(zip(names, row)) for row in zip(*inner)]
+        return [row if ok else None for row, ok in zip(rows, array.is_valid().to_pylist())]
+    return array.to_pylist()
+
+
+def same(found, wanted):
+    if isinstance(wanted, dict):
+        return found is not None and found.keys() == wanted.keys() and all(same(found[k], wanted[k]) for k in wanted)
+    if isinstance(wanted, list):
+        return found is not None and len(found) == len(wanted) and all(map(same, found, wanted))
+    return found == wanted and type(found) is type(wanted) or found != found and wanted != wanted
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_columns(seed):
+    pytest.importorskip("pyarrow")
+    for name, rng in rounds(f"columns {seed}", 60):
+        tree, schema = columns_by_chance(rng)
+        documents = documents_by_chance(rng, schema)
+        types, nodes = dotted_by_chance(rng, tree, schema)
+        given = policies_by_chance(rng, [*nodes])
+        for policy in ("overflow", "length"):
+            given.pop(policy, None)
+        given.setdefault("missing", "mask")
+        fill = dict.fromkeys(dates_in(schema), np.datetime64(0, "ms"))
+        table, errors = sb.to_arrow(b"".join(documents), types, on_error="collect", fill=fill, **given)
+        good, bad = [], {}
+        for number, raw in enumerate(documents):
+            try:
+                good.append(reference.columns(nodes, reference.decode(raw), reference.Policies(given)))
+            except reference.Bad as error:
+                bad[number] = error.args[0]
+        told = {error.document: error for error in errors}
+        for number in told.keys() ^ bad.keys():
+            raise AssertionError((name, given, types, documents[number], told.get(number), bad.get(number)))
+        arrow = table.to_pyarrow()
+        arrow.validate(full=True)
+        assert len(arrow) == len(good)
+        for path in nodes:
+            values = [value for chunk in arrow[".".join(path)].chunks for value in plain(chunk)]
+            for number, (found, row) in enumerate(zip(values, good)):
+                assert same(found, row[path]), (name, given, types, path, number, found, row[path])

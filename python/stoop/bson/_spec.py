@@ -97,9 +97,7 @@ def _field(name, path, type_, policies, above):
         default = _fill_bytes(None, kind, params, name)
         if default is not None:
             policy["fill"] = default
-    if isinstance(kind, tuple) and kind[0] == "list":
-        policy["item"] = {**policy, "missing": "mask", "null": "mask"}
-        policy["item"].pop("fill", None)
+    _say_policy(kind, policy)
     return path, kind, {"name": name, **params}, policy
 
 
@@ -109,6 +107,14 @@ def _say_utf8(kind, params, utf8):
     if isinstance(kind, tuple) and kind[0] == "list":
         params["item"] = dict(params["item"])
         _say_utf8(kind[1], params["item"], utf8)
+
+
+def _say_policy(kind, policy):
+    """Tell the items of a list, and of lists in it, what is done with their values; null ones are null."""
+    if isinstance(kind, tuple) and kind[0] == "list":
+        policy["item"] = {**policy, "missing": "mask", "null": "mask"}
+        policy["item"].pop("fill", None)
+        _say_policy(kind[1], policy["item"])
 
 
 def kind_of(type_, name, policies, path):
