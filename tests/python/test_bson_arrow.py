@@ -51,6 +51,9 @@ TYPES = [
     (Timestamp(5, 9), "timestamp", pa.uint64(), 5 << 32 | 9),
     (None, "null", pa.null(), None),
     (Regex("a", "i"), "raw", pa.binary(), b"\x0ba\x00i\x00"),
+    ("x", "large_string", pa.large_string(), "x"),
+    (b"x", "large_binary", pa.large_binary(), b"x"),
+    (["x"], pa.large_list(pa.large_string()), pa.large_list(pa.large_string()), ["x"]),
     ([1, 2], ["int32"], pa.list_(pa.int32()), [1, 2]),
     ([], [float], pa.list_(pa.float64()), []),
     ([[1], [], None], [[int]], pa.list_(pa.list_(pa.int64())), [[1], [], None]),
@@ -111,6 +114,25 @@ def test_whole_documents(size, monkeypatch):
     assert pa.table(table).equals(arrow)
     assert pa.schema(table) == arrow.schema
     assert pa.record_batch(table.batches[0]).num_rows == table.batches[0].num_rows
+
+
+def test_large_columns():
+    """Offsets of 64 bits: columns put together may be longer than the 2 GiB that those of 32 bits reach."""
+    schema = {"name": "large_string", "tags": pa.large_list(pa.string()), "in": {"note": "large_string"}}
+    table = sb.to_arrow(encode(*ROWS), schema).to_pyarrow()
+    table.validate(full=True)
+    wanted = pa.schema(
+        [
+            ("name", pa.large_string()),
+            ("tags", pa.large_list(pa.field("item", pa.string()))),
+            ("in", pa.struct([("note", pa.large_string())])),
+        ]
+    )
+    assert table.schema.equals(wanted)
+    assert table["tags"].to_pylist() == [row["tags"] for row in ROWS]
+    assert table["in"].to_pylist() == [{"note": row["in"]["note"]} for row in WANTED]
+    assert len(sb.to_arrow(b"", schema).to_pyarrow()) == 0
+    assert table.equals(sb.to_arrow(encode(*ROWS), wanted).to_pyarrow())
 
 
 def test_polars():

@@ -25,6 +25,8 @@ pub enum Buffer {
     Bytes(Vec<u8>),
     /// Offsets.
     Offsets(Vec<i32>),
+    /// Offsets of large types. No batch is that large; what is made of several may be.
+    LargeOffsets(Vec<i64>),
 }
 
 /// An array: buffers in the order of its format.
@@ -76,9 +78,11 @@ fn format(spec: &Spec) -> String {
             format!("ts{letter}:{}", spec.zone)
         }
         Kind::ObjectId => "w:12".into(),
+        Kind::ObjectIdHex | Kind::Text if spec.large => "U".into(),
         Kind::ObjectIdHex | Kind::Text => "u".into(),
         Kind::FixedText(characters) => format!("w:{}", characters * 4),
         Kind::FixedBytes(size) | Kind::FixedBinary(size, _) => format!("w:{size}"),
+        Kind::Binary(_) | Kind::Raw | Kind::Object if spec.large => "Z".into(),
         Kind::Binary(_) | Kind::Raw | Kind::Object => "z".into(),
         Kind::Uuid(_) | Kind::Decimal => "w:16".into(),
         Kind::ScaledDecimal { precision, scale } => format!("d:{precision},{scale}"),
@@ -86,6 +90,7 @@ fn format(spec: &Spec) -> String {
         Kind::Null => "n".into(),
         Kind::Struct(_) => "+s".into(),
         Kind::Array(_, count) => format!("+w:{count}"),
+        Kind::List(_) if spec.large => "+L".into(),
         Kind::List(_) => "+l".into(),
     }
 }
@@ -125,6 +130,11 @@ fn array(specs: &[Spec], number: usize, rows: usize, columns: &mut [Option<Colum
             Kind::Array(_, count) => inner = rows * count,
             _ => {}
         },
+    }
+    if spec.large
+        && let Some(Buffer::Offsets(offsets)) = buffers.get(1)
+    {
+        buffers[1] = Buffer::LargeOffsets(offsets.iter().map(|&offset| offset.into()).collect());
     }
     let children = spec.children.iter().map(|&child| array(specs, child, inner, columns)).collect();
     ArrowArray { length: rows, nulls, buffers, children }

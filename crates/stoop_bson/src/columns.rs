@@ -13,6 +13,8 @@ pub struct Spec {
     pub name: String,
     /// The time zone of times.
     pub zone: String,
+    /// Its offsets have 64 bits when it is finished.
+    pub large: bool,
     /// What its values are.
     pub kind: Kind,
     /// The columns inside: a document's fields, an array's items.
@@ -34,7 +36,7 @@ fn number_field(field: &mut Field, root: bool, specs: &mut Vec<Spec>) -> usize {
     let number = specs.len();
     field.place = Some(RowPlace { offset: number, ..RowPlace::default() });
     let (name, zone, kind) = (field.name.clone(), field.zone.clone(), field.kind.clone());
-    specs.push(Spec { name, zone, kind, children: Vec::new(), root });
+    specs.push(Spec { name, zone, large: field.large, kind, children: Vec::new(), root });
     let children = match &mut field.kind {
         Kind::Struct(fields) => fields.iter_mut().map(|field| number_field(field, false, specs)).collect(),
         Kind::Array(item, _) | Kind::List(item) => vec![number_field(item, false, specs)],

@@ -353,6 +353,7 @@ mod tests {
             path: path.split('.').map(str::to_owned).collect(),
             name: String::new(),
             zone: String::new(),
+            large: false,
             kind,
             policy: Policy::default(),
             place: Some(RowPlace { offset, mask, stride: 0, mask_stride: 1 }),

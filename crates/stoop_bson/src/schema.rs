@@ -16,6 +16,8 @@ pub struct Field {
     pub name: String,
     /// The time zone of a column of times.
     pub zone: String,
+    /// A column's offsets have 64 bits, in Arrow's large types.
+    pub large: bool,
     /// What its values become.
     pub kind: Kind,
     /// What happens to values that are missing, null or do not fit.

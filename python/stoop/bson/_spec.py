@@ -19,6 +19,7 @@ NAMES = {
     "string": ("str", "utf8"),
     "large_string": ("large_utf8",),
     "binary": ("bytes", "bindata"),
+    "large_binary": (),
     "objectid": ("object_id",),
     "uuid": (),
     "decimal128": ("decimal",),
@@ -177,12 +178,14 @@ def _named(kind, parameters, name):
         except ValueError:
             raise ValueError(f"field {name!r}: write decimal128(precision, scale), like decimal128(38, 10)") from None
         return kind, {"precision": precision, "scale": scale}
+    if kind == "large_binary":
+        return "binary", {"large": True}
     if kind == "binary" and parts:
         return kind, {"size": int(parts[0])}
     if parts:
         raise ValueError(f"field {name!r}: {kind} takes no parameters")
     if kind in ("string", "large_string"):
-        return "string", {"form": "arrow" if kind == "string" else "large"}
+        return "string", {"form": "arrow", "large": kind == "large_string"}
     return kind, {}
 
 
@@ -193,7 +196,8 @@ def _from_pyarrow(type_, name, policies, path):
         inner = {type_.field(i).name: type_.field(i).type for i in range(type_.num_fields)}
         return kind_of(inner, name, policies, path)
     if t.is_list(type_) or t.is_large_list(type_) or t.is_fixed_size_list(type_):
-        return kind_of([type_.value_type], name, policies, path)
+        kind, params = kind_of([type_.value_type], name, policies, path)
+        return kind, {**params, "large": t.is_large_list(type_)}
     if t.is_decimal(type_):
         return "decimal128", {"precision": type_.precision, "scale": type_.scale}
     if t.is_timestamp(type_):

@@ -100,7 +100,7 @@ pub fn numbers(values: &[i32]) -> Doc {
 
 pub fn field(path: &str, kind: Kind) -> Field {
     let path: Vec<String> = path.split('.').map(str::to_owned).collect();
-    Field { name: path.join("."), path, zone: "UTC".into(), kind, policy: Policy::default(), place: None }
+    Field { name: path.join("."), path, zone: "UTC".into(), large: false, kind, policy: Policy::default(), place: None }
 }
 
 pub fn masked(path: &str, kind: Kind) -> Field {

@@ -112,6 +112,7 @@ fn export_array(batch: &Arc<ArrowArray>, array: &ArrowArray) -> CArray {
         Buffer::Bytes(bytes) if bytes.is_empty() => EMPTY.as_ptr().cast(),
         Buffer::Bytes(bytes) => bytes.as_ptr().cast::<c_void>(),
         Buffer::Offsets(offsets) => offsets.as_ptr().cast(),
+        Buffer::LargeOffsets(offsets) => offsets.as_ptr().cast(),
     });
     let buffers = buffers.collect();
     let children = array.children.iter().map(|child| Box::into_raw(Box::new(export_array(batch, child)))).collect();
@@ -226,6 +227,7 @@ impl Batch {
                 Buffer::Absent => 0,
                 Buffer::Bytes(bytes) => bytes.len(),
                 Buffer::Offsets(offsets) => offsets.len() * 4,
+                Buffer::LargeOffsets(offsets) => offsets.len() * 8,
             });
             own.sum::<usize>() + array.children.iter().map(bytes).sum::<usize>()
         }
