@@ -172,37 +172,37 @@ def test_a_file_of_three_gigabytes(tmp_path):
 
 
 MEMORY = """
-import resource, sys
+import resource, sys, time
 import numpy as np
 import stoop.bson as sb
 dtype = np.dtype([("x", "f8"), ("k", "i4")])
 sb.to_ndarray(b"", dtype)
 for _ in sb.iter_ndarrays(sys.argv[1], dtype, rows=1000): break
-def anonymous():
-    # The most of our own memory so far, without the pages of mapped files.
+def resident():
+    # The memory of this process just now, pages of mapped files among it.
     with open("/proc/self/status") as status:
-        return max(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024
-before = anonymous()
+        return max(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024
+before = resident()
 most, rows = 0, 0
 for array in sb.iter_ndarrays(sys.argv[1], dtype, rows=50_000):
     rows += len(array)
-    most = max(most, anonymous())
+    most = max(most, resident())
 print(rows, most - before)
 """
 
 
 def test_memory_stays_bounded(tmp_path):
-    """Reading a file of 120 MB in parts takes a few megabytes."""
+    """Reading a file of 320 MB in parts takes a piece of it and a few megabytes."""
     document = bson.encode({"x": 1.0, "text": "y" * 1000, "k": 2})
     path = tmp_path / "large.bson"
-    count = 120_000_000 // len(document)
+    count = 320_000_000 // len(document)
     with open(path, "wb") as file:
         for _ in range(100):
             file.write(document * (count // 100))
     done = subprocess.run([sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True)
     rows, peak = map(int, done.stdout.split())
     assert rows == count // 100 * 100
-    assert peak < 16 << 20, f"{peak:,} bytes"
+    assert peak < (32 << 20) + (16 << 20), f"{peak:,} bytes"
 
 
 def test_large_lists_do_not_ask_for_memory_by_their_claims():

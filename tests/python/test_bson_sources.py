@@ -144,6 +144,17 @@ def test_iter_ndarrays_reads_no_more_than_it_needs():
     assert len(next(iterator)) == 10
 
 
+def test_iter_ndarrays_reads_a_file_as_it_goes(path, monkeypatch):
+    monkeypatch.setattr(_sources, "PIECE", 4000)
+    looked = []
+    count = _sources._count
+    monkeypatch.setattr(_sources, "_count", lambda piece: looked.append(len(piece)) or count(piece))
+    iterator = sb.iter_ndarrays(path, DTYPE, rows=10)
+    next(iterator)
+    assert len(looked) == 1
+    assert sum(len(array) for array in iterator) == len(RAW) - 10 and len(looked) > 5
+
+
 WRONG = {
     "a dict": (lambda: {"x": 1}, TypeError, "not a dict; bson.encode makes bytes"),
     "a number": (lambda: 5, TypeError, "not 'int'"),

@@ -51,8 +51,10 @@ class WrongItem(TypeError):
 class Source:
     """An open source. `pieces()` may be called once."""
 
-    def __init__(self, name=None, buffer=None, chunks=None, size=None, close=None):
+    def __init__(self, name=None, buffer=None, chunks=None, size=None, close=None, mapped=None):
         self.name = name
+        # The mapping of a file, whose pages need not stay once they are read.
+        self._mapped = mapped
         # The whole of it, where it lies in memory.
         self.buffer = buffer
         # Bytes in the file, for a progress bar; `read` is how many of them are done.
@@ -84,9 +86,18 @@ class Source:
         return self._slices
 
     def _shown(self):
-        for piece, number in self.slices():
+        for piece, number in self._walk() if self._slices is None else self._slices:
+            start = self.read
             self.read += len(piece)
             yield piece, number
+            if self._mapped is not None:
+                self._let_go(start)
+
+    def _let_go(self, start):
+        """Pages of a file that were read are the system's business again: no part of this process's memory."""
+        first, end = (place // mmap.PAGESIZE * mmap.PAGESIZE for place in (start, self.read))
+        if end > first:
+            self._mapped.madvise(mmap.MADV_DONTNEED, first, end - first)
 
     def _walk(self):
         whole = memoryview(self.buffer)
@@ -200,7 +211,7 @@ def _open_path(path):
         raise
     file.close()
     # Arrays hold copies, so nothing needs the mapping once the source is closed.
-    return Source(name=path, buffer=memoryview(mapped))
+    return Source(name=path, buffer=memoryview(mapped), mapped=mapped)
 
 
 def _open_gzip(path, file):
