@@ -252,6 +252,7 @@ fn main() {
                 path: name.split('.').map(str::to_owned).collect(),
                 name,
                 zone: String::new(),
+                large: false,
                 kind,
                 policy: Policy { missing, ..Policy::default() },
                 place: Some(place),
