@@ -1,6 +1,9 @@
 """Make random, always terminating, deterministic Python programs for differential testing.
 
-    python tests/differential/generate.py SEED     prints one
+    python tests/differential/generate.py SEED [functions|modules]     prints one
+
+There are two kinds: `functions` are programs whose hot code is in functions, `modules` those that compute with globals
+in the module's own loops.
 
 A program prints what it does; two runs of the same program print the same text, whoever runs it. It calls
 `__hot__(f, …)` after two warm turns (the runner defines it: compile these functions), then runs on.
@@ -19,6 +22,7 @@ from program.classes import Classes
 from program.expressions import Expressions
 from program.functions import Functions
 from program.generators import Generators
+from program.modules import Module
 from program.more import More
 from program.statements import Statements
 from program.surprises import Surprises
@@ -28,10 +32,13 @@ class Program(Text, Expressions, Statements, More, Classes, Generators, Surprise
     """One program being written."""
 
 
-def generate(seed):
+KINDS = {"functions": Program, "modules": Module}
+
+
+def generate(seed, kind="functions"):
     """The program of a seed, as text."""
-    return Program(seed).write()
+    return KINDS[kind](seed).write()
 
 
 if __name__ == "__main__":
-    print(generate(int(sys.argv[1])), end="")
+    print(generate(int(sys.argv[1]), *sys.argv[2:]), end="")

@@ -1,6 +1,6 @@
 """Run generated programs plainly and under Stoop and compare what they print, byte for byte.
 
-    python tests/differential/run.py --count 300 [--seed 1] [--python PATH] [--thorough]
+    python tests/differential/run.py --count 300 [--seed 1] [--kind modules] [--python PATH] [--thorough]
 
 Every batch runs plainly, compiled, with exits forced at a few guards, and with one pass turned off; `--thorough`
 forces each of the first `--guards` guards and turns off each pass in turn. A program that differs is written to
@@ -36,7 +36,7 @@ def execute(args, programs, options):
     """Run programs (seeds or texts) in one process; a crash shortens the outputs."""
     with tempfile.TemporaryDirectory() as scratch:
         out = os.path.join(scratch, "out.jsonl")
-        task = {"programs": programs, "options": options, "out": out, "timeout": args.timeout}
+        task = {"programs": programs, "kind": args.kind, "options": options, "out": out, "timeout": args.timeout}
         env = {k: v for k, v in os.environ.items() if not k.startswith("STOOP")}
         env["PYTHONHASHSEED"] = "0"
         env["PYTHONMALLOC"] = "debug"  # Freed memory is overwritten, so that using it shows.
@@ -60,7 +60,7 @@ def execute(args, programs, options):
 
 def nothing():
     """Counts of no run."""
-    return {"asked": 0, "compiled": 0, "exits": 0, "refused": collections.Counter()}
+    return {"asked": 0, "compiled": 0, "exits": 0, "regions": 0, "refused": collections.Counter()}
 
 
 def execute_all(args, programs, options):
@@ -73,6 +73,7 @@ def execute_all(args, programs, options):
             totals["asked"] += batch.counts["asked"]
             totals["compiled"] += batch.counts["compiled"]
             totals["exits"] += batch.counts["exits"]
+            totals["regions"] += batch.counts["regions"]
             totals["refused"].update(batch.counts["refused"])
         if batch.crash:
             if len(outputs) < len(programs):
@@ -120,12 +121,12 @@ def report(args, seed, mode, options, plain, compiled):
     """Print a difference, keep the program, shrink it."""
     import generate
 
-    text = generate.generate(seed)
+    text = generate.generate(seed, args.kind)
     os.makedirs(args.keep, exist_ok=True)
-    path = os.path.join(args.keep, f"program-{seed}.py")
+    path = os.path.join(args.keep, f"{args.kind}-{seed}.py")
     with open(path, "w", encoding="utf-8") as f:
-        f.write(f"# seed {seed}, {mode}, options {json.dumps(options)}\n__hot__ = globals().get('__hot__', lambda *f: None)\n{text}")
-    print(f"DIFFERENT: seed {seed}, {mode}; written to {path}")
+        f.write(f"# {args.kind}, seed {seed}, {mode}, options {json.dumps(options)}\n__hot__ = globals().get('__hot__', lambda *f: None)\n{text}")
+    print(f"DIFFERENT: {args.kind}, seed {seed}, {mode}; written to {path}")
     if compiled.startswith("CRASH"):
         print("    " + compiled.replace("\n", "\n    "))
     else:
@@ -144,6 +145,7 @@ def report(args, seed, mode, options, plain, compiled):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", default="both", choices=["both", "functions", "modules"], help="where programs are hot; both: a quarter are modules")
     parser.add_argument("--count", type=int, default=300, help="programs")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first program; the others follow")
     parser.add_argument("--python", default=sys.executable, help="the interpreter, with Stoop installed")
@@ -162,6 +164,16 @@ def main():
     sys.path.insert(0, HERE)
     passes = pass_names()
     assert passes, "the table of passes was not understood"
+    counts = {"functions": args.count, "modules": args.count}
+    if args.kind == "both":
+        counts = {"functions": args.count - args.count // 4, "modules": args.count // 4}
+    kinds = [args.kind] if args.kind != "both" else list(counts)
+    good = [compare(argparse.Namespace(**{**vars(args), "kind": kind, "count": counts[kind]}), passes) for kind in kinds]
+    return 0 if all(good) else 1
+
+
+def compare(args, passes):
+    """Run the programs of one kind in all modes; whether all is well."""
     began, different, runs = time.perf_counter(), [], 0
     totals, exits, forced_exits = nothing(), 0, 0
     seeds = range(args.seed, args.seed + args.count)
@@ -191,18 +203,18 @@ def main():
             print("too many differences: stopping")
             break
     print(
-        f"{runs} runs of {args.count} programs compared, {len(different)} differ; compiled {totals['compiled']} of "
-        f"{totals['asked']} functions; {time.perf_counter() - began:.0f} s"
+        f"{args.kind}: {runs} runs of {args.count} programs compared, {len(different)} differ; compiled {totals['compiled']} of "
+        f"{totals['asked']} functions and {totals['regions']} regions; {time.perf_counter() - began:.0f} s"
     )
     for reason, n in totals["refused"].most_common(12):
         print(f"    {n} not compiled: {reason}")
-    if not args.plain_only and totals["compiled"] == 0:
+    if not args.plain_only and totals["compiled"] == 0 or (args.kind == "modules" and not args.plain_only and totals["regions"] == 0):
         print("nothing was compiled: the comparison shows nothing")
-        return 1
+        return False
     if not args.plain_only and args.forced > 0 and forced_exits == 0:
         print("forcing exits forced none: option force_exit does nothing")
-        return 1
-    return 1 if different else 0
+        return False
+    return not different
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Counts:
         self.compiled = 0
         self.refused = {}
         self.exits = 0
+        self.regions = 0
 
 
 def compiler(stoop, counts):
@@ -90,7 +91,7 @@ def main():
     hot = compiler(stoop, counts)
     with open(task["out"], "w", encoding="utf-8") as out:
         for item in task["programs"]:
-            text = item if isinstance(item, str) else generate.generate(item)
+            text = item if isinstance(item, str) else generate.generate(item, task["kind"])
             name = "program.py" if isinstance(item, str) else f"program-{item}.py"
             out.write(json.dumps(["start", item if isinstance(item, int) else -1]) + "\n")
             out.flush()
@@ -100,6 +101,7 @@ def main():
             out.write(json.dumps(["output", printed]) + "\n")
             out.flush()
         if stoop is not None:
+            counts.regions = stoop.stats().counters.get("regions_compiled", 0)
             counts.exits = sum(n for name, n in stoop.stats().counters.items() if name.startswith("exit_"))
         out.write(json.dumps(["end", vars(counts)]) + "\n")
 

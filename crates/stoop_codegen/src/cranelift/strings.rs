@@ -1,6 +1,7 @@
 //! Strings: single characters, comparisons, appending.
 
 use super::lower::Lower;
+use super::slots;
 use crate::runtime::Helper;
 use crate::unit::Error;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -133,6 +134,8 @@ impl Lower<'_> {
         let held = self.facts[k as usize];
         if !held.is_some_and(|f| f.exact && self.roots.reference(f.value) == self.roots.reference(data.args[0])) {
             self.helper(Helper::SyncRef, &[slot, a[0]]);
+            // Where it fails the slot is empty: nothing is written there any more.
+            self.facts[k as usize] = Some(slots::Fact { value: data.args[0], exact: true });
         }
         self.call_status(Helper::StrAppend, &[slot, a[1]])?;
         Ok(self.load(self.frame, offset))

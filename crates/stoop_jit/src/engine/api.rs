@@ -59,6 +59,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
     unsafe {
         remember_interpreted()?;
         well_known::start();
+        crate::helpers::reserve::fill();
         stoop_cpython::handled::watch_views();
         generators::start();
         keepers::start();

@@ -10,97 +10,136 @@ use stoop_ir::Op;
 use super::homes::Home;
 use super::record::Record;
 use crate::frontend::Entry;
+use crate::helpers::reserve;
 
 /// What a loop's machine code returns when the interpreter is to go on.
 pub const HANDED_BACK: usize = 2;
 
-/// An object for a recipe, with a reference of its own.
-///
-/// # Safety
-/// `values` is the exit's buffer.
-unsafe fn materialise(r: Recipe, values: *const u64, parts: &[Recipe]) -> Obj {
-    // SAFETY: recipes index the buffer they were made for; references in it are alive.
-    unsafe {
-        let at = |k: usize| *values.add(k);
-        match r {
-            Recipe::Int(k) => capi::PyLong_FromLongLong(at(k) as i64),
-            Recipe::Float(k) => capi::PyFloat_FromDouble(f64::from_bits(at(k))),
-            Recipe::Bool(k) => truth(at(k) & 0xff != 0),
-            Recipe::Owned(k) => at(k) as Obj,
-            Recipe::Borrowed(k) => {
-                let o = at(k) as Obj;
-                capi::xincref(o);
-                o
-            }
-            Recipe::Null => std::ptr::null_mut(),
-            Recipe::Const(a) => capi::new_ref(a as Obj),
-            Recipe::OwnedConst(a) => a as Obj,
-            Recipe::ConstInt(v) => capi::PyLong_FromLongLong(v),
-            Recipe::ConstFloat(bits) => capi::PyFloat_FromDouble(f64::from_bits(bits)),
-            Recipe::ConstBool(b) => truth(b),
-            Recipe::Range(first, form) => {
-                let int = |k: usize| match parts[first + k] {
-                    Recipe::ConstInt(v) => v,
-                    Recipe::Int(k) => at(k) as i64,
-                    other => unreachable!("a range of {other:?}"),
-                };
-                crate::helpers::boxes::virtual_range(int(0), int(1), int(2), form)
-            }
-            Recipe::Iter(first, count, kind) => {
-                let index = match parts[first] {
-                    Recipe::ConstInt(v) => v,
-                    Recipe::Int(k) => at(k) as i64,
-                    other => unreachable!("an index of {other:?}"),
-                };
-                let of: Vec<Obj> = parts[first + 1..first + count].iter().map(|r| materialise(*r, values, parts)).collect();
-                crate::helpers::containers::virtual_iterator(index, &of, kind)
-            }
-            Recipe::Tuple(first, count) => {
-                let t = capi::PyTuple_New(count as isize);
-                for (k, part) in parts[first..first + count].iter().enumerate() {
-                    let item = materialise(*part, values, parts);
-                    if t.is_null() {
-                        capi::xdecref(item);
-                    } else {
-                        capi::PyTuple_SetItem(t, k as isize, item);
-                    }
+/// What makes an exit's objects. Where there is no memory for one, something else takes its place that raises MemoryError
+/// when it is used, and the exit raises it as well.
+pub(super) struct Maker<'a> {
+    /// The exit's buffer.
+    values: *mut u64,
+    parts: &'a [Recipe],
+    /// Whether something could not be made.
+    failed: bool,
+}
+
+impl<'a> Maker<'a> {
+    /// For an exit and its own buffer.
+    fn new(e: &'a ExitDesc, values: *const u64) -> Maker<'a> {
+        Maker { values: values.cast_mut(), parts: &e.parts, failed: false }
+    }
+
+    /// An object, or what stands for it.
+    unsafe fn or_missing(&mut self, made: Obj) -> Obj {
+        if !made.is_null() {
+            return made;
+        }
+        self.failed = true;
+        // SAFETY: the GIL is held.
+        unsafe { reserve::missing() }
+    }
+
+    /// An object for a recipe, with a reference of its own.
+    ///
+    /// # Safety
+    /// A recipe of the exit.
+    unsafe fn object(&mut self, r: Recipe) -> Obj {
+        let (values, parts) = (self.values, self.parts);
+        // SAFETY: recipes index the buffer they were made for; references in it are alive.
+        unsafe {
+            let at = |k: usize| *values.add(k);
+            match r {
+                Recipe::Int(k) => reserve::int(at(k) as i64),
+                Recipe::Float(k) => reserve::float(f64::from_bits(at(k))),
+                Recipe::Bool(k) => truth(at(k) & 0xff != 0),
+                Recipe::Owned(k) => at(k) as Obj,
+                Recipe::Borrowed(k) => {
+                    let o = at(k) as Obj;
+                    capi::xincref(o);
+                    o
                 }
-                t
+                Recipe::Null => std::ptr::null_mut(),
+                Recipe::Const(a) => capi::new_ref(a as Obj),
+                Recipe::OwnedConst(a) => a as Obj,
+                Recipe::ConstInt(v) => reserve::int(v),
+                Recipe::ConstFloat(bits) => reserve::float(f64::from_bits(bits)),
+                Recipe::ConstBool(b) => truth(b),
+                Recipe::Range(first, form) => {
+                    let int = |k: usize| match parts[first + k] {
+                        Recipe::ConstInt(v) => v,
+                        Recipe::Int(k) => at(k) as i64,
+                        other => unreachable!("a range of {other:?}"),
+                    };
+                    self.or_missing(crate::helpers::boxes::virtual_range(int(0), int(1), int(2), form))
+                }
+                Recipe::Iter(first, count, kind) => {
+                    let index = match parts[first] {
+                        Recipe::ConstInt(v) => v,
+                        Recipe::Int(k) => at(k) as i64,
+                        other => unreachable!("an index of {other:?}"),
+                    };
+                    let of: Vec<Obj> = parts[first + 1..first + count].iter().map(|r| self.object(*r)).collect();
+                    self.or_missing(crate::helpers::containers::virtual_iterator(index, &of, kind))
+                }
+                Recipe::Tuple(first, count) => {
+                    let t = capi::PyTuple_New(count as isize);
+                    for (k, part) in parts[first..first + count].iter().enumerate() {
+                        let item = self.object(*part);
+                        if t.is_null() {
+                            capi::xdecref(item);
+                        } else {
+                            capi::PyTuple_SetItem(t, k as isize, item);
+                        }
+                    }
+                    self.or_missing(t)
+                }
             }
         }
     }
-}
 
-/// Makes the instances that compiled code has done without.
-///
-/// # Safety
-/// The exit's own buffer.
-unsafe fn make_objects(e: &ExitDesc, values: *mut u64) {
-    // SAFETY: recipes index the buffer; classes are kept alive by the region. An instance takes references of its own;
-    // those that compiled code holds go for each of the instance's that is handed over.
-    unsafe {
-        for o in &e.objects {
-            let object = objects::new_instance(o.class as Obj);
-            if object.is_null() {
-                capi::_Py_FatalErrorFunc(c"stoop".as_ptr(), c"out of memory while leaving compiled code".as_ptr());
-            }
-            for (place, r) in &o.fields {
-                objects::set_fresh(object, *place, materialise(*r, values, &e.parts));
-            }
-            values.add(o.slot).write(object as u64);
-            for n in 0..o.owned {
-                if n > 0 {
-                    capi::incref(object);
+    /// Makes the instances that compiled code has done without.
+    ///
+    /// # Safety
+    /// The exit this was made for.
+    unsafe fn instances(&mut self, e: &ExitDesc) {
+        let values = self.values;
+        // SAFETY: recipes index the buffer; classes are kept alive by the region. An instance takes references of its
+        // own; those that compiled code holds go for each of the instance's that is handed over.
+        unsafe {
+            for o in &e.objects {
+                let new = objects::new_instance(o.class as Obj);
+                let object = self.or_missing(new);
+                for (place, r) in o.fields.iter().filter(|_| !new.is_null()) {
+                    objects::set_fresh(object, *place, self.object(*r));
                 }
-                for (_, r) in &o.fields {
-                    match *r {
-                        Recipe::Borrowed(k) | Recipe::Owned(k) => capi::decref(*values.add(k) as Obj),
-                        Recipe::Const(a) | Recipe::OwnedConst(a) => capi::decref(a as Obj),
-                        _ => {}
+                values.add(o.slot).write(object as u64);
+                for n in 0..o.owned {
+                    if n > 0 {
+                        capi::incref(object);
+                    }
+                    for (_, r) in &o.fields {
+                        match *r {
+                            Recipe::Borrowed(k) | Recipe::Owned(k) => capi::decref(*values.add(k) as Obj),
+                            Recipe::Const(a) | Recipe::OwnedConst(a) => capi::decref(a as Obj),
+                            _ => {}
+                        }
                     }
                 }
             }
         }
+    }
+
+    /// Sets the exception if something could not be made; whether.
+    pub(super) unsafe fn raises(&self) -> bool {
+        // SAFETY: the GIL is held; no exception is set before.
+        unsafe {
+            if self.failed {
+                capi::PyErr_NoMemory();
+            }
+        }
+        self.failed
     }
 }
 
@@ -113,11 +152,10 @@ fn truth(b: bool) -> Obj {
 /// # Safety
 /// The frame, buffer and exit belong together.
 pub(super) unsafe fn rebuild(
+    maker: &mut Maker<'_>,
     frame: *mut Frame,
-    values: *const u64,
     locals: &[(u32, Recipe)],
     stack: &[Recipe],
-    parts: &[Recipe],
     nlocalsplus: u32,
     variables: &[Arc<Home>],
 ) {
@@ -125,9 +163,9 @@ pub(super) unsafe fn rebuild(
     let mut dropped: Vec<Obj> = Vec::new();
     // SAFETY: slots are within the frame; each gets an owned reference.
     unsafe {
-        let locals: Vec<(u32, Obj)> = locals.iter().map(|(k, r)| (*k, materialise(*r, values, parts))).collect();
+        let locals: Vec<(u32, Obj)> = locals.iter().map(|(k, r)| (*k, maker.object(*r))).collect();
         for (n, r) in stack.iter().enumerate() {
-            *frame::slot(frame, nlocalsplus as usize + n) = materialise(*r, values, parts);
+            *frame::slot(frame, nlocalsplus as usize + n) = maker.object(*r);
         }
         frame::set_stacktop(frame, (nlocalsplus as usize + stack.len()) as i32);
         for (k, new) in locals {
@@ -165,13 +203,17 @@ pub unsafe extern "C" fn side_exit(
         if matches!((*e).op, Op::Check | Op::CheckHandling) && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
             super::registry::stand_aside();
         }
-        make_objects(&*e, values.cast_mut());
+        let mut maker = Maker::new(&*e, values);
+        maker.instances(&*e);
         super::policy::met(record, index as usize, f, values);
         if !(*e).parents.is_empty() {
-            return super::nested::leave(ts, f, values, record, &*e);
+            return super::nested::leave(maker, ts, f, record, &*e);
         }
         let nlocalsplus = (&(*record).info).nlocalsplus;
-        rebuild(f, values, &(*e).locals, &(*e).stack, &(*e).parts, nlocalsplus, &(*record).variables);
+        rebuild(&mut maker, f, &(*e).locals, &(*e).stack, nlocalsplus, &(*record).variables);
+        if maker.raises() {
+            return raise_at(ts, f, record, (*e).unit);
+        }
         go_on(ts, f, record, (*e).unit)
     }
 }
@@ -214,9 +256,10 @@ pub unsafe extern "C" fn raise_exit(
     unsafe {
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
-        let info = (*record).info.clone();
+        let nlocalsplus = (&(*record).info).nlocalsplus;
         let exc = capi::PyErr_GetRaisedException();
-        make_objects(&*e, values.cast_mut());
+        let mut maker = Maker::new(&*e, values);
+        maker.instances(&*e);
         super::policy::raised(record, index as usize, f);
         let real = (&(*e).parents).last();
         let (locals, stack, unit) = match real {
@@ -224,8 +267,17 @@ pub unsafe extern "C" fn raise_exit(
             Some(p) => (&p.locals, &p.stack, p.unit),
             None => (&(*e).locals, &(*e).stack, (*e).unit),
         };
-        rebuild(f, values, locals, stack, &(*e).parts, info.nlocalsplus, &(*record).variables);
+        rebuild(&mut maker, f, locals, stack, nlocalsplus, &(*record).variables);
         capi::PyErr_SetRaisedException(exc);
+        raise_at(ts, f, record, unit)
+    }
+}
+
+/// Goes on with the exception that is set, raised by the instruction at a unit that a state names.
+unsafe fn raise_at(ts: *mut PyThreadState, f: *mut Frame, record: *mut Record, unit: u32) -> usize {
+    // SAFETY: the frame is complete.
+    unsafe {
+        let info = (*record).info.clone();
         let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
         raise(ts, f, record, unit, op_unit)
     }

@@ -91,7 +91,13 @@ unsafe fn operator_result(i: &Instr, x: Obj, y: Obj, result: Obj) -> Obj {
 ///
 /// # Safety
 /// As for [`exits::side_exit`]; the exit has parents.
-pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64, record: *mut Record, e: &ExitDesc) -> usize {
+pub(super) unsafe fn leave(
+    mut maker: exits::Maker<'_>,
+    ts: *mut PyThreadState,
+    real: *mut Frame,
+    record: *mut Record,
+    e: &ExitDesc,
+) -> usize {
     // SAFETY: frames are made outermost first, each complete before the next is pushed; inlined functions are kept
     // alive by the region, and the region by its activation.
     unsafe {
@@ -113,15 +119,27 @@ pub unsafe fn leave(ts: *mut PyThreadState, real: *mut Frame, values: *const u64
                 f
             };
             let variables = if p.code == 0 { &(&(*record).variables)[..] } else { &[] };
-            exits::rebuild(f, values, &p.locals, &p.stack, &e.parts, info.nlocalsplus, variables);
+            exits::rebuild(&mut maker, f, &p.locals, &p.stack, info.nlocalsplus, variables);
             let k = at(info, p.unit);
             frame::set_running(f, info.instrs[k].op_unit);
             calling.push(Calling { frame: f, info, at: k, role: inlined[callee as usize - 1].role });
         }
         let inner = frame::push_frame(ts, inlined[e.code as usize - 1].function as Obj);
-        exits::rebuild(inner, values, &e.locals, &e.stack, &e.parts, info_of(e.code).nlocalsplus, &[]);
-        frame::set_next(inner, e.unit);
-        let mut result = frame::resume(ts, inner);
+        exits::rebuild(&mut maker, inner, &e.locals, &e.stack, info_of(e.code).nlocalsplus, &[]);
+        let mut next = Some(e.unit);
+        if maker.raises() {
+            let info = info_of(e.code);
+            let op_unit = info.instrs[at(info, e.unit)].op_unit;
+            next = frame::unwind(ts, inner, op_unit, false).then(|| info.handler(op_unit).map_or(e.unit, |h| h.target));
+        }
+        let mut result = std::ptr::null_mut();
+        match next {
+            Some(unit) => {
+                frame::set_next(inner, unit);
+                result = frame::resume(ts, inner);
+            }
+            None => frame::pop_frame(ts, inner),
+        }
         while calling.len() > 1 {
             let Some(c) = calling.pop() else { break };
             let op_unit = c.info.instrs[c.at].op_unit;

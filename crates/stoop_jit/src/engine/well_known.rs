@@ -58,6 +58,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "divmod", "builtins.divmod"),
     ("builtins", "ord", "builtins.ord"),
     ("builtins", "chr", "builtins.chr"),
+    ("sys", "getrefcount", "sys.getrefcount"),
     ("builtins", "set.add", "set.add"),
     ("builtins", "list.append", "list.append"),
     ("builtins", "list.pop", "list.pop"),

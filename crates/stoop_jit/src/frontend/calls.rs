@@ -38,8 +38,15 @@ fn callee_name(b: &Builder<'_>, v: Value) -> Option<String> {
 
 pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), BuildError> {
     let st = b.state(i.unit);
-    let p = pop_call(b, i.arg as usize);
+    let mut p = pop_call(b, i.arg as usize);
     let name = callee_name(b, p.callable.value);
+    if name.as_deref() == Some("sys.getrefcount") {
+        // It counts the operand stack's references, too.
+        for a in &mut p.args {
+            b.own(*a);
+            a.owned = true;
+        }
+    }
     if i.kwnames.is_none()
         && !p.callable.owned
         && let Some(methods) = b.methods.get(&p.callable.value).cloned()

@@ -6,7 +6,7 @@ use stoop_cpython::capi::{self, Obj, decref, xincref};
 use stoop_cpython::layout::{self, Layout, read, write};
 use stoop_cpython::type_ptr;
 
-use super::{ffi, pools};
+use super::{ffi, pools, reserve};
 
 /// Bits of a digit.
 const DIGIT_BITS: u32 = 30;
@@ -25,15 +25,6 @@ unsafe fn replace(slot: *mut Obj, new: Obj) {
         let old = slot.replace(new);
         pools::release(old);
     }
-}
-
-/// A box for a store that has no way to report failure.
-fn must(boxed: Obj) -> Obj {
-    if boxed.is_null() {
-        // SAFETY: C strings; does not return.
-        unsafe { capi::_Py_FatalErrorFunc(c"stoop".as_ptr(), c"out of memory while storing a number".as_ptr()) }
-    }
-    boxed
 }
 
 /// Whether an object is an exact instance of `ty` that nothing but one slot refers to.
@@ -71,7 +62,7 @@ pub unsafe extern "C" fn sync_int(slot: *mut Obj, value: i64) {
             write(old, layout.long_tag, ONE_DIGIT | if value < 0 { NEGATIVE } else { 0 });
             write(old, layout.long_digits, value.unsigned_abs() as u32);
         } else {
-            replace(slot, must(pools::new_int(value)));
+            replace(slot, reserve::int(value));
         }
     }
 }
@@ -87,7 +78,7 @@ pub unsafe extern "C" fn sync_float(slot: *mut Obj, value: f64) {
         if unique(old, type_ptr!(PyFloat_Type)) {
             write(old, layout::get().float_value, value);
         } else {
-            replace(slot, must(pools::new_float(value)));
+            replace(slot, reserve::float(value));
         }
     }
 }
@@ -112,7 +103,7 @@ pub unsafe extern "C" fn sync_ref(slot: *mut Obj, value: Obj) {
 /// As [`sync_int`].
 pub unsafe extern "C" fn slot_set_float(slot: *mut Obj, value: f64) {
     // SAFETY: the caller's slot.
-    unsafe { replace(slot, must(pools::new_float(value))) }
+    unsafe { replace(slot, reserve::float(value)) }
 }
 
 /// Puts a new int box into a slot of an object.
@@ -121,7 +112,7 @@ pub unsafe extern "C" fn slot_set_float(slot: *mut Obj, value: f64) {
 /// As [`sync_int`].
 pub unsafe extern "C" fn slot_set_int(slot: *mut Obj, value: i64) {
     // SAFETY: the caller's slot.
-    unsafe { replace(slot, must(pools::new_int(value))) }
+    unsafe { replace(slot, reserve::int(value)) }
 }
 
 /// # Safety
@@ -137,7 +128,7 @@ unsafe fn item_slot(list: Obj, position: i64) -> *mut Obj {
 /// An exact list, a position in range; GIL held.
 pub unsafe extern "C" fn list_set_float(list: Obj, position: i64, value: f64) {
     // SAFETY: boxing runs no Python code, so the slot stays where it is until the store.
-    unsafe { replace(item_slot(list, position), must(pools::new_float(value))) }
+    unsafe { replace(item_slot(list, position), reserve::float(value)) }
 }
 
 /// Puts a new int box into a list.
@@ -146,7 +137,7 @@ pub unsafe extern "C" fn list_set_float(list: Obj, position: i64, value: f64) {
 /// As [`list_set_float`].
 pub unsafe extern "C" fn list_set_int(list: Obj, position: i64, value: i64) {
     // SAFETY: as above.
-    unsafe { replace(item_slot(list, position), must(pools::new_int(value))) }
+    unsafe { replace(item_slot(list, position), reserve::int(value)) }
 }
 
 /// An int's value into `*out`: 1, or 0 if 64 bits do not hold it.
@@ -247,10 +238,12 @@ unsafe fn range_iter(start: i64, step: i64, length: i64) -> Obj {
     let layout = layout::get();
     // SAFETY: the type has no items and is not collected; all its fields are filled.
     unsafe {
-        let it = ffi::_PyObject_New(type_ptr!(PyRangeIter_Type));
+        let mut it = ffi::_PyObject_New(type_ptr!(PyRangeIter_Type));
         if it.is_null() {
-            capi::PyErr_Clear();
-            return it;
+            it = reserve::range();
+            if it.is_null() {
+                return it;
+            }
         }
         write(it, layout.range_iter_start, start);
         write(it, layout.range_iter_step, step);

@@ -29,6 +29,8 @@ unsafe extern "C" {
     pub fn PyUnicode_Append(left: *mut Obj, right: Obj);
     /// The characters between two places in range.
     pub fn PyUnicode_Substring(text: Obj, start: isize, stop: isize) -> Obj;
+    /// `iter(callable, sentinel)`.
+    pub fn PyCallIter_New(callable: Obj, sentinel: Obj) -> Obj;
     /// Takes a dict; steals nothing.
     pub fn PyFunction_SetAnnotations(function: Obj, annotations: Obj) -> c_int;
     /// A fresh module.

@@ -15,7 +15,8 @@
 //! - [`instances`]: making instances of classes;
 //! - [`matching`]: class and mapping patterns;
 //! - [`exceptions`]: raising, handlers, context managers;
-//! - [`strings`]: characters, comparisons, appending.
+//! - [`strings`]: characters, comparisons, appending;
+//! - [`reserve`]: what is kept for when there is no memory.
 //!
 //! A Rust panic in a helper aborts the process (`extern "C"` sees to that); helpers with code that could
 //! panic run in [`contained`], which makes it a `SystemError` instead.
@@ -40,6 +41,7 @@ pub mod names;
 pub mod numbers;
 pub mod operators;
 pub mod pools;
+pub mod reserve;
 pub mod strings;
 
 /// The address of a helper; `None` for the rows that the engine itself implements.
@@ -52,8 +54,8 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::FindHome => homes::find as *const () as usize,
         Helper::MakeHome => homes::make as *const () as usize,
         Helper::Dealloc => pools::destroy as *const () as usize,
-        Helper::BoxInt => pools::new_int as *const () as usize,
-        Helper::BoxFloat => pools::new_float as *const () as usize,
+        Helper::BoxInt => reserve::box_int as *const () as usize,
+        Helper::BoxFloat => reserve::box_float as *const () as usize,
         Helper::UnboxInt => boxes::unbox_int as *const () as usize,
         Helper::IntPow => numbers::int_pow as *const () as usize,
         Helper::FloatFloorDiv => numbers::float_floor_div as *const () as usize,
