@@ -5,8 +5,8 @@ use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Class, Imm, Op, Type, Value};
 
-use super::Source;
 use super::builder::{BuildError, Builder, Item};
+use super::{Entry, Source};
 
 /// Callable, self or NULL, arguments: as popped from the stack.
 #[derive(Clone)]
@@ -41,8 +41,10 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
     let mut p = pop_call(b, i.arg as usize);
     let name = callee_name(b, p.callable.value);
     if name.as_deref() == Some("sys.getrefcount") {
-        // It counts the operand stack's references, too.
-        for a in &mut p.args {
+        // It counts the operand stack's references, too. For those of parameters stand their callers', which the
+        // interpreter would have handed over.
+        let handed_over = if b.lv.entry == Entry::Function { b.lv.code.argcount } else { 0 };
+        for a in p.args.iter_mut().filter(|a| a.slot.is_none_or(|k| k >= handed_over)) {
             b.own(*a);
             a.owned = true;
         }
