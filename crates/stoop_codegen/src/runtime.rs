@@ -55,6 +55,13 @@ helpers! {
     Poll(P P) -> I;
     /// (tstate, frame, record) A safe point found something changed: whether compiled code must leave.
     Recheck(P P P) -> I;
+    /// (tstate, frame) The first of the inlined functions' frames that stand above the frame.
+    FirstInlined(P P) -> P;
+    /// (tstate, bytes) Room for inlined functions' frames in a new chunk of the data stack.
+    RoomForInlined(P L) -> P;
+    /// (tstate, frame) Somebody may have looked at a frame of inlined functions, or it is the first one in its chunk:
+    /// end those above the frame, unless somebody has them still.
+    PopInlined(P P) -> V;
     /// (slot, value) Make a frame slot hold this int, reusing its box where uniquely owned.
     SyncInt(P L) -> V;
     /// (slot, value) Make a frame slot hold this float, reusing its box where uniquely owned.

@@ -1,6 +1,7 @@
 //! What goes into a compilation and what comes out: requests, compiled code, exits and their recipes.
 
 use crate::abi::{Abi, Watch};
+use crate::cranelift::entry::EntryAbi;
 use crate::runtime::Helper;
 use stoop_ir::{Function, Imm, Inst, Name, Op, State};
 
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub homes: &'a [u64],
     /// The C function behind a built-in function or method descriptor at a constant address.
     pub native: &'a dyn Fn(u64) -> Option<Native>,
+    /// What frames of inlined functions are made of; `None` where nothing in them may run Python code.
+    pub frames: Option<InlinedFrames<'a>>,
     /// The address of a word, and polls that add one to it: turns of a loop are counted.
     pub turns: Option<(u64, &'a [Inst])>,
     /// Whether to spend time on better code.
@@ -66,6 +69,28 @@ pub enum Convention {
     Array,
     /// An array, its length, and the names of those that are given by name, or NULL.
     ArrayAndNames,
+}
+
+/// How frames of inlined functions are pushed.
+#[derive(Clone, Copy, Debug)]
+pub struct InlinedFrames<'a> {
+    /// Offsets in thread states and frames.
+    pub abi: &'a EntryAbi,
+    /// By code number less one, as in [`stoop_ir::FrameState::code`].
+    pub images: &'a [FrameImage],
+}
+
+/// A fresh frame of an inlined function.
+#[derive(Clone, Debug)]
+pub struct FrameImage {
+    /// The function, which the compiled code keeps alive.
+    pub function: u64,
+    /// The words up to the locals, by offset, but for the function and the previous frame.
+    pub words: Vec<(i32, u64)>,
+    /// Bytes of a frame.
+    pub size: u32,
+    /// How many locals there are.
+    pub locals: u32,
 }
 
 /// Machine code and what the engine must know to place it and to serve its exits.

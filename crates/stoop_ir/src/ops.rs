@@ -186,6 +186,7 @@ ops! {
     GuardNoDict "guard.nodict" n(1) => Void, Mem::ATTR, NO, G, 0, "The object has no dict yet where its class has the place for one (imm: int, the byte offset).";
     GuardClassKeys "guard.classkeys" n(1) => Void, Mem::ATTR, NO, G, 0, "Instances of the operand, a class, have shared attribute keys of this version (imm: int).";
     GuardBuiltin "guard.builtin" n(1) => Void, NO, NO, G, 0, "The operand, an exact built-in, has this definition (imm: int, its address).";
+    GuardDepth "guard.depth" n(1) => Void, NO, NO, G, 0, "(levels) So many more calls are within the recursion limit: those of the inlined function (imm: int, its code number) and of the ones it is inlined into.";
     GuardFuncVersion "guard.funcversion" n(1) => Void, NO, NO, G, 0, "The function's code object is (imm: const); the operand is an exact function.";
 
     // --- boxes ------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::ArrayLoadInt
         | Op::ArrayLoadFloat
         | Op::ArrayStoreInt
+        | Op::GuardDepth
         | Op::IntAdvance
         | Op::RangeLen
         | Op::VirtualRange
@@ -138,7 +139,13 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         Op::ArrayLoadFloat | Op::ArrayStoreFloat => is_code(imm, true),
         Op::ConstFloat => matches!(imm, Imm::Float(_)),
         Op::GuardBuiltin | Op::RangeIterField | Op::VirtualRange | Op::VirtualIter | Op::VersionIs => matches!(imm, Imm::Int(_)),
-        Op::GuardClassVersion | Op::GuardClassKeys | Op::NewObject | Op::InitSlot | Op::SetSlotFloat | Op::SetSlotInt => {
+        Op::GuardDepth
+        | Op::GuardClassVersion
+        | Op::GuardClassKeys
+        | Op::NewObject
+        | Op::InitSlot
+        | Op::SetSlotFloat
+        | Op::SetSlotInt => {
             matches!(imm, Imm::Int(_))
         }
         Op::FloatFn => matches!(imm, Imm::Int(k) if usize::try_from(k).is_ok_and(|k| k < MathFn::ALL.len())),

@@ -32,6 +32,7 @@ reasons! {
         Class "exit_class" "a value was not of the class it used to be";
         HeapType "exit_type" "an object was not of the class it used to be, or its class was changed";
         Keys "exit_keys" "the class's objects had got other attributes";
+        Depth "exit_depth" "a function that is compiled in place would have gone beyond the recursion limit";
         Identity "exit_identity" "a name, method or callee was not the object it used to be";
         Unbound "exit_unbound" "a variable was not set, or a value was missing";
         Condition "exit_condition" "a condition that always held did not";
@@ -96,6 +97,7 @@ impl ExitReason {
             Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare | Op::Truth => ExitReason::Class,
             Op::GuardVersion | Op::GuardShapes | Op::GuardClassVersion => ExitReason::HeapType,
             Op::GuardKeys | Op::GuardClassKeys | Op::GuardNotInDict | Op::GuardNoDict => ExitReason::Keys,
+            Op::GuardDepth => ExitReason::Depth,
             Op::GuardIs | Op::GuardFuncVersion | Op::GuardBuiltin => ExitReason::Identity,
             Op::GuardNotNull | Op::GlobalHome => ExitReason::Unbound,
             Op::GuardTrue | Op::GuardFalse => ExitReason::Condition,

@@ -5,6 +5,7 @@
 
 pub mod address_lists;
 pub mod arithmetic;
+pub mod drop_depths;
 pub mod drop_landings;
 pub mod eliminate_common_subexpressions;
 pub mod eliminate_dead_code;

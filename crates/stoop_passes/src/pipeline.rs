@@ -135,6 +135,11 @@ pub static PASSES: &[Pass] = &[
             c.count("boxes_sunk", n);
         },
     },
+    Pass {
+        name: "drop_depths",
+        doc: "Functions compiled in place in which nothing may run Python code do not ask for the recursion limit.",
+        run: crate::drop_depths::run,
+    },
     PAIRS,
     CHECKS,
     DEAD,

@@ -11,7 +11,7 @@ use stoop_ir::cfg::Cfg;
 use stoop_ir::{Block, Class, Flags, Function, Imm, Inst, Op, State, Type, Value};
 
 use crate::pipeline::PassContext;
-use crate::util::{FastMap, const_int, root};
+use crate::util::{FastMap, const_int, frames_show, root};
 
 /// Runs the pass.
 pub fn run(f: &mut Function, ctx: &mut PassContext) {
@@ -170,6 +170,9 @@ fn step(f: &Function, i: Inst, object: Value, known: &mut Known) -> Option<()> {
         return Some(());
     }
     let Known::Is(shape) = known else { return None };
+    if d.op.is(Flags::PY) && d.state.is_some_and(|s| frames_show(f, s).any(|v| is(f, v, object))) {
+        return None;
+    }
     if !uses {
         return Some(());
     }

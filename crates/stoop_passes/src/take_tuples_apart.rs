@@ -5,10 +5,10 @@
 //! becomes one of each item, and an exit that needs the tuple builds it. Sound because a tuple's items never change,
 //! and nobody else has seen it; only its identity could tell, and nothing here asks for that.
 
-use stoop_ir::{Class, Function, Imm, Inst, Op, Type, Value};
+use stoop_ir::{Class, Flags, Function, Imm, Inst, Op, Type, Value};
 
 use crate::pipeline::PassContext;
-use crate::util::const_int;
+use crate::util::{const_int, frames_show};
 
 /// The longest tuple that is looked up in a dict without being made.
 const KEY: i64 = 8;
@@ -65,6 +65,13 @@ pub fn run(f: &mut Function, ctx: &mut PassContext) {
             for a in d.targets.iter().flat_map(|t| &t.args) {
                 if let Some(t) = tuple[a.index()] {
                     alive[t.index()] = false;
+                }
+            }
+            if let (true, Some(s)) = (d.op.is(Flags::PY), d.state) {
+                for v in frames_show(f, s) {
+                    if let Some(t) = tuple[v.index()] {
+                        alive[t.index()] = false;
+                    }
                 }
             }
         }

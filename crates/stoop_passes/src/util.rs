@@ -103,6 +103,14 @@ pub fn remove_insts(func: &mut Function, dead: impl Fn(Inst) -> bool) {
     }
 }
 
+/// What the locals of inlined functions hold while an operation with this state runs Python code: their frames are then
+/// there to be looked at.
+pub fn frames_show(func: &Function, state: State) -> impl Iterator<Item = Value> {
+    let inlined = |s: &State| func.states[s.index()].parent.is_some();
+    let chain = std::iter::successors(Some(state), |s| func.states[s.index()].parent).take_while(inlined);
+    chain.flat_map(|s| func.states[s.index()].locals.iter().flatten().copied())
+}
+
 /// Calls `f` with each value a frame state names, its inlined parents' included.
 pub fn state_values(func: &Function, state: State, mut f: impl FnMut(Value)) {
     let mut at = Some(state);

@@ -78,11 +78,11 @@ def _functions():
         regions = [
             {
                 "kind": r.kind,
+                "assumptions": list(r.assumptions),
                 "line": r.first_line,
                 "state": r.state,
                 "reason": r.reason,
                 "entries": r.entries,
-                "assumptions": list(r.assumptions),
                 "exits": [[x.reason, x.line, x.count] for x in r.exits],
             }
             for r in f.regions

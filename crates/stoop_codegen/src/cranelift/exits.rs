@@ -312,9 +312,6 @@ impl Lower<'_> {
     /// Writes the locals that are out of date to their slots, before Python code may look at them.
     pub(crate) fn sync(&mut self, data: &InstData) -> Result<(), Error> {
         let state = data.state.ok_or_else(|| self.malformed("needs a frame state"))?;
-        if self.f.states[state.index()].parent.is_some() {
-            return Err(self.unsupported("Python code may run inside an inlined function"));
-        }
         let dirty = slots::dirty(self.f, &self.roots, &self.facts, state);
         self.sync_slots(dirty)
     }
@@ -419,6 +416,10 @@ impl Lower<'_> {
     /// Leaves unless the assumptions and every other watched word stand. That somebody had the frame's object does not
     /// matter once nobody has it.
     pub(crate) fn check(&mut self) -> Result<(), Error> {
+        // Frames of inlined functions stand on where somebody has them.
+        if let Some(stand) = self.frames_stand()? {
+            self.guard_not(stand)?;
+        }
         let differs = self.stub_result(Stub::Check, &[], false);
         self.guard_not(differs)
     }

@@ -91,6 +91,7 @@ pub(crate) fn lower(
         scratch_address,
         tstate,
         frame,
+        pushed: None,
         b,
     };
     for &block in &order {
@@ -244,6 +245,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) scratch_address: CV,
     pub(crate) tstate: CV,
     pub(crate) frame: CV,
+    /// Frames of inlined functions that stand while the present instruction runs Python code.
+    pub(crate) pushed: Option<super::frames::Pushed>,
 }
 
 impl<'a> Lower<'a> {
@@ -282,9 +285,15 @@ impl<'a> Lower<'a> {
         if data.op.is(Flags::RAISE) && !poll {
             self.store_position(data)?;
         }
+        if runs_python {
+            self.push_inlined(data)?;
+        }
         let is_constant = matches!(data.op, Op::ConstObj | Op::ConstInt | Op::ConstBool | Op::ConstNull);
         let is_made_at_uses = is_constant && data.result.is_some_and(|r| self.constant(r).is_some());
         let result = if is_made_at_uses { None } else { self.operation(data, &args)? };
+        if runs_python {
+            self.pop_inlined()?;
+        }
         if data.op != Op::IncRef {
             self.known.forget(data.op.info().writes);
         }
@@ -372,6 +381,7 @@ impl<'a> Lower<'a> {
             Op::GuardFalse => none(self.guard_not(a[0])),
             Op::GuardKeys => none(self.guard_keys(data, a[0])),
             Op::GuardBuiltin => none(self.guard_builtin(a[0])),
+            Op::GuardDepth => none(self.guard_depth(data)),
             Op::GuardFuncVersion => none(self.guard_code(a[0])),
 
             Op::BoxInt => one(self.box_int(a[0])),
@@ -587,24 +597,24 @@ impl<'a> Lower<'a> {
                 none(self.call_status(Helper::PyDelAttr, &[a[0], name]))
             }
             Op::PyLoadGlobal => {
-                let name = self.imm_name()?;
-                one(self.call_object(Helper::PyLoadGlobal, &[self.frame, name]))
+                let (frame, name) = (self.present_frame(), self.imm_name()?);
+                one(self.call_object(Helper::PyLoadGlobal, &[frame, name]))
             }
             Op::PyStoreGlobal => {
-                let name = self.imm_name()?;
-                none(self.call_status(Helper::PyStoreGlobal, &[self.frame, name, a[0]]))
+                let (frame, name) = (self.present_frame(), self.imm_name()?);
+                none(self.call_status(Helper::PyStoreGlobal, &[frame, name, a[0]]))
             }
             Op::PyDelGlobal => {
-                let name = self.imm_name()?;
-                none(self.call_status(Helper::PyDelGlobal, &[self.frame, name]))
+                let (frame, name) = (self.present_frame(), self.imm_name()?);
+                none(self.call_status(Helper::PyDelGlobal, &[frame, name]))
             }
             Op::PyLoadName => {
-                let name = self.imm_name()?;
-                one(self.call_object(Helper::PyLoadName, &[self.frame, name]))
+                let (frame, name) = (self.present_frame(), self.imm_name()?);
+                one(self.call_object(Helper::PyLoadName, &[frame, name]))
             }
             Op::PyStoreName => {
-                let name = self.imm_name()?;
-                none(self.call_status(Helper::PyStoreName, &[self.frame, name, a[0]]))
+                let (frame, name) = (self.present_frame(), self.imm_name()?);
+                none(self.call_status(Helper::PyStoreName, &[frame, name, a[0]]))
             }
             Op::PyCall => one(self.py_call(data, a)),
             Op::NativeCall => one(self.native_call(data, a)),
@@ -641,8 +651,8 @@ impl<'a> Lower<'a> {
             Op::PyEnter => one(self.call_object(Helper::PyEnter, a)),
             Op::PyRaise => none(self.call_status(Helper::PyRaise, a)),
             Op::PyImport => {
-                let name = self.imm_name()?;
-                one(self.call_object(Helper::PyImport, &[self.frame, name, a[0], a[1]]))
+                let (frame, name) = (self.present_frame(), self.imm_name()?);
+                one(self.call_object(Helper::PyImport, &[frame, name, a[0], a[1]]))
             }
             Op::PyImportFrom => {
                 let name = self.imm_name()?;

@@ -10,6 +10,7 @@ mod emit;
 pub mod entry;
 mod exits;
 mod floats;
+mod frames;
 mod hashed;
 mod ints;
 mod known;

@@ -39,6 +39,8 @@ impl Interp<'_> {
                 let holds = Some(self.heap.get(*o)?.ty()) == want;
                 Ok(if holds { Step::Value(Some(args[0])) } else { Step::Leave })
             }
+            // Models are not deep.
+            (Op::GuardDepth, [_]) => Ok(Step::Value(None)),
             // A model's class does not change.
             (Op::GuardClassVersion | Op::GuardClassKeys, [Val::Ref(_)]) => Ok(Step::Value(None)),
             (Op::NewObject, [Val::Ref(_)]) => {

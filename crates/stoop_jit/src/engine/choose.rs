@@ -60,7 +60,8 @@ pub unsafe fn look(me: *mut PyThreadState, settings: &Settings, ns: u64) -> bool
             if ts == me {
                 continue;
             }
-            let frames: Vec<*mut Frame> = frame::frames(ts).take(FRAMES).collect();
+            // What is compiled in place is part of what it is in.
+            let frames: Vec<*mut Frame> = frame::frames(ts).take(FRAMES).filter(|f| !frame::is_in_place(*f)).collect();
             // What calls interpreted functions gains little: they come first.
             let mut inner_compiled = true;
             for (depth, f) in frames.into_iter().enumerate() {

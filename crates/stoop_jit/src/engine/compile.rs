@@ -10,7 +10,7 @@ use stoop_codegen::cranelift::entry::{EntryAbi, EntryRequest, MOST_LOCALS, compi
 use stoop_codegen::memory::Arena;
 use stoop_codegen::runtime::Helper;
 use stoop_codegen::thunk::{self, thunk};
-use stoop_codegen::unit::{Compiled, Convention, Native, Request};
+use stoop_codegen::unit::{Compiled, Convention, FrameImage, InlinedFrames, Native, Request};
 use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::decode::{self, CodeInfo};
 use stoop_cpython::feedback::Feedback;
@@ -22,7 +22,7 @@ use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
 use super::turns::{self, Turns};
-use super::{budget, entry, exits, keepers, registry, totals};
+use super::{budget, entry, exits, framed, keepers, nested, registry, totals};
 use crate::frontend::{self, Entry, Environment};
 use crate::reasons::Refusal;
 
@@ -66,6 +66,10 @@ pub struct Job {
     natives: HashMap<u64, Native>,
     /// The function's frames.
     fresh: Option<frame::Fresh>,
+    /// Those of inlined functions.
+    images: Vec<FrameImage>,
+    /// Whether the code may be large: somebody wants it whatever it costs.
+    any_price: bool,
     units: Arc<CodeInfo>,
     /// Nanoseconds of processor time that it has taken so far.
     spent: u64,
@@ -265,6 +269,8 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
         let name_objects = func.names.iter().map(|n| name_object(n, &info, &record.inlined)).collect();
         let links = record.consts.iter().filter_map(|&o| Some((o as u64, registry::link(o)?))).collect();
         let natives = record.consts.iter().filter_map(|&o| Some((o as u64, native(o)?))).collect();
+        let images = record.inlined.iter().map(|f| framed::image(f)).collect();
+        let any_price = budget::is_unlimited() || registry::state(code).asked;
         let fresh = (entry == Entry::Function).then(|| frame::fresh(code, globals, builtins));
         capi::incref(code);
         capi::xincref(function);
@@ -283,6 +289,8 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             links,
             natives,
             fresh,
+            images,
+            any_price,
             units: info,
             spent: 0,
             bargain,
@@ -383,23 +391,6 @@ fn polls_of_entry(f: &Function, info: &CodeInfo, entry: Entry) -> Vec<Inst> {
     polls
 }
 
-/// Inlined functions in which something that may run Python code is left after optimising: it would need a frame. So
-/// would those that they were inlined into, which then call them.
-fn need_frames(f: &Function, inlined: &[frontend::Inlined]) -> BTreeSet<u64> {
-    let mut out = BTreeSet::new();
-    for i in f.blocks.iter().flat_map(|b| &b.insts) {
-        let d = f.inst(*i);
-        if let (true, Some(s)) = (d.op.is(Flags::PY), d.state) {
-            let mut s = &f.states[s.index()];
-            while let Some(caller) = s.parent {
-                out.insert(inlined[s.code as usize - 1].function);
-                s = &f.states[caller.index()];
-            }
-        }
-    }
-    out
-}
-
 /// The str object of a name that the outermost function or one inlined uses.
 fn name_object(name: &str, info: &CodeInfo, inlined: &[frontend::Inlined]) -> u64 {
     std::iter::once(info)
@@ -490,9 +481,9 @@ pub fn finish(job: &mut Job, shared: &Shared) -> Output {
 fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
     let mut func = job.func.take().expect("a job is finished once");
     let mut texts = Vec::new();
-    let stays = |f: &Function| need_frames(f, &job.record.inlined).is_empty();
+    let stays = |f: &Function| framed::too_dear(f, &job.units, &job.record.inlined, job.any_price).is_empty();
     let optimised = catch(|| optimise(&mut func, shared, &stays, job.want_text, &mut texts)).map_err(Unfinished::from);
-    let optimised = optimised.and_then(|()| match need_frames(&func, &job.record.inlined) {
+    let optimised = optimised.and_then(|()| match framed::too_dear(&func, &job.units, &job.record.inlined, job.any_price) {
         banned if banned.is_empty() => Ok(()),
         banned => Err(Unfinished::Again(banned)),
     });
@@ -534,6 +525,9 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         Helper::RaiseExit => exits::raise_exit as *const () as u64,
         Helper::Poll => exits::poll as *const () as u64,
         Helper::Recheck => exits::recheck as *const () as u64,
+        Helper::FirstInlined => nested::first_inlined as *const () as u64,
+        Helper::RoomForInlined => nested::room_for_inlined as *const () as u64,
+        Helper::PopInlined => nested::pop_inlined as *const () as u64,
         h => crate::helpers::address(h).expect("every other helper has an address"),
     };
     let record: *const Record = &raw const *job.record;
@@ -558,6 +552,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         link: &|function| job.links.get(&function).copied(),
         homes: &homes,
         native: &|callable| job.natives.get(&callable).copied(),
+        frames: Some(InlinedFrames { abi: &shared.entry_abi, images: &job.images }),
         turns: job.counts_turns.then_some((count, &polls[..])),
         optimise: true,
         want_text: job.want_text,

@@ -185,6 +185,20 @@ pub(super) unsafe fn rebuild(
     }
 }
 
+/// Drops the references that come with locals which are not written.
+///
+/// # Safety
+/// As for [`rebuild`].
+pub(super) unsafe fn let_go(maker: &mut Maker<'_>, locals: &[(u32, Recipe)]) {
+    // SAFETY: each is made, or handed over, once.
+    unsafe {
+        let all: Vec<Obj> = locals.iter().map(|(_, r)| maker.object(*r)).collect();
+        for o in all {
+            capi::xdecref(o);
+        }
+    }
+}
+
 /// The runtime helper `SideExit`.
 ///
 /// # Safety
@@ -261,6 +275,10 @@ pub unsafe extern "C" fn raise_exit(
         let mut maker = Maker::new(&*e, values);
         maker.instances(&*e);
         super::policy::raised(record, index as usize, f);
+        if frame::current(ts) != f {
+            capi::PyErr_SetRaisedException(exc);
+            return super::nested::raise(maker, ts, f, record, &*e);
+        }
         let real = (&(*e).parents).last();
         let (locals, stack, unit) = match real {
             // An inlined function ran out of memory: as far as anybody can tell, its call did.
@@ -323,7 +341,8 @@ pub unsafe extern "C" fn recheck(ts: *mut PyThreadState, f: *mut Frame, record: 
     // SAFETY: the record lives while an activation runs; the GIL is held.
     unsafe {
         let r = &*record;
-        let stays = r.is_valid() && super::entry::is_quiet(ts) && r.is_unobserved() && !handled::is_seen(f);
+        let stays =
+            r.is_valid() && super::entry::is_quiet(ts) && r.is_unobserved() && !handled::is_seen(f) && frame::current(ts) == f;
         i32::from(!stays)
     }
 }

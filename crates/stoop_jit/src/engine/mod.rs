@@ -12,6 +12,7 @@ mod eager;
 mod entry;
 mod environment;
 mod exits;
+mod framed;
 mod generators;
 pub mod homes;
 mod invariants;

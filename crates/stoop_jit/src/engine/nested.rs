@@ -1,12 +1,15 @@
 //! Leaving from inside an inlined function: the frames it would have are made, innermost last, and run to their ends.
 
-use stoop_codegen::unit::ExitDesc;
+use std::sync::Arc;
+
+use stoop_codegen::unit::{ExitDesc, Recipe};
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
 use stoop_cpython::decode::{CodeInfo, Instr};
-use stoop_cpython::frame;
 use stoop_cpython::opcodes::Opcode;
+use stoop_cpython::{frame, handled};
 
 use super::exits;
+use super::homes::Home;
 use super::record::Record;
 use crate::frontend::Role;
 use crate::helpers::operators;
@@ -87,6 +90,77 @@ unsafe fn operator_result(i: &Instr, x: Obj, y: Obj, result: Obj) -> Obj {
     }
 }
 
+/// An exit's frames, all but the innermost as they are in the middle of their calls, outermost first.
+struct Chain<'a> {
+    calling: Vec<Calling<'a>>,
+    inner: *mut Frame,
+}
+
+/// Frames of inlined functions that stand above the real one, outermost first.
+unsafe fn standing(ts: *mut PyThreadState, real: *mut Frame) -> Vec<*mut Frame> {
+    let mut out = Vec::new();
+    // SAFETY: compiled code leaves nothing but these above its own frame.
+    unsafe {
+        let mut at = frame::current(ts);
+        while at != real {
+            out.push(at);
+            at = frame::previous(at);
+        }
+    }
+    out.reverse();
+    out
+}
+
+/// Makes all frames of an exit, or completes those that stand. The innermost counts as called, too.
+unsafe fn make<'a>(
+    maker: &mut exits::Maker<'_>,
+    ts: *mut PyThreadState,
+    real: *mut Frame,
+    (own, inlined): (&'a CodeInfo, &'a [crate::frontend::Inlined]),
+    variables: &[Arc<Home>],
+    e: &ExitDesc,
+) -> Chain<'a> {
+    // SAFETY: frames are made outermost first, each complete before the next is pushed; inlined functions are kept
+    // alive by the region, and the region by its activation. What is borrowed in the buffer is held by this frame.
+    unsafe {
+        let info_of = |code: u32| -> &'a CodeInfo { if code == 0 { own } else { &inlined[code as usize - 1].code } };
+        let mut found = standing(ts, real).into_iter();
+        let mut frame_of = |maker: &mut exits::Maker<'_>, code: u32, locals: &[(u32, Recipe)], stack: &[Recipe]| {
+            let nlocalsplus = info_of(code).nlocalsplus;
+            match found.next() {
+                Some(f) => {
+                    debug_assert_eq!(frame::code(f), info_of(code).code);
+                    frame::own_function(f);
+                    // Others could look, and write: it holds what it should.
+                    exits::rebuild(maker, f, &[], stack, nlocalsplus, &[]);
+                    exits::let_go(maker, locals);
+                    f
+                }
+                None => {
+                    frame::force_enter_call(ts);
+                    let f = frame::push_frame(ts, inlined[code as usize - 1].function as Obj);
+                    exits::rebuild(maker, f, locals, stack, nlocalsplus, &[]);
+                    f
+                }
+            }
+        };
+        let mut calling: Vec<Calling<'a>> = Vec::new();
+        let callees = e.parents.iter().map(|p| p.code).rev().skip(1).chain([e.code]);
+        for (p, callee) in e.parents.iter().rev().zip(callees) {
+            let info = info_of(p.code);
+            if p.code == 0 {
+                exits::rebuild(maker, real, &p.locals, &p.stack, info.nlocalsplus, variables);
+            }
+            let f = if p.code == 0 { real } else { frame_of(maker, p.code, &p.locals, &p.stack) };
+            let k = info.index_of(p.unit).unwrap_or(0);
+            frame::set_running(f, info.instrs[k].op_unit);
+            calling.push(Calling { frame: f, info, at: k, role: inlined[callee as usize - 1].role });
+        }
+        let inner = frame_of(maker, e.code, &e.locals, &e.stack);
+        Chain { calling, inner }
+    }
+}
+
 /// Rebuilds all frames of an exit and lets the interpreter run them.
 ///
 /// # Safety
@@ -98,48 +172,64 @@ pub(super) unsafe fn leave(
     record: *mut Record,
     e: &ExitDesc,
 ) -> usize {
-    // SAFETY: frames are made outermost first, each complete before the next is pushed; inlined functions are kept
-    // alive by the region, and the region by its activation.
+    // SAFETY: as documented; what the frames stand for is complete.
     unsafe {
         let own = (*record).info.clone();
         let inlined: Vec<crate::frontend::Inlined> = (&(*record).inlined).clone();
-        let info_of = |code: u32| -> &CodeInfo { if code == 0 { &own } else { &inlined[code as usize - 1].code } };
-        let at = |info: &CodeInfo, unit: u32| info.index_of(unit).unwrap_or(0);
+        let Chain { calling, inner } = make(&mut maker, ts, real, (&own, &inlined), &(*record).variables, e);
+        let result = if maker.raises() {
+            unwind(ts, inner, &inlined[e.code as usize - 1].code, e.unit)
+        } else {
+            frame::set_next(inner, e.unit);
+            frame::leave_call(ts);
+            frame::resume(ts, inner)
+        };
+        finish(ts, record, calling, result)
+    }
+}
 
-        // Everything is taken out of the buffer before anything runs: what is borrowed there is held by this frame.
-        let mut calling: Vec<Calling<'_>> = Vec::new();
-        let callees = e.parents.iter().map(|p| p.code).rev().skip(1).chain([e.code]);
-        for (p, callee) in e.parents.iter().rev().zip(callees) {
-            let info = info_of(p.code);
-            let f = if p.code == 0 {
-                real
-            } else {
-                let f = frame::push_frame(ts, inlined[p.code as usize - 1].function as Obj);
-                frame::force_enter_call(ts);
-                f
-            };
-            let variables = if p.code == 0 { &(&(*record).variables)[..] } else { &[] };
-            exits::rebuild(&mut maker, f, &p.locals, &p.stack, info.nlocalsplus, variables);
-            let k = at(info, p.unit);
-            frame::set_running(f, info.instrs[k].op_unit);
-            calling.push(Calling { frame: f, info, at: k, role: inlined[callee as usize - 1].role });
+/// Goes on with the exception that is set, raised in an inlined function whose frame stands.
+///
+/// # Safety
+/// As for [`leave`].
+pub(super) unsafe fn raise(
+    mut maker: exits::Maker<'_>,
+    ts: *mut PyThreadState,
+    real: *mut Frame,
+    record: *mut Record,
+    e: &ExitDesc,
+) -> usize {
+    // SAFETY: as documented. The exception is kept aside while the frames are completed.
+    unsafe {
+        let exc = capi::PyErr_GetRaisedException();
+        let own = (*record).info.clone();
+        let inlined: Vec<crate::frontend::Inlined> = (&(*record).inlined).clone();
+        let Chain { calling, inner } = make(&mut maker, ts, real, (&own, &inlined), &(*record).variables, e);
+        capi::PyErr_SetRaisedException(exc);
+        let result = unwind(ts, inner, &inlined[e.code as usize - 1].code, e.unit);
+        finish(ts, record, calling, result)
+    }
+}
+
+/// Has the innermost frame handle the exception that is set, or ends it: what it returns.
+unsafe fn unwind(ts: *mut PyThreadState, inner: *mut Frame, info: &CodeInfo, unit: u32) -> Obj {
+    let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
+    // SAFETY: the frame is complete, and the current one.
+    unsafe {
+        let handled = frame::unwind(ts, inner, op_unit, false);
+        frame::leave_call(ts);
+        if handled {
+            return frame::resume(ts, inner);
         }
-        let inner = frame::push_frame(ts, inlined[e.code as usize - 1].function as Obj);
-        exits::rebuild(&mut maker, inner, &e.locals, &e.stack, info_of(e.code).nlocalsplus, &[]);
-        let mut next = Some(e.unit);
-        if maker.raises() {
-            let info = info_of(e.code);
-            let op_unit = info.instrs[at(info, e.unit)].op_unit;
-            next = frame::unwind(ts, inner, op_unit, false).then(|| info.handler(op_unit).map_or(e.unit, |h| h.target));
-        }
-        let mut result = std::ptr::null_mut();
-        match next {
-            Some(unit) => {
-                frame::set_next(inner, unit);
-                result = frame::resume(ts, inner);
-            }
-            None => frame::pop_frame(ts, inner),
-        }
+        frame::pop_frame(ts, inner);
+    }
+    std::ptr::null_mut()
+}
+
+/// Lets the interpreter run frames that are in the middle of calls, the innermost of which has just ended.
+unsafe fn finish(ts: *mut PyThreadState, record: *mut Record, mut calling: Vec<Calling<'_>>, mut result: Obj) -> usize {
+    // SAFETY: each is the current frame when it is its turn.
+    unsafe {
         while calling.len() > 1 {
             let Some(c) = calling.pop() else { break };
             let op_unit = c.info.instrs[c.at].op_unit;
@@ -162,6 +252,52 @@ pub(super) unsafe fn leave(
         match c.receive(result) {
             Some(next) => exits::go_on(ts, c.frame, record, next),
             None => exits::raise(ts, c.frame, record, i.unit, i.op_unit),
+        }
+    }
+}
+
+/// The runtime helper `FirstInlined`.
+///
+/// # Safety
+/// Called by compiled code with its own frame, above which frames of inlined functions stand.
+pub unsafe extern "C" fn first_inlined(ts: *mut PyThreadState, real: *mut Frame) -> *mut Frame {
+    // SAFETY: as documented.
+    unsafe { standing(ts, real)[0] }
+}
+
+/// The runtime helper `RoomForInlined`.
+///
+/// # Safety
+/// Called by compiled code with the calling thread's state.
+pub unsafe extern "C" fn room_for_inlined(ts: *mut PyThreadState, bytes: i64) -> *mut Frame {
+    // SAFETY: as documented.
+    unsafe {
+        let room = frame::reserve_chunk(ts, bytes as usize);
+        if room.is_null() {
+            capi::_Py_FatalErrorFunc(c"stoop".as_ptr(), c"out of memory for frames".as_ptr());
+        }
+        room
+    }
+}
+
+/// The runtime helper `PopInlined`: ends the frames of inlined functions above the real one, unless somebody has one of
+/// them, or has got at what the real one holds.
+///
+/// # Safety
+/// Called by compiled code with its own frame.
+pub unsafe extern "C" fn pop_inlined(ts: *mut PyThreadState, real: *mut Frame) {
+    // SAFETY: as documented; the frames own what their slots hold.
+    unsafe {
+        let frames = standing(ts, real);
+        let quiet = super::entry::is_quiet(ts);
+        let looked_at = |f: &*mut Frame| handled::is_seen(*f) || !quiet && !frame::frame_object(*f).is_null();
+        if looked_at(&real) || frames.iter().any(looked_at) {
+            return;
+        }
+        for f in frames.into_iter().rev() {
+            frame::own_function(f);
+            frame::leave_call(ts);
+            frame::pop_frame(ts, f);
         }
     }
 }

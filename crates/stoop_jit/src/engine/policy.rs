@@ -5,6 +5,7 @@ use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_ir::{Imm, Op};
 
 use stoop_cpython::decode::Instr;
+use stoop_cpython::frame;
 use stoop_cpython::opcodes::Opcode;
 
 use super::record::Record;
@@ -16,6 +17,8 @@ use crate::frontend::{EMPTY_LOOP, Entry, NEVER_RAN};
 const GUARD_PATIENCE: u64 = 64;
 /// The same while calls are timed: what is timed should be what is to stay.
 const TRIAL_PATIENCE: u64 = 8;
+/// Exits because somebody had an inlined function's frame after which it is called instead.
+const KEPT_PATIENCE: u64 = 3;
 /// Exits into code that had never run after which the region is compiled anew.
 const COLD_PATIENCE: u64 = 16;
 /// The same where that is what most entries come to.
@@ -52,6 +55,13 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame, values: 
             }
         }
         let patience = match e.op {
+            Op::Check if frame::current(capi::PyThreadState_Get()) != frame => {
+                // Somebody keeps getting at frames of what is inlined there.
+                if let Some(call) = e.parents.last().filter(|_| count == KEPT_PATIENCE) {
+                    registry::assume_less_at(record, call.unit, frame);
+                }
+                return;
+            }
             Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll => return,
             // Where most entries come to it, the code is of no use without.
             Op::Exit if is_never_ran(r, e) && count * 2 > r.entries => USELESS_PATIENCE,

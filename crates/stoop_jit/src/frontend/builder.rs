@@ -483,6 +483,7 @@ impl Builder<'_> {
                 continue;
             }
             let i = &code.instrs[k];
+            self.lv.before.clone_from(&self.lv.stack);
             let first_half = code.instrs.get(k + 1).is_some_and(|n| n.half == 1);
             if super::instrs::instruction(self, k, i)? {
                 return Ok(());

@@ -35,6 +35,7 @@ pub(super) fn call(
     let Some(plain) = b.env.constructor(class, args.len() as u32) else { return Ok(false) };
     let version = Imm::Int(plain.version.into());
     b.void(Op::GuardClassVersion, &[callable.value], version, Some(st));
+    b.guard_depth(i.unit);
     let object = b.op(Op::NewObject, &[callable.value], version, Type::Heap(plain.version), Some(st));
     b.made.insert(object, class);
     b.push_owned(object);

@@ -129,6 +129,9 @@ impl Builder<'_> {
             let value = self.known(k);
             args.push(Item { value, owned: false, slot: None });
         }
+        if role != Role::Init {
+            self.guard_depth(unit);
+        }
         let parent = self.state(unit);
         self.functions.push(Inlined { function, code: code.clone(), role });
         let number = self.functions.len() as u32;
@@ -165,6 +168,17 @@ impl Builder<'_> {
         self.cur = after;
         (self.ran_python, self.dropped) = (ran, dropped);
         Ok(Some(after))
+    }
+
+    /// Asks for the recursion limit before the next function is inlined. Nothing of the instruction has been done yet, so
+    /// that the interpreter can do it, and raise.
+    pub(super) fn guard_depth(&mut self, unit: u32) {
+        let levels = self.op(Op::ConstInt, &[], Imm::Int(i64::from(self.depth) + 1), Type::I64, None);
+        let stack = std::mem::replace(&mut self.lv.stack, self.lv.before.clone());
+        let st = self.state(unit);
+        self.lv.stack = stack;
+        let number = self.functions.len() as i64 + 1;
+        self.void(Op::GuardDepth, &[levels], Imm::Int(number), Some(st));
     }
 
     /// Ends the block with an inlined function's return; `value` is owned. In an `__init__` it is known to be None.

@@ -44,6 +44,8 @@ pub(super) struct Level {
     pub(super) blocks: Blocks,
     pub(super) locals: Vec<Value>,
     pub(super) stack: Vec<Item>,
+    /// The stack before the present instruction.
+    pub(super) before: Vec<Item>,
     /// Names that are looked up among the globals only.
     pub(super) names_are_globals: bool,
     /// Names whose variables are locals behind the frame's own, and which.
@@ -109,6 +111,7 @@ impl Level {
             blocks,
             locals: Vec::new(),
             stack: Vec::new(),
+            before: Vec::new(),
             names_are_globals: false,
             variables: BTreeMap::new(),
             stored_names: BTreeSet::new(),

@@ -47,7 +47,13 @@ pub mod strings;
 /// The address of a helper; `None` for the rows that the engine itself implements.
 pub fn address(helper: Helper) -> Option<u64> {
     let address = match helper {
-        Helper::SideExit | Helper::RaiseExit | Helper::Poll | Helper::Recheck => return None,
+        Helper::SideExit
+        | Helper::RaiseExit
+        | Helper::Poll
+        | Helper::Recheck
+        | Helper::FirstInlined
+        | Helper::RoomForInlined
+        | Helper::PopInlined => return None,
         Helper::SyncInt => boxes::sync_int as *const () as usize,
         Helper::SyncFloat => boxes::sync_float as *const () as usize,
         Helper::SyncRef => boxes::sync_ref as *const () as usize,
