@@ -4,6 +4,8 @@ import gzip
 import io
 import mmap
 import os
+import subprocess
+import sys
 import threading
 
 import bson
@@ -171,6 +173,75 @@ def test_what_is_no_source(kind):
     make, error, text = WRONG[kind]
     with pytest.raises(error, match=text):
         sb.to_ndarray(make(), DTYPE)
+
+
+def test_an_array_of_objects_is_its_items():
+    assert sb.to_ndarray(np.array(RAW, object), DTYPE)["k"].tolist() == list(range(len(RAW)))
+    with pytest.raises(TypeError, match="gives 'int' where raw documents") as caught:
+        sb.to_ndarray(np.array([1, "a"], object), DTYPE)
+    assert type(caught.value) is TypeError
+
+
+@pytest.mark.parametrize("source", [bytes, io.BytesIO, lambda packed: iter([packed])])
+@pytest.mark.parametrize("read", [sb.to_ndarray, sb.to_arrow])
+def test_bytes_that_are_gzip(source, read):
+    packed = gzip.compress(WHOLE)
+    with pytest.raises(sb.BSONDecodeError) as caught:
+        read(source(packed), np.dtype(DTYPE))
+    assert caught.value.__notes__ == ["these bytes look like gzip; give the path of the file, or gzip.open(path)"]
+
+
+def test_without_further_threads():
+    """Where no thread can be started the caller's does all the work."""
+    program = """
+import resource, sys, numpy as np, bson
+import stoop.bson as sb
+raw = b"".join(bson.encode({"x": i / 2, **({"s": "x" * (i % 3)} if i % 2 else {})}) for i in range(100_000))
+wanted = sb.to_ndarray(raw, [("x", "f8")], threads=1)
+# A thread's stack is memory, too.
+size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) << 10
+resource.setrlimit(resource.RLIMIT_AS, (size + (6 << 20), -1))
+import _thread
+try:
+    _thread.start_new_thread(print, ())
+    print("a thread could be started")
+except RuntimeError:
+    pass
+print((sb.to_ndarray(raw, [("x", "f8")], threads=16) == wanted).all())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "True\n", done
+
+
+def test_signals_are_handled_during_long_work():
+    """Handlers run while documents are decoded, and end that when they raise."""
+    program = """
+import signal, bson, numpy as np
+import stoop.bson as sb
+raw = b"".join(bson.encode({"x": i, **({"s": "x" * (i % 30)} if i % 3 else {})}) for i in range(10_000)) * 600
+dtype = [("x", "f4"), ("s", "U30")]
+options = {"missing": "fill", "convert": "lossy"}
+calls = []
+signal.signal(signal.SIGALRM, lambda *_: calls.append(1))
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+for threads in (1, 2):
+    calls.clear()
+    sb.to_ndarray(raw, dtype, threads=threads, **options)
+    assert len(calls) >= 2, calls
+    def stop(*_):
+        raise KeyError("mine")
+signal.signal(signal.SIGALRM, stop)
+for threads in (1, 2):
+    try:
+        sb.to_ndarray(raw, dtype, threads=threads, **options)
+        print("went on")
+    except KeyError:
+        print("ended")
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(sb.to_ndarray(raw, dtype, **options)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "ended\nended\n6000000\n", done
 
 
 def test_a_truncated_end_keeps_the_rows_before():

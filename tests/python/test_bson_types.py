@@ -413,6 +413,40 @@ def test_arguments_that_make_no_sense(arguments, options, words):
         sb.to_ndarray(encode({"x": 1.0}), *arguments, **options)
 
 
+@pytest.mark.parametrize("path", [(), ("a",)])
+def test_names_with_nul(path):
+    """No document can have them, and none is written with them."""
+    dtype = [("x\0y", "f8")]
+    for name in path:
+        dtype = [(name, dtype)]
+    with pytest.raises(ValueError, match="names in BSON have no NUL"):
+        sb.to_ndarray(b"", dtype)
+    with pytest.raises(ValueError, match="names in BSON have no NUL"):
+        sb.from_ndarray(np.zeros(1, dtype))
+    with pytest.raises(ValueError, match="names in BSON have no NUL"):
+        sb.to_arrow(b"", {"x\0y": "double"} if not path else {"a": {"x\0y": "double"}})
+
+
+def test_a_dtype_may_be_a_dictionary():
+    raw = encode({"x": 1.5, "d": {"k": 2}})
+    assert sb.to_ndarray(raw, {"x": "f8", "d": [("k", "i4")]}).tolist() == [(1.5, (2,))]
+
+
+def test_fields_on_top_of_each_other():
+    dtype = np.dtype({"names": ["x", "k"], "formats": ["f8", "i4"], "offsets": [0, 4]})
+    with pytest.raises(ValueError, match="field 'k' lies on top of 'x' in the dtype"):
+        sb.to_ndarray(b"", dtype)
+
+
+def test_numbers_of_threads_and_rows():
+    raw = encode({"x": 1.5}) * 100_000
+    assert len(sb.to_ndarray(raw, [("x", "f8")], threads=10**9)) == 100_000
+    with pytest.raises(ValueError, match="threads must be at least 1, or None for one a core, not -1"):
+        sb.to_ndarray(raw, [("x", "f8")], threads=-1)
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        sb.iter_ndarrays(raw, [("x", "f8")], rows=2.5)
+
+
 def test_iter_ndarrays_wants_rows():
     with pytest.raises(ValueError, match="rows must be at least 1, not 0"):
         sb.iter_ndarrays(b"", [("x", "f8")], rows=0)

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub before: (usize, usize),
     /// The last error ends the work, whatever happens to bad documents.
     pub overflow: bool,
+    /// It was asked to stop, and did.
+    pub stopped: bool,
 }
 
 impl Outcome {
@@ -41,6 +43,7 @@ impl Outcome {
         self.skipped += next.skipped;
         self.errors.extend(next.errors);
         self.full |= next.full;
+        self.stopped |= next.stopped;
     }
 }
 
@@ -105,9 +108,12 @@ impl Index {
         let mut stretches = starts.iter().copied().zip(ends);
         let first = stretches.next().unwrap_or((0, bytes.len()));
         let (mut index, others) = std::thread::scope(|scope| {
-            let others: Vec<_> = stretches.map(|stretch| (stretch, scope.spawn(move || walk(stretch)))).collect();
-            let join = |(stretch, other): (_, std::thread::ScopedJoinHandle<Index>)| {
-                (stretch, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            // Where there is no thread to be had, this one does the work.
+            let spawn = |stretch| std::thread::Builder::new().spawn_scoped(scope, move || walk(stretch)).ok();
+            let others: Vec<_> = stretches.map(|stretch| (stretch, spawn(stretch))).collect();
+            let join = |(stretch, other): (_, Option<std::thread::ScopedJoinHandle<Index>>)| match other {
+                Some(other) => (stretch, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+                None => (stretch, walk(stretch)),
             };
             (walk(first), others.into_iter().map(join).collect::<Vec<_>>())
         });
@@ -232,18 +238,44 @@ pub fn split(bytes: &[u8]) -> Result<Vec<usize>, DecodeError> {
 
 /// Decodes all documents of a buffer into a sink that has room for them.
 pub fn decode(plan: &Plan, bytes: &[u8], sink: &mut impl Output, on_error: OnError, origin: Origin) -> Outcome {
-    decode_with(&mut Reader::new(plan), bytes, sink, on_error, origin)
+    decode_with(&mut Reader::new(plan), bytes, sink, on_error, origin, never)
 }
 
+/// Whether to stop; asked every [`STRETCH`] bytes or so.
+pub type Stop = fn() -> bool;
+
+/// Nobody stops it.
+pub fn never() -> bool {
+    false
+}
+
+/// How many bytes are decoded between two questions whether to stop.
+pub const STRETCH: usize = 16 << 20;
+
 /// The same with a reader that has decoded other documents before, and knows what they look like.
-pub fn decode_with(reader: &mut Reader, bytes: &[u8], sink: &mut impl Output, on_error: OnError, origin: Origin) -> Outcome {
+pub fn decode_with(
+    reader: &mut Reader,
+    bytes: &[u8],
+    sink: &mut impl Output,
+    on_error: OnError,
+    origin: Origin,
+    stop: Stop,
+) -> Outcome {
     let plan = reader.plan();
     let mut outcome = Outcome::default();
     let (mut at, mut document) = (0, 0);
     let room = sink.room();
+    let mut stretch = STRETCH.min(bytes.len());
     while at < bytes.len() {
+        if at >= stretch {
+            if at < bytes.len() && stop() {
+                outcome.stopped = true;
+                break;
+            }
+            stretch = (at + STRETCH).min(bytes.len());
+        }
         if !plan.validate {
-            let (rows, size) = reader.run(&bytes[at..], sink, outcome.rows, room - outcome.rows);
+            let (rows, size) = reader.run(&bytes[at..stretch], sink, outcome.rows, room - outcome.rows);
             outcome.rows += rows;
             document += rows as u64;
             at += size;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::batch::{self, Index, OnError, Origin, Outcome, decode, decode_with};
+use crate::batch::{self, Index, OnError, Origin, Outcome, Stop, decode, decode_with, never};
 use crate::columns::{Columns, Spec};
 use crate::document::{Reader, document_size};
 use crate::error::{DecodeError, Fault};
@@ -16,6 +16,9 @@ const BYTES_A_THREAD: usize = 512 << 10;
 /// Rows are cut into pieces of about this size, if that gives each thread at least one and at most [`PIECES`].
 const BYTES_A_PIECE: usize = 256 << 10;
 const PIECES: usize = 16;
+
+/// More threads than this are not made, whoever asks for them.
+const MOST_THREADS: usize = 256;
 
 /// Offsets of columns have 32 bits, and no value is longer than its bytes in the document.
 const BYTES_A_BATCH: usize = 1 << 30;
@@ -38,7 +41,7 @@ impl Options {
             return 1;
         }
         let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        useful.min(if self.threads == 0 { cores() } else { self.threads })
+        useful.min(if self.threads == 0 { cores() } else { self.threads }).min(MOST_THREADS)
     }
 }
 
@@ -68,11 +71,12 @@ fn parts<'b>(bytes: &'b [u8], index: &Index, wanted: usize, origin: Origin) -> V
 }
 
 /// Runs work on several threads, this one among them, until one piece is the `last`; results in order, as far as that.
-/// Each thread makes its own tools, and takes the next piece when it is done with one, so that a thread that starts
+/// Each thread has tools of its own, this one `mine`, and takes the next piece when it is done with one, so that a thread that starts
 /// late or is held up costs no more than the piece it has.
 fn on_threads<W: Send, T, R: Send>(
     work: Vec<W>,
     threads: usize,
+    mine: T,
     tools: impl Fn() -> T + Sync,
     run: impl Fn(&mut T, W) -> R + Sync,
     last: impl Fn(&R) -> bool + Sync,
@@ -82,8 +86,8 @@ fn on_threads<W: Send, T, R: Send>(
     // What comes before a piece has been taken before it: a gap can only be behind the last one.
     let queue = Mutex::new(Some(work.into_iter().enumerate()));
     let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.next();
-    let go = || {
-        let (mut tools, mut done) = (tools(), Vec::new());
+    let go = |mut tools: T| {
+        let mut done = Vec::new();
         while let Some((number, piece)) = take() {
             let result = run(&mut tools, piece);
             if last(&result) {
@@ -94,8 +98,10 @@ fn on_threads<W: Send, T, R: Send>(
         done
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (0..helpers).map(|_| scope.spawn(go)).collect();
-        let mut done = go();
+        // Where there are no more threads to be had, those there are do the work.
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, || go(tools())).ok();
+        let others: Vec<_> = (0..helpers).map_while(spawn).collect();
+        let mut done = go(mine);
         for other in others {
             done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
@@ -134,14 +140,17 @@ pub fn cut<'b>(bytes: &'b [u8], options: Options, sure: bool) -> Cut<'b> {
 
 /// Decodes a buffer into rows. The outcome says whether there was no room for all, and how far it came if so; then
 /// it is cut anew from there.
-pub fn rows_of(plan: &Plan, cut: &Cut, rows: &mut Rows, options: Options) -> Outcome {
+pub fn rows_of(plan: &Plan, cut: &Cut, rows: &mut Rows, options: Options, stop: Stop) -> Outcome {
     if cut.parts.is_empty() {
-        return decode(plan, cut.bytes, rows, options.on_error, options.origin);
+        return decode_with(&mut Reader::new(plan), cut.bytes, rows, options.on_error, options.origin, stop);
     }
     if cut.rows > rows.room() {
         return Outcome { full: true, ..Outcome::default() };
     }
-    let done = on_parts(plan, cut, rows, options);
+    let done = on_parts(plan, cut, rows, options, stop);
+    if done.iter().any(|(outcome, _)| outcome.stopped) {
+        return Outcome { stopped: true, ..Outcome::default() };
+    }
     let good = |(part, (outcome, _)): (&Part<'_>, &(Outcome, Vec<Objects>))| {
         outcome.rows == part.documents && outcome.skipped == 0 && outcome.errors.is_empty() && !outcome.full
     };
@@ -158,8 +167,8 @@ pub fn rows(plan: &Plan, bytes: &[u8], rows: &mut Rows, options: Options) -> Out
         return decode(plan, bytes, rows, options.on_error, options.origin);
     }
     let guess = cut(bytes, options, false);
-    let outcome = rows_of(plan, &guess, rows, options);
-    if outcome.full && !guess.sure { rows_of(plan, &cut(bytes, options, true), rows, options) } else { outcome }
+    let outcome = rows_of(plan, &guess, rows, options, never);
+    if outcome.full && !guess.sure { rows_of(plan, &cut(bytes, options, true), rows, options, never) } else { outcome }
 }
 
 /// Parts of a buffer whose documents seem to have one size, which spares walking along them first.
@@ -188,7 +197,7 @@ fn documents(parts: &[Part<'_>]) -> usize {
 }
 
 /// Decodes parts into their rows.
-fn on_parts(plan: &Plan, cut: &Cut<'_>, rows: &mut Rows, options: Options) -> Vec<(Outcome, Vec<Objects>)> {
+fn on_parts(plan: &Plan, cut: &Cut<'_>, rows: &mut Rows, options: Options, stop: Stop) -> Vec<(Outcome, Vec<Objects>)> {
     let (size, mask_size, objects) = (rows.size, rows.mask_size, rows.objects.len());
     let (mut out, mut mask) = (&mut *rows.out, &mut *rows.mask);
     let mut work = Vec::with_capacity(cut.parts.len());
@@ -199,16 +208,19 @@ fn on_parts(plan: &Plan, cut: &Cut<'_>, rows: &mut Rows, options: Options) -> Ve
         let objects = vec![Objects::default(); objects];
         work.push((*part, Rows { out: mine, mask: my_mask, size, mask_size, objects }));
     }
-    let run = |reader: &mut Reader<'_>, (part, mut rows): (Part<'_>, Rows<'_>)| {
-        let outcome = decode_with(reader, part.bytes, &mut rows, options.on_error, part.origin);
+    let run = |(reader, stop): &mut (Reader<'_>, Stop), (part, mut rows): (Part<'_>, Rows<'_>)| {
+        let mut outcome = decode_with(reader, part.bytes, &mut rows, options.on_error, part.origin, *stop);
+        outcome.stopped |= stop();
         (outcome, rows.objects)
     };
-    on_threads(work, cut.threads, || Reader::new(plan), run, |(outcome, _)| ends(outcome, options))
+    // Only the caller's thread asks.
+    let tools = || (Reader::new(plan), never as Stop);
+    on_threads(work, cut.threads, (Reader::new(plan), stop), tools, run, |(outcome, _)| ends(outcome, options))
 }
 
 /// Whether nothing behind this part is wanted.
 fn ends(outcome: &Outcome, options: Options) -> bool {
-    outcome.full || outcome.overflow || (options.on_error == OnError::Raise && !outcome.errors.is_empty())
+    outcome.full || outcome.overflow || outcome.stopped || (options.on_error == OnError::Raise && !outcome.errors.is_empty())
 }
 
 /// Puts the rows of parts together.
@@ -255,7 +267,7 @@ pub fn columns<'s>(plan: &Plan, specs: &'s [Spec], bytes: &[u8], options: Option
         (columns, outcome)
     };
     let parts = parts(bytes, &index, wanted, options.origin);
-    let done = on_threads(parts, threads, || (), run, |(_, outcome)| ends(outcome, options));
+    let done = on_threads(parts, threads, (), || (), run, |(_, outcome)| ends(outcome, options));
     let mut total = Outcome::default();
     let mut batches = Vec::new();
     for (columns, outcome) in done {

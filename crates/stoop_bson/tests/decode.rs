@@ -2,9 +2,13 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use stoop_bson::arrow::Buffer;
-use stoop_bson::batch::OnError;
+
+use stoop_bson::batch::{OnError, Origin, STRETCH};
 use stoop_bson::decimal::Decimal;
+use stoop_bson::parallel::{self, Options};
+use stoop_bson::rows::Rows;
 use stoop_bson::schema::{Absent, Convert, Field, Kind, Unit};
 use support::{Doc, Laid, Random, columns, field, lay, masked, numbers, rows};
 
@@ -291,6 +295,28 @@ fn a_field_that_was_null_before_it_had_values() {
     assert_eq!(all.rows, 3000);
     assert_eq!(all.out, alone.iter().flat_map(|one| one.out.clone()).collect::<Vec<_>>());
     assert_eq!(all.mask, alone.iter().flat_map(|one| one.mask.clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn decoding_stops_when_it_is_told_to() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let laid = one(field("x", Kind::F64));
+    let bytes = Doc::default().f64("x", 1.5).bytes().repeat(5 * STRETCH / 16);
+    let run = |threads, stop: fn() -> bool| {
+        ASKED.store(0, Ordering::Relaxed);
+        let options = Options { on_error: OnError::Raise, threads, origin: Origin::default() };
+        let cut = parallel::cut(&bytes, options, true);
+        let mut out = vec![0; cut.rows * laid.size];
+        let mut rows = Rows { out: &mut out, mask: &mut [], size: laid.size, mask_size: 0, objects: Vec::new() };
+        let outcome = parallel::rows_of(&laid.plan, &cut, &mut rows, options, stop);
+        (outcome.stopped, outcome.rows, ASKED.load(Ordering::Relaxed))
+    };
+    let (stopped, rows, asked) = run(1, || ASKED.fetch_add(1, Ordering::Relaxed) == 2);
+    assert!(stopped && asked == 3 && rows > 0 && rows < bytes.len() / 16, "{rows} {asked}");
+    let (stopped, rows, asked) = run(1, || ASKED.fetch_add(1, Ordering::Relaxed) == usize::MAX);
+    assert!(!stopped && asked == 4 && rows == bytes.len() / 16, "{rows} {asked}");
+    let (stopped, rows, asked) = run(2, || ASKED.fetch_add(1, Ordering::Relaxed) == 0);
+    assert!(stopped && asked >= 1 && rows == 0, "{rows} {asked}");
 }
 
 /// The last of several fields of a name wins, whatever the ones before are, if they are BSON at all.

@@ -68,8 +68,7 @@ def _batch(reading, piece, number):
     try:
         batches, errors = reading.decoder.decode(piece, document=reading.documents, offset=reading.bytes)
     except BSONDecodeError as error:
-        if reading.source.name:
-            error.add_note(f"in {reading.source.name}")
+        reading.explain(error, piece)
         raise
     reading.note(errors)
     reading.documents += number or 0
@@ -86,7 +85,7 @@ class Plan:
         self.fields = fields
 
     def decoder(self, on_error="raise", threads=None):
-        return _stoop.bson.Decoder(self.fields, layout="columns", on_error=on_error, threads=threads or 0)
+        return _stoop.bson.Decoder(self.fields, layout="columns", on_error=on_error, threads=_policies.threads(threads))
 
 
 def to_arrow(

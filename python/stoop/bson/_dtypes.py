@@ -8,6 +8,8 @@ import re
 
 import numpy as np
 
+from stoop.bson import _policies
+
 NUMBERS = {
     "f8": "f64",
     "f4": "f32",
@@ -39,6 +41,8 @@ def as_dtype(given):
     """A structured dtype in native byte order, or an error that says what to write instead."""
     if hasattr(given, "_as_dtype"):
         given = given._as_dtype()
+    if isinstance(given, dict) and not given.keys() & {"names", "formats"}:
+        given = [*given.items()]
     dtype = np.dtype(given)
     if dtype.names is None:
         raise ValueError(
@@ -87,9 +91,18 @@ def fields(dtype, policies, types=None, paths=None, mask_dtype=None):
     rows = leaves(dtype, dict(paths or {}))
     places = {leaf.keys: leaf for leaf in leaves(mask_dtype, {})} if mask_dtype is not None else {}
     _check_names(rows, types, paths or {})
+    _check_overlap(rows)
     schema = [_field(leaf, policies, types, places.get(leaf.keys)) for leaf in rows]
     policies.check_all_used([leaf.path for leaf in rows])
     return schema
+
+
+def _check_overlap(rows):
+    end, before = 0, None
+    for leaf in sorted(rows, key=lambda leaf: leaf.offset):
+        if leaf.offset < end:
+            raise ValueError(f"field {_dotted(leaf)} lies on top of {_dotted(before)} in the dtype")
+        end, before = leaf.offset + leaf.dtype.itemsize, leaf
 
 
 def _check_names(rows, types, paths):
@@ -117,6 +130,7 @@ def _field(leaf, policies, types, mask, above=()):
     """One field; `mask` is its leaf in the dtype of the masks, `above` the path of the array whose items have it."""
     inner, shape = (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else (leaf.dtype, ())
     full_path = above + leaf.path
+    _policies.check_path(full_path)
     policy = policies.of(full_path)
     params = {"offset": leaf.offset, "utf8": policy.pop("utf8")}
     if mask is not None:

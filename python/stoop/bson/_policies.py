@@ -18,6 +18,20 @@ def check_on_error(value):
     _check("on_error", value, ON_ERROR)
 
 
+def threads(number):
+    """The number of threads as the decoder takes it: 0 for one a core."""
+    if number is not None and number < 0:
+        raise ValueError(f"threads must be at least 1, or None for one a core, not {number!r}")
+    return number or 0
+
+
+def check_path(path):
+    """Refuse names that no document can have."""
+    for name in path:
+        if "\0" in name:
+            raise ValueError(f"field {'.'.join(path)!r}: names in BSON have no NUL")
+
+
 def _check(name, value, allowed, place=""):
     if value not in allowed:
         choices = ", ".join(repr(choice) for choice in allowed)

@@ -1,5 +1,6 @@
 """Documents into structured arrays."""
 
+import operator
 import warnings
 
 import numpy as np
@@ -12,6 +13,9 @@ from stoop.bson._sources import PIECE, SourceFailed, StreamInterrupted, open_sou
 
 # Bytes of rows below which an array grows by half, not by what is needed.
 SPARE = 4 << 20
+
+# How gzip's bytes begin: the mark, and its one method.
+GZIP = b"\x1f\x8b\x08"
 
 # Compiled plans by dtype and policies, for callers who decode a few documents at a time.
 _plans = {}
@@ -40,7 +44,7 @@ class Plan:
             itemsize=self.dtype.itemsize,
             mask_itemsize=self.mask_dtype.itemsize if self.mask_dtype is not None else 0,
             on_error=on_error,
-            threads=threads or 0,
+            threads=_policies.threads(threads),
         )
 
     def wrap(self, array, mask):
@@ -73,8 +77,7 @@ class Reading:
         try:
             rows, errors = self.decoder.decode_into(piece, array, mask, document=self.documents, offset=self.bytes)
         except BSONDecodeError as error:
-            if self.source.name:
-                error.add_note(f"in {self.source.name}")
+            self.explain(error, piece)
             error.partial_rows = error.document - self.documents
             raise
         if self.plan.objects:
@@ -89,11 +92,17 @@ class Reading:
         try:
             growing.rows = self.decoder.decode_all(self.source.buffer, growing.all_room)
         except BSONDecodeError as error:
-            if self.source.name:
-                error.add_note(f"in {self.source.name}")
+            self.explain(error, self.source.buffer)
             # Nothing is left out before the first error: a document a row.
             growing.rows = error.document
             raise
+
+    def explain(self, error, piece):
+        """Say where a bad document is, and what it may be."""
+        if self.source.name:
+            error.add_note(f"in {self.source.name}")
+        if error.offset == 0 and bytes(memoryview(piece)[:3]) == GZIP:
+            error.add_note("these bytes look like gzip; give the path of the file, or gzip.open(path)")
 
     def _warn_of_end(self, piece):
         """Bad documents are left out silently, as was asked for; all that follows one without a length is not."""
@@ -325,6 +334,7 @@ def iter_ndarrays(
     As `to_ndarray` otherwise; with `on_error="collect"` each item is a pair
     (array, list of BSONDecodeError).
     """
+    rows = operator.index(rows)
     if rows < 1:
         raise ValueError(f"rows must be at least 1, not {rows!r}")
     _policies.check_on_error(on_error)

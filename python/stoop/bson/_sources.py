@@ -44,8 +44,8 @@ class SourceFailed(Exception):
     """The source's own exception, told apart from ours; `__cause__` has it."""
 
 
-class WrongItem(TypeError):
-    """An iterator that gives what is no BSON: the caller's mistake, not the source's failure."""
+class WrongItem(Exception):
+    """An iterator that gives what is no BSON: no failure of the source, but a TypeError."""
 
 
 class Source:
@@ -125,8 +125,8 @@ class Source:
         while True:
             try:
                 chunk = next(chunks, None)
-            except WrongItem:
-                raise
+            except WrongItem as error:
+                raise TypeError(*error.args) from None
             except Exception as error:
                 raise SourceFailed from error
             if chunk is None:
@@ -169,7 +169,9 @@ def open_source(source):
     except TypeError:
         pass
     else:
-        return Source(buffer=_flat(view))
+        # Of an array of objects the buffer has addresses; its items may be documents.
+        if view.format != "O":
+            return Source(buffer=_flat(view))
     if hasattr(source, "__aiter__"):
         raise TypeError("an asynchronous iterator is no source; find() and aggregate() take asynchronous collections")
     try:

@@ -2,6 +2,8 @@
 
 import re
 
+from stoop.bson import _policies
+
 # The names of types, the ways of Arrow, NumPy and MongoDB to say them, and the decoder's kinds.
 NAMES = {
     "f64": ("float64", "double", "f8"),
@@ -87,6 +89,7 @@ def inferred(source):
 
 
 def _field(name, path, type_, policies, above):
+    _policies.check_path(path)
     kind, params = kind_of(type_, name, policies, above + path)
     policy = policies.of(above + path)
     del policy["overflow"], policy["length"]

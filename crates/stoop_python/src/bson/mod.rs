@@ -6,9 +6,11 @@ mod encode;
 mod scan;
 mod schema;
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -94,6 +96,24 @@ const SMALL: usize = 16 << 10;
 /// Does work that needs no Python, without the GIL where there is enough of it.
 fn detached<R: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> R + Send) -> R {
     if bytes < SMALL { work() } else { py.detach(work) }
+}
+
+/// Asking for signals means waiting for the GIL where other threads run Python: not more often than this.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// When this thread last had the GIL.
+    static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Lets handlers of signals run now and then; whether one raised, which is then this thread's exception.
+fn interrupted() -> bool {
+    if ASKED.get().is_some_and(|asked| asked.elapsed() < PATIENCE) {
+        return false;
+    }
+    let raised = Python::attach(|py| py.check_signals().map_err(|error| error.restore(py)).is_err());
+    ASKED.set(Some(Instant::now()));
+    raised
 }
 
 /// A schema made ready; decodes any number of buffers.
@@ -253,6 +273,7 @@ impl Decoder {
         let input = Buffer::of(buffer, false)?;
         let (mut rest, mut rows, mut sure) = (input.bytes(), 0, false);
         let (mut document, mut offset) = (0, 0);
+        ASKED.set(Some(Instant::now()));
         loop {
             let options = self.options(document, offset);
             let cut = detached(py, rest.len(), || parallel::cut(rest, options, sure));
@@ -267,8 +288,12 @@ impl Decoder {
                 let mask = masks.as_mut().map_or(&mut [][..], |mask| mask.bytes_mut());
                 let mask = mask.get_mut(rows * self.mask_itemsize..).unwrap_or(&mut []);
                 let (size, mask_size) = (self.itemsize, self.mask_itemsize);
-                parallel::rows_of(&self.plan, &cut, &mut Rows { out, mask, size, mask_size, objects: Vec::new() }, options)
+                let mut rows = Rows { out, mask, size, mask_size, objects: Vec::new() };
+                parallel::rows_of(&self.plan, &cut, &mut rows, options, interrupted)
             });
+            if outcome.stopped {
+                return Err(PyErr::take(py).unwrap_or_else(|| PyKeyboardInterrupt::new_err(())));
+            }
             rows += outcome.rows;
             if !outcome.full {
                 self.report(py, &outcome)?;
