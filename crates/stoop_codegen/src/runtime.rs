@@ -168,6 +168,10 @@ helpers! {
     PySetSlice(R R R R) -> I;
     /// (object, name object)
     PyLoadAttr(R R) -> R;
+    /// (object, interned name, default)
+    PyGetAttrOr(R R R) -> R;
+    /// (object, interned name)
+    PyHasAttr(R R) -> I;
     /// (object, name object) see the op.
     PyLoadMethod(R R P) -> R;
     /// (object, name object) Whether an object with a dict of its own has nothing of that name there. Runs no Python code.
@@ -237,6 +241,8 @@ helpers! {
     StrIn(R R) -> I;
     /// (a, b) of two strs, bytes objects, tuples or lists.
     Concat(R R) -> R;
+    /// (a, b) 0 or 1; -1 without exception where that can't be told without Python code.
+    Equal(R R) -> I;
     /// 0 or 1; -1 without exception where the object's class decides in a way of its own.
     Truth(R) -> I;
     /// An int in decimal.

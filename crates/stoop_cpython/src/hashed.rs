@@ -179,6 +179,25 @@ pub unsafe fn plain_equal(a: Obj, b: Obj) -> Option<bool> {
     }
 }
 
+/// Whether `a == a`, if finding it out runs no Python code.
+///
+/// # Safety
+/// As for [`plain_equal`].
+pub unsafe fn equals_itself(a: Obj) -> Option<bool> {
+    let l = layout::get();
+    // SAFETY: the caller's object.
+    unsafe {
+        let plain = plain(l);
+        let by: usize = read(type_of(a), l.tp_richcompare);
+        if by == read::<usize, _>(type_ptr!(PyFloat_Type), l.tp_richcompare) {
+            let value: f64 = read(a, l.float_value);
+            return Some(!value.is_nan());
+        }
+        // Tuples ask each item whether it is the same first.
+        (plain.comparisons.contains(&by) || by == plain.comparison_of_tuples).then_some(true)
+    }
+}
+
 /// Whether two strs are equal. Each has the narrowest form there is: equal ones have the same.
 #[inline]
 unsafe fn equal_texts(l: &Layout, a: Obj, b: Obj) -> bool {

@@ -262,6 +262,7 @@ ops! {
     BytesItem "bytes.item" n(2) => I64, NO, NO, N, 0, "(bytes, position) The byte there. Position is in range.";
     Slice "slice" n(3) => New, NO, NO, Flags::RAISE, 0, "(str, bytes or tuple, start, stop) Those items; bounds as in a slice.";
     TypeOf "type.of" n(1) => Borrowed, Mem::ATTR, NO, N, 0, "An object's class.";
+    Equal "equal" n(2) => I1, Mem::BOX, NO, G, 0, "Whether a == b (imm: cmp eq) or a != b (ne); leaves where that can't be told without Python code.";
     Truth "truth" n(1) => I1, ALL, NO, G, 0, "Whether an object counts as true; leaves where its class decides that in a way of its own.";
     IsInstance "isinstance" Arity::Any => I1, Mem::ATTR, NO, G, 0, "(obj, class…) Whether obj is an instance of one of the classes, all of them instances of `type` itself; leaves where that needs Python code.";
     DictFind "dict.find" n(2) => I64, HASHED, NO, G, 0, "(dict, key) Where the key's value lies, as long as the dict does not change; 0 if there is none; leaves if that can't be told without Python code.";
@@ -342,6 +343,8 @@ ops! {
     PyGetSlice "py.getslice" n(3) => New, ALL, ALL, PYF, 0, "(container, start, stop) container[start:stop].";
     PySetSlice "py.setslice" n(4) => Void, ALL, ALL, PYF, 0, "(container, start, stop, value) container[start:stop] = value.";
     PyLoadAttr "py.loadattr" n(1) => New, ALL, ALL, PYF, 0, "obj.name (imm: name).";
+    PyGetAttrOr "py.getattror" n(3) => New, ALL, ALL, PYF, 0, "(obj, name, default) getattr(obj, name, default); the name is an interned str.";
+    PyHasAttr "py.hasattr" n(2) => I1, ALL, ALL, PYF, 0, "(obj, name) hasattr(obj, name); the name is an interned str.";
     PyLoadMethod "py.loadmethod" n(1) => New, ALL, ALL, PYF, 0, "The unbound method if obj.name (imm: name) is one found on the type, else the bound attribute; see PyMethodSelf.";
     PyMethodSelf "py.methodself" n(2) => Borrowed, NO, NO, N, 0, "(method, obj) obj if the preceding PyLoadMethod found an unbound method, else NULL.";
     PyStoreAttr "py.storeattr" n(2) => Void, ALL, ALL, PYF, 0, "(obj, value) obj.name = value (imm: name).";

@@ -176,7 +176,7 @@ fn imm_fits(op: Op, imm: Imm) -> bool {
         | Op::Exit => matches!(imm, Imm::Name(_)),
         Op::Yield => matches!(imm, Imm::Int(0 | 1)),
         Op::PyBinary | Op::PyInplace | Op::NumBinary => matches!(imm, Imm::Bin(_)),
-        Op::StrCmp => matches!(imm, Imm::Cmp(_)),
+        Op::StrCmp | Op::Equal => matches!(imm, Imm::Cmp(_)),
         Op::PyUnary => matches!(imm, Imm::Un(_)),
         Op::PyCompare | Op::PyCompareBool | Op::NumCompare | Op::IntCmp | Op::FloatCmp => matches!(imm, Imm::Cmp(_)),
         Op::PyCall => matches!(imm, Imm::None | Imm::Const(_)),

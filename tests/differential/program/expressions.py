@@ -106,7 +106,7 @@ class Expressions:
     def cond(self, depth=1):
         a = lambda: self.expr_i(depth)
         op = lambda: self.pick("<", "<=", ">", ">=", "==", "!=")
-        choice = self.rng.randrange(13)
+        choice = self.rng.randrange(15)
         if choice < 4:
             return f"{a()} {op()} {a()}"
         if choice == 4:
@@ -126,7 +126,17 @@ class Expressions:
             return self.pick(f"{s} {op()} {self.expr_s(0)}", f"{self.expr_s(0)} in {s}", f"len({s}) > 3", s)
         if choice == 11:
             return f"{a()} is {self.pick('None', 'not None')}"
+        if choice == 12:
+            x, y = self.anything(), self.anything()
+            return self.pick(f"{x} == {y}", f"{x} != {y}", f"not {x}", f"bool({x} and {y})", f"({x} or {y}) is None")
+        if choice == 13:
+            x, name = self.anything(), self.pick("'x'", "'y'", "'real'", "'nothing'")
+            return self.pick(f"hasattr({x}, {name})", f"getattr({x}, {name}, None) is None")
         return f"isinstance({a()}, {self.pick('int', 'float', 'bool')})"
+
+    def anything(self):
+        """A variable of any kind, or None."""
+        return self.var(self.pick("i", "f", "b", "s", "l", "t", "d", "m", "o")) or self.pick("None", "0", "''")
 
     def expr_s(self, depth):
         v = self.var("s")

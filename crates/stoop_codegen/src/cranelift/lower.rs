@@ -444,6 +444,10 @@ impl<'a> Lower<'a> {
             Op::StrChr => one(self.str_chr(a[0])),
             Op::StrCmp => one(self.str_cmp(a)),
             Op::Concat => one(self.call_object(Helper::Concat, a)),
+            Op::Equal => {
+                let equal = self.told_or_leave(Helper::Equal, a)?;
+                Ok(Some(if self.imm_cmp()? == stoop_ir::CmpOp::Ne { self.b.ins().bxor_imm_u(equal, 1) } else { equal }))
+            }
             Op::Truth => one(self.truth(a[0])),
             Op::StrIn => one(self.call_truth(Helper::StrIn, a)),
             Op::StrAppend => one(self.str_append(data, a)),
@@ -592,6 +596,8 @@ impl<'a> Lower<'a> {
                 let name = self.imm_name()?;
                 none(self.call_status(Helper::PyStoreAttr, &[a[0], name, a[1]]))
             }
+            Op::PyGetAttrOr => one(self.call_object(Helper::PyGetAttrOr, a)),
+            Op::PyHasAttr => one(self.call_truth(Helper::PyHasAttr, a)),
             Op::PyDelAttr => {
                 let name = self.imm_name()?;
                 none(self.call_status(Helper::PyDelAttr, &[a[0], name]))

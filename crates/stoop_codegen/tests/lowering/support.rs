@@ -207,7 +207,7 @@ mod fakes {
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
-            StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend Concat Truth StrOf Slice IsInstance DictFind DictFindTuple NoKey DictSet SetAdd Contains ItemsLen NativeCall AfterCall MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld MayBeWritten PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
+            StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend PyGetAttrOr PyHasAttr Equal Concat Truth StrOf Slice IsInstance DictFind DictFindTuple NoKey DictSet SetAdd Contains ItemsLen NativeCall AfterCall MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld MayBeWritten PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
             PySetUpdate PyMapAdd PyDictUpdate PyListToTuple PyLen
         }

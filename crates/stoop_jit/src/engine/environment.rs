@@ -396,6 +396,20 @@ impl Environment for Live<'_> {
         sources.into_iter().collect()
     }
 
+    fn interned(&mut self, text: u64) -> Option<Known> {
+        if classes::class_of(text as Obj) != Some(Class::Str) {
+            return None;
+        }
+        // SAFETY: a live str; `known` takes a reference of its own.
+        unsafe {
+            let mut name = capi::new_ref(text as Obj);
+            capi::PyUnicode_InternInPlace(&mut name);
+            let known = self.known(name);
+            capi::decref(name);
+            Some(known)
+        }
+    }
+
     fn classes_in(&mut self, tuple: u64) -> Option<Vec<Known>> {
         const MOST: usize = 4;
         if classes::class_of(tuple as Obj) != Some(Class::Tuple) {

@@ -44,6 +44,8 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "enumerate", "builtins.enumerate"),
     ("builtins", "zip", "builtins.zip"),
     ("builtins", "isinstance", "builtins.isinstance"),
+    ("builtins", "getattr", "builtins.getattr"),
+    ("builtins", "hasattr", "builtins.hasattr"),
     ("builtins", "min", "builtins.min"),
     ("builtins", "max", "builtins.max"),
     ("builtins", "round", "builtins.round"),

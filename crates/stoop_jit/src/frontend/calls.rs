@@ -66,6 +66,7 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             let v = b.op(Op::BoxInt, &[n], Imm::None, Type::Exact(Class::Int), None);
             finish(b, p, v);
         }
+        Some(name @ ("builtins.getattr" | "builtins.hasattr")) if plain && optional_attribute(b, name, &p, st) => {}
         Some("builtins.isinstance") if plain && instance_of_some(b, &p, st) => {}
         Some("builtins.range")
             if plain
@@ -106,6 +107,26 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
         }
     }
     Ok(())
+}
+
+/// `getattr(o, name, default)` or `hasattr(o, name)`, where the name is a constant. Whether it was that.
+fn optional_attribute(b: &mut Builder<'_>, callee: &str, p: &Popped, st: stoop_ir::State) -> bool {
+    let get = callee == "builtins.getattr";
+    let [object, name, ..] = p.args[..] else { return false };
+    if p.args.len() != if get { 3 } else { 2 } {
+        return false;
+    }
+    let Some(name) = constant_address(b, name.value).and_then(|name| b.env.interned(name)) else { return false };
+    let name = b.known(name);
+    let v = if get {
+        b.op(Op::PyGetAttrOr, &[object.value, name, p.args[2].value], Imm::None, Type::Obj, Some(st))
+    } else {
+        let has = b.op(Op::PyHasAttr, &[object.value, name], Imm::None, Type::I1, Some(st));
+        b.op(Op::BoxBool, &[has], Imm::None, Type::Exact(Class::Bool), None)
+    };
+    b.ran_python = true;
+    finish(b, p.clone(), v);
+    true
 }
 
 /// `isinstance` with a constant tuple of classes. Whether it was that.

@@ -140,6 +140,8 @@ pub trait Environment {
     /// What fills the parameters of a function, if it takes positional arguments by the interpreter's rules: with so
     /// many given by position, then those of this tuple of names. The region relies on the function's defaults.
     fn bind(&mut self, function: u64, positional: u32, names: Option<u64>) -> Option<Vec<Source>>;
+    /// The interned str that a constant is equal to, if it is an exact str.
+    fn interned(&mut self, text: u64) -> Option<Known>;
     /// The classes in a constant, if it is a tuple of a few instances of `type` itself.
     fn classes_in(&mut self, tuple: u64) -> Option<Vec<Known>>;
     /// How many items a constant tuple has.

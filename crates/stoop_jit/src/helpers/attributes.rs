@@ -17,7 +17,7 @@ use stoop_cpython::type_ptr;
 
 /// Where an attribute is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+pub(super) enum Place {
     /// Ask the object.
     Elsewhere,
     /// Among the inline values, at this index, or in the object's own dict.
@@ -28,6 +28,8 @@ enum Place {
     OfClass,
     /// It is this object. (A class keeps it alive while it has the version.)
     Value(Obj),
+    /// Nowhere: the class has none, and instances have no attributes of their own.
+    Nowhere,
     /// In a slot of the object, at this offset.
     Slot(i32),
     /// It is a method of the class, and instances have no attributes.
@@ -47,20 +49,24 @@ struct Row {
 const ROWS: usize = 1024;
 
 /// One table a kind of access.
-struct Table(UnsafeCell<[Row; ROWS]>);
+pub(super) struct Table(UnsafeCell<[Row; ROWS]>);
 // SAFETY: every access is made with the GIL held, which orders them.
 unsafe impl Sync for Table {}
 
 const EMPTY: Row = Row { version: 0, name: null_mut(), place: Place::Elsewhere };
-static LOADS: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
-static CLASSES: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
-static METHODS: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
-static STORES: Table = Table(UnsafeCell::new([EMPTY; ROWS]));
+static LOADS: Table = Table::new();
+static CLASSES: Table = Table::new();
+static METHODS: Table = Table::new();
+static STORES: Table = Table::new();
 
 impl Table {
+    pub(super) const fn new() -> Table {
+        Table(UnsafeCell::new([EMPTY; ROWS]))
+    }
+
     /// Where a class has an attribute, if that is known; `find` says where, if not. `None` for classes without version.
     #[inline]
-    unsafe fn place(&self, class: Obj, name: Obj, find: unsafe fn(Obj, Obj) -> Place) -> Option<Place> {
+    pub(super) unsafe fn place(&self, class: Obj, name: Obj, find: unsafe fn(Obj, Obj) -> Place) -> Option<Place> {
         // SAFETY: live objects; nobody else touches the table meanwhile.
         unsafe {
             let version: u32 = read(class, layout::get().tp_version_tag);
@@ -83,7 +89,7 @@ impl Table {
 
 /// The address of an object's inline values, if it has them and they count.
 #[inline]
-unsafe fn inline_values(o: Obj) -> Option<*mut Obj> {
+pub(super) unsafe fn inline_values(o: Obj) -> Option<*mut Obj> {
     let l = layout::get();
     // SAFETY: asked only for classes whose instances may have inline values.
     unsafe {
@@ -110,7 +116,7 @@ unsafe fn has_no_dict(o: Obj) -> bool {
 
 /// The dict of an object of a class with inline values, if it has one that keeps its values itself, under strings only.
 #[inline]
-unsafe fn own_dict(o: Obj) -> Option<Obj> {
+pub(super) unsafe fn own_dict(o: Obj) -> Option<Obj> {
     const STRINGS: u8 = 1;
     let l = layout::get();
     // SAFETY: as for `inline_values`; on 3.12 the word has its low bit set where it points at values.
@@ -151,7 +157,7 @@ pub unsafe extern "C" fn not_in_dict(o: Obj, name: Obj) -> i32 {
 }
 
 /// The names of a class's instances' inline values: first entry, and how many.
-unsafe fn names(ty: Obj) -> Option<(*mut u8, i64)> {
+pub(super) unsafe fn names(ty: Obj) -> Option<(*mut u8, i64)> {
     const SPLIT: u8 = 2;
     let l = layout::get();
     // SAFETY: a heap type; its cached keys are NULL or a key table.
@@ -170,7 +176,7 @@ unsafe fn names(ty: Obj) -> Option<(*mut u8, i64)> {
     }
 }
 
-unsafe fn index_of(ty: Obj, name: Obj) -> Option<u32> {
+pub(super) unsafe fn index_of(ty: Obj, name: Obj) -> Option<u32> {
     let l = layout::get();
     // SAFETY: the entries are those of the class's own keys, whose names are interned, as ours is.
     unsafe {
@@ -219,7 +225,7 @@ unsafe fn find_load(ty: Obj, name: Obj) -> Place {
 }
 
 /// Where attributes are that a class's shared keys do not know.
-unsafe fn in_dict(ty: Obj) -> Place {
+pub(super) unsafe fn in_dict(ty: Obj) -> Place {
     // SAFETY: a live type.
     if unsafe { names(ty) }.is_some() { Place::InDict } else { Place::Elsewhere }
 }
@@ -389,7 +395,13 @@ pub unsafe fn find_store_for_code(ty: Obj, name: Obj) -> Option<Found> {
     match unsafe { find_store(ty, name) } {
         Place::Inline(k) => Some(Found::Field(k)),
         Place::Slot(offset) => Some(Found::Slot(offset)),
-        Place::Elsewhere | Place::InDict | Place::OfClass | Place::Value(_) | Place::Method(_) | Place::MethodUnless(..) => None,
+        Place::Elsewhere
+        | Place::InDict
+        | Place::OfClass
+        | Place::Nowhere
+        | Place::Value(_)
+        | Place::Method(_)
+        | Place::MethodUnless(..) => None,
     }
 }
 

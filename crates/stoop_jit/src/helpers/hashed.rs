@@ -126,6 +126,12 @@ pub unsafe extern "C" fn contains(item: Obj, container: Obj) -> i32 {
     }
 }
 
+/// Whether two objects are equal; -1 if that can't be told.
+pub unsafe extern "C" fn equal(a: Obj, b: Obj) -> i32 {
+    // SAFETY: live objects.
+    unsafe { if a == b { hashed::equals_itself(a) } else { hashed::plain_equal(a, b) }.map_or(-1, i32::from) }
+}
+
 /// How many items a dict, set or frozenset has.
 pub unsafe extern "C" fn items_len(o: Obj) -> i64 {
     // SAFETY: one of these.

@@ -8,6 +8,7 @@
 //! - [`pools`]: numbers made and dropped;
 //! - [`operators`]: operators, slices, formatting;
 //! - [`attributes`]: attributes, by what was found before;
+//! - [`optional`]: attributes that an object may lack;
 //! - [`names`]: globals, imports, and the rest about attributes;
 //! - [`calls`]: calls and functions;
 //! - [`containers`]: iteration, displays, updates;
@@ -40,6 +41,7 @@ pub mod matching;
 pub mod names;
 pub mod numbers;
 pub mod operators;
+pub mod optional;
 pub mod pools;
 pub mod reserve;
 pub mod strings;
@@ -145,6 +147,9 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::MatchKeys => matching::match_keys as *const () as usize,
         Helper::LoadBuildClass => matching::load_build_class as *const () as usize,
         Helper::Concat => containers::concat as *const () as usize,
+        Helper::PyGetAttrOr => optional::get_attr_or as *const () as usize,
+        Helper::PyHasAttr => optional::has_attr as *const () as usize,
+        Helper::Equal => hashed::equal as *const () as usize,
         Helper::Truth => operators::truth as *const () as usize,
         Helper::StrOf => strings::str_of as *const () as usize,
         Helper::Slice => strings::slice as *const () as usize,

@@ -84,7 +84,7 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
         }
         Rule::Ord => Type::Exact(Class::Int),
         Rule::StrGet | Rule::Chr => Type::Exact(Class::Str),
-        Rule::IntCmp(_) | Rule::FloatCmp(_) | Rule::StrCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
+        Rule::IntCmp(_) | Rule::FloatCmp(_) | Rule::StrCmp(_) | Rule::Equal(_) if declared.is_ref() => Type::Exact(Class::Bool),
         Rule::IsInstance(_) => Type::Exact(Class::Bool),
         Rule::ResultClass(c) | Rule::OfClasses(_, _, c) | Rule::Concat(c) => Type::Exact(c),
         Rule::ListSlice => Type::Exact(Class::List),

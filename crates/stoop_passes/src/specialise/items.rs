@@ -190,6 +190,7 @@ impl Specialiser {
                 self.count += 1;
             }
             Rule::AnyTruth
+            | Rule::Equal(_)
             | Rule::BoolToInt
             | Rule::FloatAbs
             | Rule::FloatBin(_)

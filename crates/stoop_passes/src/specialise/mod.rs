@@ -374,6 +374,10 @@ impl Specialiser {
                 self.yields(f, d, v);
             }
             Rule::Truth(c) => self.truth(f, d, c),
+            Rule::Equal(op) => {
+                let v = self.emit(f, Op::Equal, &[a(0), a(1)], Imm::Cmp(op), Type::I1, st).expect("a truth value");
+                self.yields(f, d, v);
+            }
             Rule::AnyTruth => {
                 let v = self.val(f, Op::Truth, &[a(0)], Type::I1, st);
                 self.yields(f, d, v);

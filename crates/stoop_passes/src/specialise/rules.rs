@@ -59,6 +59,8 @@ pub enum Rule {
     Truth(Class),
     /// Truth of anything.
     AnyTruth,
+    /// `==` or `!=` of any two objects.
+    Equal(CmpOp),
     /// `a + b` of two instances of the class.
     Concat(Class),
     /// `list[int]`
@@ -159,7 +161,10 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
             // The interpreter does not specialise comparisons with ints of several digits.
             let guess =
                 |k: usize| class(k).or_else(|| (d.hint == Hint::None && is_large(f, d.args[1 - k])).then_some(Class::Int));
-            compare(op, guess(0), guess(1), d.hint)
+            match compare(op, guess(0), guess(1), d.hint) {
+                Rule::Generic if d.hint == Hint::None && matches!(op, CmpOp::Eq | CmpOp::Ne) => Rule::Equal(op),
+                rule => rule,
+            }
         }
         Op::PyUnary => {
             let Imm::Un(op) = d.imm else { return Rule::Generic };
