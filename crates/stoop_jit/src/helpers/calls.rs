@@ -23,10 +23,35 @@ pub unsafe extern "C" fn call(callable: Obj, args: *const Obj, count: i64, names
             let target = crate::engine::links::target(callable);
             return target(callable, args, count as usize | VECTORCALL_ARGUMENTS_OFFSET, names, null_mut());
         }
+        if names.is_null()
+            && type_of(callable) == type_ptr!(PyMethod_Type)
+            && let Some(result) = call_method(callable, args, count as usize & !VECTORCALL_ARGUMENTS_OFFSET)
+        {
+            return result;
+        }
         let keywords: usize = if names.is_null() { 0 } else { read(names, layout::get().ob_size) };
         let positional = (count as usize & !VECTORCALL_ARGUMENTS_OFFSET) - keywords;
         let result = capi::PyObject_Vectorcall(callable, args, positional | VECTORCALL_ARGUMENTS_OFFSET, names);
         served(callable, result)
+    }
+}
+
+/// Calls a bound method of a Python function: its instance goes to the free place before the arguments. The method, which
+/// the caller holds, keeps both.
+unsafe fn call_method(method: Obj, args: *const Obj, count: usize) -> Option<Obj> {
+    let l = layout::get();
+    // SAFETY: a bound method; the place before the arguments is free, and gets back what lay there.
+    unsafe {
+        let function: Obj = read(method, l.method_func);
+        if type_of(function) != type_ptr!(PyFunction_Type) {
+            return None;
+        }
+        let target = crate::engine::links::target(function);
+        let place = args.sub(1).cast_mut();
+        let before = place.replace(read(method, l.method_self));
+        let result = target(function, place, count + 1, null_mut(), null_mut());
+        place.write(before);
+        Some(result)
     }
 }
 
