@@ -302,9 +302,17 @@ pub unsafe fn called(f: Obj, ns: u64) {
 unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> bool {
     // SAFETY: a live frame.
     let at = unsafe { frame::saved_unit(f) };
-    let native = |r: &super::record::Record| r.active > 0;
-    if s.function.as_ref().is_some_and(|r| native(r) || r.is_valid() && r.trial.verdict == Verdict::Open) {
-        return false;
+    let native = |r: &super::record::Record| r.active > r.trial.interpreting();
+    if let Some(r) = s.function.as_mut() {
+        let open = r.is_valid() && r.trial.verdict == Verdict::Open;
+        if native(r) || open && !r.trial.give_up() {
+            return false;
+        }
+        if open {
+            let record = &raw mut **r;
+            registry::decided(record);
+            return true;
+        }
     }
     let Ok(at) = u32::try_from(at) else { return true };
     for (header, end) in loops_around(info, at) {

@@ -99,7 +99,10 @@ pub unsafe extern "C" fn tried(f: Obj, args: *const Obj, nargsf: usize, kwnames:
         let compiled = (*record).trial.next_is_compiled();
         let start = trial::now();
         let result = if !compiled {
-            interpreted(f, args, nargsf, kwnames)
+            (*record).trial.begin_interpreted(start);
+            let result = interpreted(f, args, nargsf, kwnames);
+            (*record).trial.end_interpreted();
+            result
         } else if let Some(entry) = (*record).call.as_ref() {
             let entry: DirectFn = std::mem::transmute(entry.address() as *const c_void);
             entry(f, args, nargsf, kwnames, std::ptr::null_mut())

@@ -256,7 +256,7 @@ pub fn maybe_try_again(code: Obj) {
         Verdict::PaysForCompiled | Verdict::Slower => true,
         // Where much was gained, interpreted calls would cost more than they tell.
         Verdict::Pays => {
-            let close = r.trial.usual.is_some_and(|[interpreted, compiled]| compiled / 3 > interpreted / 4);
+            let close = r.trial.usual.is_none_or(|[interpreted, compiled]| compiled / 3 > interpreted / 4);
             close && !s.asked && !budget::is_unlimited()
         }
         Verdict::Open => false,

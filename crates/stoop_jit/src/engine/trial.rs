@@ -16,6 +16,8 @@ const MOST_CALLS: usize = 8 * CALLS;
 const EARLY: std::ops::Range<usize> = 4..CALLS;
 /// Ticks that a call must take for that: next to them, what entering costs is nothing.
 const LONG: u32 = 20_000;
+/// Nanoseconds after which a call that runs interpreted for a trial has told enough.
+const LASTING_NS: u64 = 50_000_000;
 /// Percent that entering from the interpreter must gain: what is timed is one call, what is paid as well is in no call
 /// alone (caches, the trial, what inlining into the caller would have gained).
 const TIE: u64 = 8;
@@ -50,6 +52,8 @@ pub struct Trial {
     saving: (u64, u64),
     /// Ticks gained before calls were timed again.
     banked: u64,
+    /// Calls that run interpreted now, and when the outermost of them began.
+    interpreting: (u64, u64),
 }
 
 impl Default for Trial {
@@ -63,6 +67,7 @@ impl Default for Trial {
             doubt: 0,
             saving: (0, 0),
             banked: 0,
+            interpreting: (0, 0),
         }
     }
 }
@@ -82,7 +87,7 @@ impl Trial {
 
     /// Times calls again, after so many entries.
     pub fn again(&mut self, entries: u64) {
-        *self = Trial { banked: self.gained(entries), ..Trial::default() };
+        *self = Trial { banked: self.gained(entries), interpreting: self.interpreting, ..Trial::default() };
     }
 
     /// Ticks that so many entries have gained.
@@ -102,6 +107,37 @@ impl Trial {
             Verdict::PaysForCompiled => (u64::from(gain), entries),
             Verdict::Open | Verdict::Slower => (0, entries),
         };
+    }
+
+    /// An interpreted call begins.
+    pub fn begin_interpreted(&mut self, now: u64) {
+        if self.interpreting.0 == 0 {
+            self.interpreting.1 = now;
+        }
+        self.interpreting.0 += 1;
+    }
+
+    /// An interpreted call is over.
+    pub fn end_interpreted(&mut self) {
+        self.interpreting.0 = self.interpreting.0.saturating_sub(1);
+    }
+
+    /// Calls that run interpreted now, by lot.
+    pub fn interpreting(&self) -> u64 {
+        self.interpreting.0
+    }
+
+    /// Ends it if a call that runs interpreted has run for long: next to that, what entering costs is nothing, and
+    /// what is hot in this one call can be taken over. Whether it has.
+    pub fn give_up(&mut self) -> bool {
+        let (running, since) = self.interpreting;
+        let lasts = running > 0 && nanoseconds(now().saturating_sub(since)) > LASTING_NS;
+        if lasts {
+            self.verdict = Verdict::Pays;
+            self.usual = None;
+            self.ticks = [Vec::new(), Vec::new()];
+        }
+        lasts
     }
 
     /// Notes a call's time. Whether the verdict is in.

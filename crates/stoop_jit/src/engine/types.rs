@@ -95,35 +95,38 @@ pub fn by_version(version: u32) -> Option<Obj> {
     // SAFETY: the GIL is held; what is called below never comes back here.
     let t = unsafe { (*TABLE.0.get()).get_or_insert_default() };
     if version > t.newest {
-        *t = look(version);
+        look(t, version);
     }
     let class = t.by_version.get(&version)?.get()?;
     // SAFETY: a live class.
     (unsafe { objects::type_version(class) } == version).then_some(class)
 }
 
-/// Looks at every class.
-fn look(version: u32) -> Table {
-    let mut t = Table { by_version: HashMap::new(), newest: version };
+/// Looks at every class, for those that got their versions since the last time.
+fn look(t: &mut Table, version: u32) {
+    let known = t.newest;
+    t.newest = version;
+    // SAFETY: live classes.
+    t.by_version.retain(|v, w| w.get().is_some_and(|class| unsafe { objects::type_version(class) } == *v));
     // SAFETY: live classes; `type.__subclasses__` is C code, which runs no Python code and makes only a list. The
     // list keeps what is in it alive while it is walked.
     unsafe {
         let name = capi::PyUnicode_InternFromString(c"__subclasses__".as_ptr());
         if name.is_null() {
             capi::PyErr_Clear();
-            return t;
+            return;
         }
         let method = capi::_PyType_Lookup(type_ptr!(PyType_Type), name);
         capi::decref(name);
         if method.is_null() {
-            return t;
+            return;
         }
         let mut seen = std::collections::HashSet::new();
         let mut work = vec![capi::new_ref(type_ptr!(PyBaseObject_Type))];
         while let Some(class) = work.pop() {
             if seen.insert(class as usize) {
                 let v = objects::type_version(class);
-                if v != 0 && objects::type_flags(class) & stoop_cpython::layout::flags::HEAP != 0 {
+                if v > known && objects::type_flags(class) & stoop_cpython::layout::flags::HEAP != 0 {
                     t.newest = t.newest.max(v);
                     t.by_version.extend(Weak::new(class).map(|w| (v, w)));
                 }
@@ -138,5 +141,4 @@ fn look(version: u32) -> Table {
             capi::decref(class);
         }
     }
-    t
 }
