@@ -11,11 +11,11 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Allowance at the start, in nanoseconds.
-const CREDIT: i64 = 2_000_000;
+const CREDIT: i64 = 1_000_000;
 /// The most that is kept of it.
-const MOST: i64 = 4_000_000;
+const MOST: i64 = 2_000_000;
 /// With so much of it anything may begin: what costs more is paid for later.
-const ENOUGH: i64 = 2_000_000;
+const ENOUGH: i64 = 1_000_000;
 /// What code that is sure to pay may overdraw.
 const OVERDRAFT: i64 = 4_000_000;
 /// Nanoseconds of running after which a quarter of the share must do: what is hot has been found by then.
