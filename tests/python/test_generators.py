@@ -579,3 +579,114 @@ def test_coroutines(both):
 
         asyncio.run(main())
     """)
+
+
+def test_any_all_and_sum(both):
+    """Compiled code consumes generators as `any`, `all` and `sum` do, whatever comes."""
+    run = both("""
+        import sys
+
+        class Truth:
+            def __init__(self, answer):
+                self.answer = answer
+
+            def __bool__(self):
+                if isinstance(self.answer, bool):
+                    return self.answer
+                raise self.answer
+
+            def __radd__(self, other):
+                return f"{other}+"
+
+        class Count(int):
+            def __add__(self, other):
+                return Count(int(self) + int(other))
+
+            def __radd__(self, other):
+                return Count(int(self) + int(other) + 1000)
+
+        def items(a):
+            for x in a:
+                if x is StopIteration:
+                    raise x("inside")
+                yield x
+
+        def f(a):
+            return any(items(a))
+
+        def g(a):
+            return all(items(a))
+
+        def h(a):
+            return sum(items(a))
+
+        def started(a):
+            return sum(items(a), 5)
+
+        def half(a):
+            it = items(a)
+            return any(it), sum(it), all(it), sum(it)
+
+        def frames(a):
+            return sum(sys._getframe(k).f_lineno for k in a)
+
+        numbers = list(range(300, 340))
+        for _ in range(40):
+            out = f(numbers), g(numbers), h(numbers), f([]), g([]), h([]), started(numbers), half([0, 1, 2, 0, 3])
+            lines = frames([0, 0, 0])
+        print(out, lines)
+        odd = [
+            [0, 0, 7], [1, 1, 0], [0, 0], [True, False], [True, 2**62, 2**62, 2**62], [-(2**63), -1],
+            [2**100, -(2**100), 1], [1, 2.5, 3], [0.1] * 10, [1e308, 1e308], [1, 2, float("nan")], [1, 2j, 3],
+            [Count(3), 4, 5], [4, Count(3), 5],
+            ["x"], [1, "x"], [[1]], [None], [0, Truth(True)], [1, Truth(False)], [0, Truth(ZeroDivisionError("truth"))],
+            [0, Truth(StopIteration("truth"))], [1, Truth(StopIteration("truth"))], [0, 1, StopIteration],
+            [0, StopIteration], [1, StopIteration], [2**40, -(2**40), 1 << 29, 1 << 30, 1 << 31, -(1 << 30)],
+        ]
+        for a in odd:
+            for use in (f, g, h, started):
+                try:
+                    result = use(a)
+                    print(use.__name__, repr(result), type(result).__name__)
+                except Exception as e:
+                    lines, tb = [], e.__traceback__
+                    while tb:
+                        lines.append((tb.tb_frame.f_code.co_name, tb.tb_lineno))
+                        tb = tb.tb_next
+                    print(use.__name__, type(e).__name__, e, type(e.__cause__).__name__, lines)
+    """)
+    assert resumptions(run, "items") > 200
+    for name in ("f", "g", "h"):
+        assert sum(r["entries"] for r in run.regions(name)) > 10, run.rows(name)
+
+
+def test_ints_let_go(both):
+    """Ints that were let go come back as others: nobody who still has one sees that."""
+    run = both("""
+        def numbers(n, step):
+            i = 1000
+            while i < n:
+                yield i
+                i += step
+
+        def use(n, step):
+            seen, last, total = {}, None, 0
+            for x in numbers(n, step):
+                if x % 7 == 0:
+                    seen[x] = last
+                last = x
+                total += x
+                y = -x
+            return total, sum(seen), len(seen), last, y
+
+        kept = []
+        for k in range(30):
+            out = use(3000, 3)
+            kept.append(out)
+        print(kept[0], kept[-1], all(x == kept[0] for x in kept))
+        print(use(10**6 + 5, 10**4), use(2**30 + 5000, 2**28), use(2**62, 2**60))
+        boxes = [list(numbers(1300, 1)) for _ in range(5)]
+        print(all(b == list(range(1000, 1300)) for b in boxes), use(4000, 1), all(b == boxes[0] for b in boxes))
+    """)
+    assert resumptions(run, "numbers") > 1000
+    assert sum(r["entries"] for r in run.regions("use")) > 10

@@ -197,8 +197,8 @@ helpers! {
     PyCallEx(R R R) -> R;
     /// iter(obj)
     PyGetIter(R) -> R;
-    /// 0 at the end, 1 on error.
-    PyIterNext(R) -> R;
+    /// (tstate, iterator) 0 at the end, 1 on error.
+    PyIterNext(P R) -> R;
     /// (sequence, count) A fresh tuple of exactly count items.
     PyUnpack(R L) -> R;
     /// (value, spec or NULL)

@@ -70,6 +70,24 @@ pub unsafe fn native(o: Obj) -> Option<Native> {
     }
 }
 
+/// Puts another C function behind a module's built-in function of that name and convention, for whoever calls it; what was
+/// there.
+///
+/// # Safety
+/// Live objects, the GIL held. The new function has the same signature, and stays.
+pub unsafe fn replace(o: Obj, module: Obj, name: &std::ffi::CStr, convention: Convention, function: usize) -> Option<usize> {
+    // SAFETY: the caller's object. Definitions are static data that CPython itself never writes, but reads at each call.
+    unsafe {
+        let found = native(o).filter(|n| n.convention == convention && n.owner.is_null() && n.bound == module)?;
+        let definition: *mut PyMethodDef = read(o, layout::get().cfunction_def);
+        if std::ffi::CStr::from_ptr((*definition).ml_name) != name || found.function == function as u64 {
+            return None;
+        }
+        let place = (&raw mut (*definition).ml_meth).cast::<usize>();
+        Some(place.replace(function))
+    }
+}
+
 /// The name of a method descriptor of a type.
 ///
 /// # Safety

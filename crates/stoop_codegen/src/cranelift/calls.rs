@@ -78,7 +78,7 @@ impl Lower<'_> {
     }
 
     pub(crate) fn iter_next(&mut self, it: CV) -> Result<CV, Error> {
-        let result = self.helper1(Helper::PyIterNext, &[it])?;
+        let result = self.helper1(Helper::PyIterNext, &[self.tstate, it])?;
         let failed = self.icmp_imm(IntCC::Equal, result, 1);
         self.raise_if(failed)?;
         Ok(result)

@@ -62,6 +62,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
         crate::helpers::reserve::fill();
         stoop_cpython::handled::watch_views();
         generators::start();
+        crate::helpers::consumers::start();
         keepers::start();
         watch::install(watch::Handlers {
             function: registry::on_function,

@@ -146,8 +146,11 @@ unsafe fn try_out<V: Version>(ts: *mut PyThreadState, generator: Obj, record: *m
 
 /// Resumes a generator that waits at a place with a region, where nothing is out of the ordinary; `None`: nothing has been
 /// done. What [`advance`] does, for the most frequent case.
+///
+/// # Safety
+/// A live, exact generator and the running thread; the GIL is held.
 #[inline(always)]
-unsafe fn quickly<V: Version>(ts: *mut PyThreadState, generator: Obj) -> Option<Obj> {
+pub unsafe fn quickly<V: Version>(ts: *mut PyThreadState, generator: Obj) -> Option<Obj> {
     // SAFETY: as for `advance`; a place with machine code has a live region.
     unsafe {
         let place = generator::quick_place::<V>(generator);

@@ -13,7 +13,7 @@ mod entry;
 mod environment;
 mod exits;
 mod framed;
-mod generators;
+pub(crate) mod generators;
 pub mod homes;
 mod invariants;
 pub(crate) mod jitdump;

@@ -6,32 +6,63 @@
 
 use std::ptr::null_mut;
 
-use stoop_cpython::capi::{self, Obj, decref, new_ref, type_of};
-use stoop_cpython::layout::{self, read, write};
+use stoop_cpython::capi::{self, Obj, PyThreadState, decref, new_ref, type_of};
+use stoop_cpython::layout::{self, Of312, Of313, Version, read, write};
 use stoop_cpython::type_ptr;
 
 use super::boxes::drop_all;
 use super::{contained, ffi};
+use crate::engine::generators;
 
 /// The error result of [`iter_next`]: no object lives at address 1.
 const ITER_ERROR: Obj = 1 as Obj;
 
-/// The next value; NULL at the end, 1 on error. A StopIteration that arrives as an exception is the end too.
-pub unsafe extern "C" fn iter_next(iter: Obj) -> Obj {
+/// The next value of an iterator; `Err`: there is none, and whether that is because it came to its end. A StopIteration
+/// that arrives as an exception is the end too; any other exception is set.
+#[inline(always)]
+pub unsafe fn next<V: Version>(ts: *mut PyThreadState, iter: Obj) -> Result<Obj, bool> {
     type IterNext = unsafe extern "C" fn(Obj) -> Obj;
     // SAFETY: what `iter()` returned has `tp_iternext`, which its type keeps for good.
     unsafe {
-        let next: IterNext = read(type_of(iter), layout::get().tp_iternext);
-        let value = next(iter);
-        if !value.is_null() || capi::PyErr_Occurred().is_null() {
-            return value;
+        let ty = type_of(iter);
+        let resumed = if ty == type_ptr!(PyGen_Type) { generators::quickly::<V>(ts, iter) } else { None };
+        let value = resumed.unwrap_or_else(|| {
+            let next: IterNext = read(ty, V::LAYOUT.tp_iternext);
+            next(iter)
+        });
+        if !value.is_null() {
+            return Ok(value);
         }
-        if capi::PyErr_ExceptionMatches(capi::PyExc_StopIteration) == 0 {
-            return ITER_ERROR;
+        if capi::PyErr_Occurred().is_null() {
+            return Err(true);
         }
-        capi::PyErr_Clear();
-        null_mut()
+        let stopped = capi::PyErr_ExceptionMatches(capi::PyExc_StopIteration) != 0;
+        if stopped {
+            capi::PyErr_Clear();
+        }
+        Err(stopped)
     }
+}
+
+/// The next value; NULL at the end, 1 on error.
+unsafe extern "C" fn iter_next<V: Version>(ts: *mut PyThreadState, iter: Obj) -> Obj {
+    // SAFETY: as above.
+    match unsafe { next::<V>(ts, iter) } {
+        Ok(value) => value,
+        Err(ended) => {
+            if ended {
+                null_mut()
+            } else {
+                ITER_ERROR
+            }
+        }
+    }
+}
+
+/// The address of the helper `PyIterNext`.
+pub fn iter_next_address() -> usize {
+    let [of_312, of_313] = [iter_next::<Of312> as *const (), iter_next::<Of313> as *const ()];
+    (if layout::get().minor == 12 { of_312 } else { of_313 }) as usize
 }
 
 /// An iterator over lists or tuples that stands at an index: of the kinds of [`stoop_ir::Op::VirtualIter`]. Takes the

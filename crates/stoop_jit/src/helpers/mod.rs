@@ -11,6 +11,7 @@
 //! - [`optional`]: attributes that an object may lack;
 //! - [`names`]: globals, imports, and the rest about attributes;
 //! - [`calls`]: calls and functions;
+//! - [`consumers`]: builtins that consume generators;
 //! - [`containers`]: iteration, displays, updates;
 //! - [`hashed`]: looking into dicts and sets without Python code;
 //! - [`instances`]: making instances of classes;
@@ -32,6 +33,7 @@ use crate::engine::homes;
 pub mod attributes;
 pub mod boxes;
 pub mod calls;
+pub mod consumers;
 pub mod containers;
 pub mod exceptions;
 mod ffi;
@@ -121,7 +123,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PyCall => calls::call as *const () as usize,
         Helper::PyCallEx => calls::call_ex as *const () as usize,
         Helper::PyGetIter => capi::PyObject_GetIter as *const () as usize,
-        Helper::PyIterNext => containers::iter_next as *const () as usize,
+        Helper::PyIterNext => containers::iter_next_address(),
         Helper::PyUnpack => containers::unpack as *const () as usize,
         Helper::PyFormat => operators::format as *const () as usize,
         Helper::PyConvert => operators::convert as *const () as usize,

@@ -1,0 +1,217 @@
+//! `any`, `all` and `sum` over generators: as CPython's, but they resume machine code without asking each time what
+//! iterates and which thread runs.
+//!
+//! They take the places of the C functions behind the builtins, for interpreted callers as well. Whatever they are not made
+//! for, other iterables to begin with, goes to those.
+//!
+//! # Safety
+//! Every function here has the signature and the duties of the C function it stands for.
+#![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use stoop_cpython::capi::{self, Obj, PyThreadState, decref, incref, type_of};
+use stoop_cpython::layout::{self, Of312, Of313, Version, read};
+use stoop_cpython::natives::{self, Convention};
+use stoop_cpython::type_ptr;
+
+use super::containers::next;
+use super::pools;
+
+type OneFn = unsafe extern "C" fn(Obj, Obj) -> Obj;
+type ArrayFn = unsafe extern "C" fn(Obj, *const Obj, isize, Obj) -> Obj;
+
+/// CPython's own, by the names below.
+static FORMER: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
+const ANY: usize = 0;
+const ALL: usize = 1;
+const SUM: usize = 2;
+
+/// The interpreter whose threads may have machine code, and its ints.
+static INTERPRETER: AtomicUsize = AtomicUsize::new(0);
+
+/// Puts these in the places of CPython's, once.
+///
+/// # Safety
+/// The GIL of the main interpreter is held; the layout has been checked.
+pub unsafe fn start() {
+    let l = layout::get();
+    let of_312 = l.minor == 12;
+    let rows = [
+        (ANY, c"any", if of_312 { any::<Of312> as *const () } else { any::<Of313> as *const () }),
+        (ALL, c"all", if of_312 { all::<Of312> as *const () } else { all::<Of313> as *const () }),
+        (SUM, c"sum", if of_312 { sum::<Of312> as *const () } else { sum::<Of313> as *const () }),
+    ];
+    // SAFETY: as documented; the signatures are those that both versions' builtins have.
+    unsafe {
+        if INTERPRETER.swap(read(capi::PyThreadState_Get(), l.ts_interp), Ordering::Relaxed) != 0 {
+            return;
+        }
+        let builtins = capi::PyImport_ImportModule(c"builtins".as_ptr());
+        for (which, name, new) in rows {
+            let found = if builtins.is_null() { builtins } else { capi::PyObject_GetAttrString(builtins, name.as_ptr()) };
+            if found.is_null() {
+                capi::PyErr_Clear();
+                continue;
+            }
+            let convention = if which == SUM { Convention::ArrayAndNames } else { Convention::One };
+            if let Some(former) = natives::replace(found, builtins, name, convention, new as usize) {
+                FORMER[which].store(former, Ordering::Relaxed);
+            }
+            decref(found);
+        }
+        capi::xdecref(builtins);
+    }
+}
+
+/// Whether an object is a generator of the interpreter that has machine code. The thread that runs.
+#[inline(always)]
+unsafe fn consumes<V: Version>(iterable: Obj) -> Option<*mut PyThreadState> {
+    // SAFETY: see the module.
+    unsafe {
+        if type_of(iterable) != type_ptr!(PyGen_Type) {
+            return None;
+        }
+        let ts = capi::PyThreadState_Get();
+        (read::<usize, _>(ts, V::LAYOUT.ts_interp) == INTERPRETER.load(Ordering::Relaxed)).then_some(ts)
+    }
+}
+
+fn former(which: usize) -> *const c_void {
+    FORMER[which].load(Ordering::Relaxed) as *const c_void
+}
+
+unsafe extern "C" fn any<V: Version>(module: Obj, iterable: Obj) -> Obj {
+    // SAFETY: see the module.
+    unsafe { search::<V>(module, iterable, ANY, true) }
+}
+
+unsafe extern "C" fn all<V: Version>(module: Obj, iterable: Obj) -> Obj {
+    // SAFETY: see the module.
+    unsafe { search::<V>(module, iterable, ALL, false) }
+}
+
+/// Looks for an item of that truth value: the answer is that value if there is one, else the other.
+unsafe fn search<V: Version>(module: Obj, iterable: Obj, which: usize, wanted: bool) -> Obj {
+    // SAFETY: see the module; the generator is held while it is consumed.
+    unsafe {
+        let Some(ts) = consumes::<V>(iterable) else {
+            let former: OneFn = std::mem::transmute(former(which));
+            return former(module, iterable);
+        };
+        incref(iterable);
+        let found = loop {
+            let item = match next::<V>(ts, iterable) {
+                Ok(item) => item,
+                Err(ended) => break ended.then_some(!wanted),
+            };
+            let truth = if item == capi::py_true() {
+                1
+            } else if item == capi::py_false() {
+                0
+            } else {
+                capi::PyObject_IsTrue(item)
+            };
+            pools::release(item);
+            if truth < 0 {
+                break None;
+            }
+            if (truth > 0) == wanted {
+                break Some(wanted);
+            }
+        };
+        decref(iterable);
+        match found {
+            Some(true) => capi::py_true(),
+            Some(false) => capi::py_false(),
+            None => std::ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn sum<V: Version>(module: Obj, args: *const Obj, count: isize, names: Obj) -> Obj {
+    // SAFETY: see the module; the generator is held while it is consumed.
+    unsafe {
+        let one = (count == 1 && names.is_null()).then(|| *args);
+        let Some((generator, ts)) = one.and_then(|g| Some((g, consumes::<V>(g)?))) else {
+            let former: ArrayFn = std::mem::transmute(former(SUM));
+            return former(module, args, count, names);
+        };
+        incref(generator);
+        let total = add_up::<V>(ts, module, generator);
+        decref(generator);
+        total
+    }
+}
+
+/// Adds ints up as long as they are small; floats go on in CPython's own `sum`, anything else by the items' protocols.
+unsafe fn add_up<V: Version>(ts: *mut PyThreadState, module: Obj, generator: Obj) -> Obj {
+    // SAFETY: as for `sum`.
+    unsafe {
+        let mut total = 0i64;
+        let item = loop {
+            let item = match next::<V>(ts, generator) {
+                Ok(item) => item,
+                Err(true) => return pools::new_int(total),
+                Err(false) => return std::ptr::null_mut(),
+            };
+            match small::<V>(item).and_then(|n| total.checked_add(n)) {
+                Some(more) => total = more,
+                None => break item,
+            }
+            pools::release(item);
+        };
+        let mut result = plus(pools::new_int(total), item);
+        if !result.is_null() && type_of(result) == type_ptr!(PyFloat_Type) {
+            let former: ArrayFn = std::mem::transmute(former(SUM));
+            let whole = former(module, [generator, result].as_ptr(), 2, std::ptr::null_mut());
+            decref(result);
+            return whole;
+        }
+        while !result.is_null() {
+            match next::<V>(ts, generator) {
+                Ok(item) => result = plus(result, item),
+                Err(true) => break,
+                Err(false) => {
+                    decref(result);
+                    return std::ptr::null_mut();
+                }
+            }
+        }
+        result
+    }
+}
+
+/// The sum of two objects, which are let go.
+unsafe fn plus(x: Obj, y: Obj) -> Obj {
+    // SAFETY: references of the caller's.
+    unsafe {
+        let sum = if x.is_null() { x } else { capi::PyNumber_Add(x, y) };
+        capi::xdecref(x);
+        decref(y);
+        sum
+    }
+}
+
+/// The value of an exact int of at most one digit, or of a bool.
+#[inline(always)]
+unsafe fn small<V: Version>(o: Obj) -> Option<i64> {
+    let l = const { &V::LAYOUT };
+    // SAFETY: a live object; ints have a tag word and at least room for one digit.
+    unsafe {
+        let ty = type_of(o);
+        if ty != type_ptr!(PyLong_Type) && ty != type_ptr!(PyBool_Type) {
+            return None;
+        }
+        let tag: u64 = read(o, l.long_tag);
+        let digit = i64::from(read::<u32, _>(o, l.long_digits));
+        // The sign's field has 1 for zero and 2 for less; the count of digits is above it.
+        match tag {
+            16.. => None,
+            _ if tag & 1 != 0 => Some(0),
+            _ if tag & 2 != 0 => Some(-digit),
+            _ => Some(digit),
+        }
+    }
+}
