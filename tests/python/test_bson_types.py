@@ -3,6 +3,7 @@
 import concurrent.futures
 import datetime
 import decimal
+import pickle
 import uuid
 
 import bson
@@ -436,6 +437,16 @@ def test_fields_on_top_of_each_other():
     dtype = np.dtype({"names": ["x", "k"], "formats": ["f8", "i4"], "offsets": [0, 4]})
     with pytest.raises(ValueError, match="field 'k' lies on top of 'x' in the dtype"):
         sb.to_ndarray(b"", dtype)
+
+
+def test_errors_may_be_sent_elsewhere():
+    raw = encode({"x": 1.5}, {"x": "n/a"})
+    with pytest.raises(sb.BSONDecodeError) as caught:
+        sb.to_ndarray(raw, [("x", "f8")])
+    assert caught.value.partial.tolist() == [(1.5,)]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.document, again.path, again.partial) == (str(caught.value), 1, "x", None)
+    assert sb.to_ndarray(raw, [("x", "f8")], on_error="collect")[1][0].partial is None
 
 
 def test_numbers_of_threads_and_rows():
