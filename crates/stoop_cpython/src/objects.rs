@@ -239,12 +239,17 @@ pub unsafe fn fill_ascii(s: Obj, text: &[u8]) {
 ///
 /// # Safety
 /// A live int (or subclass).
+#[inline]
 pub unsafe fn int_value(o: Obj) -> Option<i64> {
     let l = layout::get();
     // SAFETY: an int holds its tag and `tag >> 3` digits of 30 bits.
     unsafe {
         let tag: usize = read(o, l.long_tag);
         let count = tag >> 3;
+        if count <= 1 {
+            // The sign field is 0 for positive numbers, 1 for zero, 2 for negative ones.
+            return Some((1 - (tag & 3) as i64) * i64::from(read::<u32, _>(o, l.long_digits)));
+        }
         if count > 3 {
             return None;
         }
@@ -263,6 +268,7 @@ pub unsafe fn int_value(o: Obj) -> Option<i64> {
 ///
 /// # Safety
 /// A live float (or subclass).
+#[inline]
 pub unsafe fn float_value(o: Obj) -> f64 {
     // SAFETY: the caller's float.
     unsafe { read(o, layout::get().float_value) }

@@ -12,6 +12,7 @@ use std::cell::UnsafeCell;
 use std::ptr::null_mut;
 
 use stoop_cpython::capi::{self, Obj, decref, incref, new_ref, type_of, xdecref};
+use stoop_cpython::hashed;
 use stoop_cpython::layout::{self, flags, read, write};
 use stoop_cpython::type_ptr;
 
@@ -457,21 +458,43 @@ pub unsafe extern "C" fn load_method(o: Obj, name: Obj, slf: *mut Obj) -> Obj {
     }
 }
 
+/// Sets what an object's own dict, of strings only, has under a name.
+unsafe fn store_in(dict: Obj, name: Obj, value: Obj) -> i32 {
+    // SAFETY: live objects; looking a str up among strs runs no Python code. The former value is dropped last.
+    unsafe {
+        if let Some(hash) = hashed::plain_hash(name)
+            && let hashed::Found::There(place) = hashed::dict_find(dict, name, hash)
+        {
+            match hashed::dict_set(dict, name, value, place) {
+                -1 => return -1,
+                0 => return 0,
+                1 => {}
+                former => {
+                    decref(former as Obj);
+                    return 0;
+                }
+            }
+        }
+        capi::PyDict_SetItem(dict, name, value)
+    }
+}
+
 /// `o.name = value`.
 pub unsafe extern "C" fn store_attr(o: Obj, name: Obj, value: Obj) -> i32 {
     // SAFETY: as above. A value that was not there before is left to the object: the order of names is kept.
     unsafe {
-        let place = match STORES.place(type_of(o), name, find_store) {
+        let found = STORES.place(type_of(o), name, find_store);
+        let place = match found {
             Some(Place::Inline(k)) if has_no_dict(o) => inline_values(o).map_or(null_mut(), |v| v.add(k as usize)),
             Some(Place::Slot(offset)) => o.cast::<u8>().offset(offset as isize).cast::<Obj>(),
             _ => null_mut(),
         };
         if place.is_null() || (*place).is_null() {
-            let in_dict = matches!(STORES.place(type_of(o), name, find_store), Some(Place::Inline(_) | Place::InDict));
+            let in_dict = matches!(found, Some(Place::Inline(_) | Place::InDict));
             // Other classes have no word for a dict: what lies there is not theirs.
             let dict = if in_dict && inline_values(o).is_none() { own_dict(o) } else { None };
             return match dict {
-                Some(dict) => capi::PyDict_SetItem(dict, name, value),
+                Some(dict) => store_in(dict, name, value),
                 None => capi::PyObject_SetAttr(o, name, value),
             };
         }

@@ -187,16 +187,19 @@ const EXACT: u64 = 1 << 53;
 /// # Safety
 /// Live objects, the GIL held.
 pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
+    const ADD: i32 = BinOp::Add as i32;
+    const SUB: i32 = BinOp::Sub as i32;
+    const MUL: i32 = BinOp::Mul as i32;
+    const DIV: i32 = BinOp::TrueDiv as i32;
     // SAFETY: the caller's objects.
     let (Some(x), Some(y)) = (unsafe { (Number::of(a), Number::of(b)) }) else { return std::ptr::null_mut() };
-    let op = BinOp::ALL.get(op as usize).copied();
     let small = |i: i64| i.unsigned_abs() <= EXACT;
     let made = match (&x, &y) {
-        (Number::Int(i), Number::Int(j)) if op != Some(BinOp::TrueDiv) => {
+        (Number::Int(i), Number::Int(j)) if op != DIV => {
             let result = match op {
-                Some(BinOp::Add) => i.checked_add(*j),
-                Some(BinOp::Sub) => i.checked_sub(*j),
-                Some(BinOp::Mul) => i.checked_mul(*j),
+                ADD => i.checked_add(*j),
+                SUB => i.checked_sub(*j),
+                MUL => i.checked_mul(*j),
                 _ => None,
             };
             let Some(result) = result else { return std::ptr::null_mut() };
@@ -207,10 +210,10 @@ pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
         _ => {
             let (x, y) = (x.float(), y.float());
             let result = match op {
-                Some(BinOp::Add) => x + y,
-                Some(BinOp::Sub) => x - y,
-                Some(BinOp::Mul) => x * y,
-                Some(BinOp::TrueDiv) if y != 0.0 => x / y,
+                ADD => x + y,
+                SUB => x - y,
+                MUL => x * y,
+                DIV if y != 0.0 => x / y,
                 _ => return std::ptr::null_mut(),
             };
             // SAFETY: the GIL is held.

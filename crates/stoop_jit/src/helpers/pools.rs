@@ -17,6 +17,8 @@ use stoop_cpython::type_ptr;
 const DIGIT_BITS: u32 = 30;
 /// The greatest digit.
 const ONES: u64 = (1 << DIGIT_BITS) - 1;
+/// The least magnitude of three digits.
+const TWO_FULL: u64 = 1 << (2 * DIGIT_BITS);
 /// The sign field of an int's tag word for negative numbers.
 const NEGATIVE: u64 = 2;
 /// How many objects a pool keeps.
@@ -32,8 +34,8 @@ struct Pool(UnsafeCell<Kept>);
 // SAFETY: every access is made with the GIL held, which orders them.
 unsafe impl Sync for Pool {}
 
-static ONE_DIGIT: Pool = Pool::new();
-static TWO_DIGITS: Pool = Pool::new();
+/// By how many digits the ints have.
+static INTS: [Pool; 3] = [Pool::new(), Pool::new(), Pool::new()];
 static FLOATS: Pool = Pool::new();
 
 impl Pool {
@@ -72,20 +74,23 @@ impl Pool {
 /// An int. NULL, with an exception, without memory.
 pub unsafe extern "C" fn new_int(value: i64) -> Obj {
     let magnitude = value.unsigned_abs();
-    let (pool, digits) = match magnitude >> DIGIT_BITS {
-        0 if !(-5..=256).contains(&value) => (&ONE_DIGIT, 1),
-        1..=ONES => (&TWO_DIGITS, 2),
+    if (-5..=256).contains(&value) {
+        // The interpreter's own.
         // SAFETY: the GIL is held.
-        _ => return unsafe { capi::PyLong_FromLongLong(value) },
+        return unsafe { capi::PyLong_FromLongLong(value) };
+    }
+    let digits = match magnitude {
+        ..=ONES => 1,
+        _ if magnitude < TWO_FULL => 2,
+        _ => 3,
     };
     let l = layout::get();
     // SAFETY: the pool's ints have room for so many digits.
     unsafe {
-        let Some(o) = pool.take() else { return capi::PyLong_FromLongLong(value) };
-        write(o, l.long_tag, digits << 3 | if value < 0 { NEGATIVE } else { 0 });
-        write(o, l.long_digits, (magnitude & ONES) as u32);
-        if digits == 2 {
-            write(o, l.long_digits + 4, (magnitude >> DIGIT_BITS) as u32);
+        let Some(o) = INTS[digits - 1].take() else { return capi::PyLong_FromLongLong(value) };
+        write(o, l.long_tag, (digits as u64) << 3 | if value < 0 { NEGATIVE } else { 0 });
+        for k in 0..digits {
+            write(o, l.long_digits + 4 * k as i32, (magnitude >> (DIGIT_BITS * k as u32) & ONES) as u32);
         }
         o
     }
@@ -107,11 +112,8 @@ pub unsafe extern "C" fn destroy(o: Obj) {
     unsafe {
         let ty = type_of(o);
         let kept = if ty == type_ptr!(PyLong_Type) {
-            match read::<u64, _>(o, layout::get().long_tag) >> 3 {
-                1 => ONE_DIGIT.put(o),
-                2 => TWO_DIGITS.put(o),
-                _ => false,
-            }
+            let digits = (read::<u64, _>(o, layout::get().long_tag) >> 3) as usize;
+            INTS.get(digits.wrapping_sub(1)).is_some_and(|pool| pool.put(o))
         } else if ty == type_ptr!(PyFloat_Type) {
             FLOATS.put(o)
         } else {
