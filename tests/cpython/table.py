@@ -230,8 +230,6 @@ FILES = [
 ]
 
 EXCLUSIONS: list[Exclusion] = [
-    Exclusion("test_enumerate", "TestReversed.test_bug1229429", (), "counts references to a local: compiled code borrows operands from their slots"),
-    Exclusion("test_generators", "FinalizationTest.test_refcycle", (), "counts references to a local: compiled code borrows operands from their slots"),
     Exclusion("test_dis", "test_loop_quicken", ("3.13",), "looks at what the interpreter has specialised in a loop: compiled code has run it instead"),
 ]
 

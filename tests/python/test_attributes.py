@@ -440,3 +440,54 @@ def test_new_attributes_of_objects_without_a_managed_dict(both):
                 print(sorted(vars(o).items())[-1])
     """)
     run.assert_compiled("f")
+
+
+def test_a_class_with_keys_that_are_no_strings(both):
+    """Looking a name up in such a class may run code: it is done as often as in plain CPython."""
+    run = both("""
+        import warnings
+        from probe import hot
+
+        warnings.simplefilter("ignore")
+
+        class Base:
+            mykey = other = "from Base"
+
+        class Base2:
+            mykey = other = "from Base2"
+
+        def f(change):
+            class Key:
+                def __hash__(self):
+                    return hash("mykey")
+
+                def __eq__(self, other):
+                    if change:
+                        X.__bases__ = (Base2,)
+                    seen.append(1)
+
+            seen = []
+            X = type("X", (Base,), {Key(): 5})
+            return X.mykey, X.other, X().mykey, len(seen)
+
+        hot(f, False)
+        print(f(False), f(True))
+    """)
+    run.assert_compiled("f")
+
+
+def test_the_class_of_an_operator_s_result_is_not_guessed(both):
+    run = both("""
+        from probe import hot
+
+        def f(make, n):
+            s = make(" a") * n + make(" ")
+            return len(s.split()), s.split(make("a"))[:2]
+
+        def text(s):
+            return s
+
+        hot(f, text, 10)
+        print(f(text, 10), f(str.encode, 10), f(text, 10), f(str.encode, 10))
+    """)
+    run.assert_compiled("f")

@@ -238,3 +238,13 @@ pub unsafe fn c_recursion_remaining(tstate: *mut capi::PyThreadState) -> i32 {
     // SAFETY: as documented.
     unsafe { read(tstate, layout::get().ts_c_recursion_remaining) }
 }
+
+/// Gives a thread C-recursion units, or takes some away.
+///
+/// # Safety
+/// A live thread state.
+pub unsafe fn give_c_recursion(tstate: *mut capi::PyThreadState, units: i32) {
+    let at = layout::get().ts_c_recursion_remaining;
+    // SAFETY: as documented.
+    unsafe { layout::write(tstate, at, read::<i32, _>(tstate, at) + units) }
+}

@@ -313,3 +313,23 @@ pub unsafe fn is_type(o: Obj) -> bool {
     // SAFETY: the caller's object has a type.
     unsafe { type_flags((*o).ob_type) & flags::TYPE != 0 }
 }
+
+/// Whether looking a name up in a class runs no Python code: all keys of its own dict and of its bases' are strings.
+///
+/// # Safety
+/// A live class; the GIL is held.
+pub unsafe fn has_plain_names(class: Obj) -> bool {
+    /// The kind of tables with keys of any type.
+    const GENERAL: u8 = 0;
+    let l = layout::get();
+    // SAFETY: a class has a tuple of bases once it is ready; the dicts of static ones, which may be elsewhere, hold
+    // strings.
+    unsafe {
+        let mro: Obj = read(class, l.tp_mro);
+        !mro.is_null()
+            && tuple_slice(mro).iter().all(|base| {
+                let dict: Obj = if type_flags(*base) & flags::HEAP == 0 { std::ptr::null_mut() } else { read(*base, l.tp_dict) };
+                dict.is_null() || read::<u8, _>(read::<*mut u8, _>(dict, l.dict_keys), l.keys_kind) != GENERAL
+            })
+    }
+}

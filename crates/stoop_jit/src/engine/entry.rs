@@ -4,8 +4,8 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState, VectorcallFn};
-use stoop_cpython::frame;
 use stoop_cpython::monitoring::{self, Answer};
+use stoop_cpython::{frame, inspect};
 
 use super::exits::HANDED_BACK;
 use super::record::Record;
@@ -165,7 +165,9 @@ unsafe fn call_slowly(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, rec
         if stack::is_low(ts) {
             // Native frames take machine stack, the interpreter's own calls do not: let it run this depth alone.
             registry::step_aside(f, record);
+            let taken = stack::limit_c_recursion(ts);
             let r = interpreted(f, args, nargsf, kwnames);
+            inspect::give_c_recursion(ts, taken);
             registry::step_back(f, record);
             return r;
         }

@@ -65,7 +65,7 @@ unsafe fn look_up(class: Obj, name: &str) -> Obj {
             capi::PyErr_Clear();
             return name;
         }
-        let found = capi::_PyType_Lookup(class, name);
+        let found = if objects::has_plain_names(class) { capi::_PyType_Lookup(class, name) } else { std::ptr::null_mut() };
         capi::decref(name);
         found
     }
@@ -669,7 +669,8 @@ impl Environment for Live<'_> {
                 .into_iter()
                 .chain(built_in)
                 .find(|t| objects::type_version(*t) == version)
-                .or_else(|| types::by_version(version))?;
+                .or_else(|| types::by_version(version))
+                .filter(|t| objects::has_plain_names(*t))?;
             let found = capi::_PyType_Lookup(ty, name);
             self.note_size(ty);
             (!found.is_null() && objects::type_version(ty) == version).then(|| self.known(found))

@@ -11,8 +11,8 @@ use stoop_cpython::capi::PyThreadState;
 use stoop_cpython::inspect;
 
 thread_local! {
-    /// The lowest address compiled code may start at, and the stack's end.
-    static BOUNDS: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    /// The lowest address compiled code may start at, the stack's end, and its lowest address.
+    static BOUNDS: Cell<(usize, usize, usize)> = const { Cell::new((0, 0, 0)) };
 }
 
 /// C-recursion units that are left to others.
@@ -34,10 +34,11 @@ pub fn bounds() -> StackBounds {
 pub unsafe fn is_low(ts: *mut PyThreadState) -> bool {
     let here = 0u8;
     let at = std::ptr::from_ref(&here) as usize;
-    let (mut floor, mut end) = BOUNDS.get();
+    let (mut floor, mut end, _) = BOUNDS.get();
     if floor == 0 {
-        (floor, end) = find();
-        BOUNDS.set((floor, end));
+        let found = find();
+        (floor, end, _) = found;
+        BOUNDS.set(found);
     }
     for (word, value) in LAST.iter().zip([ts as usize, floor, end.saturating_sub(floor)]) {
         word.store(value as u64, Ordering::Relaxed);
@@ -52,8 +53,26 @@ pub fn last() -> [u64; 3] {
     [0, 1, 2].map(|k| LAST[k].load(Ordering::Relaxed))
 }
 
+/// Takes C-recursion units away from a thread that is on the last part of its stack: compiled calls have taken machine
+/// stack without counting, so that what is left may hold fewer levels than the interpreter thinks. How many were taken.
+///
+/// # Safety
+/// As [`is_low`], which has been asked.
+pub unsafe fn limit_c_recursion(ts: *mut PyThreadState) -> i32 {
+    /// What the interpreter reckons with: its units, over an ordinary stack.
+    const LEVEL: usize = 840;
+    let here = 0u8;
+    let left = (std::ptr::from_ref(&here) as usize).saturating_sub(BOUNDS.get().2) / LEVEL;
+    // SAFETY: the thread state is this thread's.
+    unsafe {
+        let taken = (inspect::c_recursion_remaining(ts) - i32::try_from(left).unwrap_or(i32::MAX)).max(0);
+        inspect::give_c_recursion(ts, -taken);
+        taken
+    }
+}
+
 #[cold]
-fn find() -> (usize, usize) {
+fn find() -> (usize, usize, usize) {
     const SMALLEST_RESERVE: usize = 256 << 10;
     // SAFETY: plain pthread calls on an attribute object of our own.
     let (low, size) = unsafe {
@@ -67,5 +86,5 @@ fn find() -> (usize, usize) {
         (low as usize, size)
     };
     let floor = low + (size / 4).max(SMALLEST_RESERVE).min(size);
-    (floor.max(1), low + size)
+    (floor.max(1), low + size, low)
 }

@@ -14,6 +14,7 @@ use std::ptr::null_mut;
 use stoop_cpython::capi::{self, Obj, decref, incref, new_ref, type_of, xdecref};
 use stoop_cpython::hashed;
 use stoop_cpython::layout::{self, flags, read, write};
+use stoop_cpython::objects;
 use stoop_cpython::type_ptr;
 
 /// Where an attribute is.
@@ -208,8 +209,11 @@ unsafe fn slot_of(ty: Obj, descriptor: Obj, writing: bool) -> Option<i32> {
 
 unsafe fn find_load(ty: Obj, name: Obj) -> Place {
     let l = layout::get();
-    // SAFETY: a live type; looking up in it runs no Python code for interned names.
+    // SAFETY: a live type.
     unsafe {
+        if !objects::has_plain_names(ty) {
+            return Place::Elsewhere;
+        }
         let descriptor = capi::_PyType_Lookup(ty, name);
         let getattro: usize = read(ty, l.tp_getattro);
         if getattro == read(type_ptr!(PyType_Type), l.tp_getattro) && descriptor.is_null() {
@@ -235,6 +239,9 @@ unsafe fn find_in_class(class: Obj, name: Obj) -> Place {
     let l = layout::get();
     // SAFETY: as above.
     unsafe {
+        if !objects::has_plain_names(class) {
+            return Place::Elsewhere;
+        }
         let value = capi::_PyType_Lookup(class, name);
         let itself = !value.is_null()
             && (type_of(value) == type_ptr!(PyFunction_Type) || read::<usize, _>(type_of(value), l.tp_descr_get) == 0);
@@ -246,7 +253,8 @@ unsafe fn find_store(ty: Obj, name: Obj) -> Place {
     let l = layout::get();
     // SAFETY: as above.
     unsafe {
-        if read::<usize, _>(ty, l.tp_setattro) != capi::PyObject_GenericSetAttr as *const () as usize {
+        let plainly = read::<usize, _>(ty, l.tp_setattro) == capi::PyObject_GenericSetAttr as *const () as usize;
+        if !plainly || !objects::has_plain_names(ty) {
             return Place::Elsewhere;
         }
         let descriptor = capi::_PyType_Lookup(ty, name);
@@ -261,7 +269,8 @@ unsafe fn find_method(ty: Obj, name: Obj) -> Place {
     let l = layout::get();
     // SAFETY: as above.
     unsafe {
-        if read::<usize, _>(ty, l.tp_getattro) != capi::PyObject_GenericGetAttr as *const () as usize {
+        let plainly = read::<usize, _>(ty, l.tp_getattro) == capi::PyObject_GenericGetAttr as *const () as usize;
+        if !plainly || !objects::has_plain_names(ty) {
             return Place::Elsewhere;
         }
         let method = capi::_PyType_Lookup(ty, name);
@@ -364,7 +373,7 @@ pub unsafe fn find_of_class(class: Obj, name: Obj) -> Option<OfClass> {
         if !meta.is_null() && read::<usize, _>(type_of(meta), l.tp_descr_set) != 0 {
             return None;
         }
-        let value = capi::_PyType_Lookup(class, name);
+        let value = if objects::has_plain_names(class) { capi::_PyType_Lookup(class, name) } else { std::ptr::null_mut() };
         if value.is_null() {
             return None;
         }

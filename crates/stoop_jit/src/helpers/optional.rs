@@ -11,6 +11,7 @@ use std::ptr::null_mut;
 
 use stoop_cpython::capi::{self, Obj, new_ref, type_of};
 use stoop_cpython::layout::{self, flags, read};
+use stoop_cpython::objects;
 
 use super::attributes::{Place, Table, in_dict, index_of, inline_values, names, own_dict};
 
@@ -27,10 +28,10 @@ enum Found {
 
 unsafe fn find(ty: Obj, name: Obj) -> Place {
     let l = layout::get();
-    // SAFETY: a live type; looking up in it runs no Python code for interned names.
+    // SAFETY: a live type.
     unsafe {
         let plainly = read::<usize, _>(ty, l.tp_getattro) == capi::PyObject_GenericGetAttr as *const () as usize;
-        if !plainly || !capi::_PyType_Lookup(ty, name).is_null() {
+        if !plainly || !objects::has_plain_names(ty) || !capi::_PyType_Lookup(ty, name).is_null() {
             return Place::Elsewhere;
         }
         let has_dict = read::<isize, _>(ty, l.tp_dictoffset) != 0 || read::<u64, _>(ty, l.tp_flags) & flags::MANAGED_DICT != 0;
