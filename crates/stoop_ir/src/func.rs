@@ -306,6 +306,10 @@ impl Function {
     ///
     /// `map[v]` is `Some(w)` where `v` must be replaced by `w`.
     pub fn replace_uses(&mut self, map: &[Option<Value>]) {
+        // Many passes find nothing to do, and states are many.
+        if map.iter().all(Option::is_none) {
+            return;
+        }
         let find = |mut v: Value| {
             while let Some(Some(w)) = map.get(v.index()) {
                 v = *w;

@@ -26,7 +26,8 @@ use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
 use crate::stats::{self, CodeStats};
 
-/// Samples before calls that did not pay are timed again; four times as many each time.
+/// Samples before calls that did not pay are timed again; four times as many each time. Few at first: what a function
+/// calls is often compiled just after it.
 const RETRIAL: u32 = 4;
 /// Samples before the turns of a loop are timed again; four times as many after each failure.
 const TURNS_AGAIN: u32 = 64;
@@ -242,7 +243,7 @@ pub fn decided(record: *mut Record) {
     s.trials += 1;
     // SAFETY: as above.
     unsafe { (*record).trial.settle((*record).entries) };
-    let wait = RETRIAL << (2 * s.trials.min(8));
+    let wait = RETRIAL << (2 * (s.trials - 1).min(8));
     s.next_trial = s.samples.saturating_add(if verdict == Verdict::Pays { 4 * wait } else { wait });
     reinstall(code);
 }
