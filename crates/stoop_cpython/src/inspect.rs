@@ -89,6 +89,20 @@ pub unsafe fn function_defaults<'a>(f: Obj) -> &'a [Obj] {
     }
 }
 
+/// What the n-th cell of a function's closure holds, or NULL.
+///
+/// # Safety
+/// A live function.
+pub unsafe fn function_cell(f: Obj, n: usize) -> Obj {
+    let l = layout::get();
+    // SAFETY: the field is NULL or a tuple of cells.
+    unsafe {
+        let closure: Obj = read(f, l.func_closure);
+        let cell = if closure.is_null() { None } else { objects::tuple_slice(closure).get(n) };
+        cell.map_or(std::ptr::null_mut(), |c| read(*c, l.cell_ref))
+    }
+}
+
 /// A function's keyword defaults: a dict, or NULL.
 ///
 /// # Safety

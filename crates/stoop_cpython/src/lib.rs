@@ -17,6 +17,7 @@ pub mod garbage;
 pub mod generator;
 pub mod handled;
 pub mod hashed;
+mod in_place;
 pub mod inspect;
 pub mod layout;
 pub mod monitoring;

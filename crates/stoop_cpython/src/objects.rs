@@ -37,6 +37,37 @@ pub unsafe fn derives_from_object_only(class: Obj) -> bool {
     }
 }
 
+/// The method that `super(class, o).name` finds for an `o` of class `own`, where calls need not bind it; NULL otherwise.
+/// Whatever changes the answer changes `own`'s version.
+///
+/// # Safety
+/// Live types and a str; the GIL is held.
+pub unsafe fn method_above(own: Obj, class: Obj, name: Obj) -> Obj {
+    let l = layout::get();
+    // SAFETY: a type's MRO is a tuple of types; Python classes keep their dicts.
+    unsafe {
+        let mro: Obj = read(own, l.tp_mro);
+        if mro.is_null() || type_flags(own) & (flags::HEAP | flags::TYPE) != flags::HEAP {
+            return std::ptr::null_mut();
+        }
+        let above = tuple_slice(mro).iter().skip_while(|t| **t != class).skip(1);
+        for &t in above {
+            let found = if type_flags(t) & flags::HEAP != 0 {
+                capi::PyDict_GetItem(read(t, l.tp_dict), name)
+            } else if t == type_ptr!(PyBaseObject_Type) {
+                capi::_PyType_Lookup(t, name)
+            } else {
+                return std::ptr::null_mut();
+            };
+            if !found.is_null() {
+                let unbound = type_flags(capi::type_of(found)) & flags::METHOD_DESCRIPTOR != 0;
+                return if unbound { found } else { std::ptr::null_mut() };
+            }
+        }
+    }
+    std::ptr::null_mut()
+}
+
 /// Whether instances of a plain class are initialised by nothing: `object.__init__` without arguments.
 ///
 /// # Safety

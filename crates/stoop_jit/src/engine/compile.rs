@@ -232,7 +232,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             globals,
             builtins,
             callers: Vec::new(),
-            function: std::ptr::null_mut(),
+            function: if function.is_null() && !fr.is_null() { frame::function(fr) } else { function },
             no_inline: state.no_inline.get(&entry.header()).unwrap_or(&nothing),
             keep: Vec::new(),
             sizes: HashMap::new(),

@@ -15,7 +15,7 @@ use super::homes::{self, Home};
 use super::invariants::{self, Kind};
 use super::record::{CodeState, Record};
 use super::types;
-use crate::frontend::{Constructor, Environment, Known, Place, Source};
+use crate::frontend::{Constructor, Environment, Known, Place, Source, SuperMethod};
 use crate::helpers::attributes::{self, Found, OfClass};
 
 /// The environment of one compilation.
@@ -34,7 +34,7 @@ pub struct Live<'a> {
     pub builtins: Obj,
     /// The callers of the function being inlined, outermost first.
     pub callers: Vec<Caller>,
-    /// The function being inlined, or NULL.
+    /// The function being inlined, or the region's own where that is known, or NULL.
     pub function: Obj,
     /// Functions that are not to be inlined.
     pub no_inline: &'a BTreeSet<u64>,
@@ -123,7 +123,7 @@ impl Live<'_> {
         // SAFETY: the GIL is held and `o` is alive; the reference keeps it so for the compiled code.
         unsafe { capi::incref(o) };
         self.keep.push(o);
-        Known { address: o as u64, class: classes::class_of(o), text: describe(o) }
+        Known { address: o as u64, class: classes::class_of(o), text: super::well_known::describe(o) }
     }
 
     /// Remembers the size of a class's instances: its version stands for it.
@@ -630,6 +630,27 @@ impl Environment for Live<'_> {
         }
     }
 
+    fn super_method(&mut self, class: u64, own: u64, name_index: u32) -> Option<SuperMethod> {
+        let name = self.info.names[name_index as usize];
+        let version = self.class_version(own)?;
+        // SAFETY: live classes.
+        let found = unsafe { objects::method_above(own as Obj, class as Obj, name) };
+        (!found.is_null()).then(|| SuperMethod { version, class: self.known(class as Obj), method: self.known(found) })
+    }
+
+    fn is_super(&self, o: u64) -> bool {
+        o == &raw mut capi::PySuper_Type as u64
+    }
+
+    fn closure_class(&self, n: u32) -> Option<u64> {
+        if self.function.is_null() || !self.callers.is_empty() {
+            return None;
+        }
+        // SAFETY: a live function.
+        let o = unsafe { inspect::function_cell(self.function, n as usize) };
+        (!o.is_null() && classes::class_of(o) == Some(Class::Type)).then_some(o as u64)
+    }
+
     fn constant(&mut self, index: u32) -> Known {
         let o = self.info.consts[index as usize];
         self.known(o)
@@ -764,23 +785,5 @@ fn version_of(class: Obj) -> Option<u32> {
         }
         let version = objects::type_version(class);
         (version != 0).then_some(version)
-    }
-}
-
-/// A text for a constant: exact for numbers and truth values, a qualified name for well-known builtins.
-fn describe(o: Obj) -> String {
-    const SHOWN: usize = 40;
-    // SAFETY: `o` is alive, of the class found.
-    unsafe {
-        match classes::class_of(o) {
-            Some(Class::Int) => objects::int_value(o).map_or_else(|| "big".to_owned(), |v| v.to_string()),
-            Some(Class::Float) => format!("{:?}", objects::float_value(o)),
-            Some(Class::Bool) => if o == capi::py_true() { "True" } else { "False" }.to_owned(),
-            Some(Class::Str) => objects::str_text(o).chars().take(SHOWN).collect(),
-            _ => match super::well_known::name_of(o) {
-                Some(name) => name.to_owned(),
-                None => super::well_known::method_text(o).unwrap_or_else(|| objects::type_name(capi::type_of(o))),
-            },
-        }
     }
 }

@@ -461,7 +461,8 @@ fn owner(record: &Record, e: &ExitDesc) -> Obj {
 fn is_attribute(record: &Record, e: &ExitDesc) -> bool {
     let info = if e.code == 0 { &record.info } else { &record.inlined[e.code as usize - 1].code };
     let op = info.index_of(e.unit).map(|k| info.instrs[k].op);
-    matches!(e.op, Op::GuardVersion | Op::GuardShapes) && matches!(op, Some(Opcode::LoadAttr | Opcode::StoreAttr))
+    matches!(e.op, Op::GuardVersion | Op::GuardShapes)
+        && matches!(op, Some(Opcode::LoadAttr | Opcode::StoreAttr | Opcode::LoadSuperAttr))
 }
 
 /// A guard has met an object of this class.

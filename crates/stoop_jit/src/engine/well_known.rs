@@ -4,6 +4,10 @@ use std::sync::OnceLock;
 
 use stoop_cpython::capi::{self, Obj};
 use stoop_cpython::layout::{self, read};
+use stoop_cpython::objects;
+use stoop_ir::Class;
+
+use super::classes;
 
 struct Row {
     /// The name the passes know it by.
@@ -133,4 +137,22 @@ pub fn method_text(o: Obj) -> Option<String> {
     let (owner, name) = unsafe { stoop_cpython::natives::method_of(o) }?;
     let class = super::classes::all().into_iter().find(|(_, ty)| *ty == owner as u64)?.0;
     Some(format!("{class}.{name}"))
+}
+
+/// A text for a constant: exact for numbers and truth values, a qualified name for well-known builtins.
+pub fn describe(o: Obj) -> String {
+    const SHOWN: usize = 40;
+    // SAFETY: `o` is alive, of the class found.
+    unsafe {
+        match classes::class_of(o) {
+            Some(Class::Int) => objects::int_value(o).map_or_else(|| "big".to_owned(), |v| v.to_string()),
+            Some(Class::Float) => format!("{:?}", objects::float_value(o)),
+            Some(Class::Bool) => if o == capi::py_true() { "True" } else { "False" }.to_owned(),
+            Some(Class::Str) => objects::str_text(o).chars().take(SHOWN).collect(),
+            _ => match name_of(o) {
+                Some(name) => name.to_owned(),
+                None => method_text(o).unwrap_or_else(|| objects::type_name(capi::type_of(o))),
+            },
+        }
+    }
 }

@@ -62,7 +62,7 @@ fn expected(b: &mut Builder<'_>, i: &Instr, object: Value) -> Vec<u64> {
 }
 
 /// Leaves unless the object's class is one of these versions, with these keys; the object, better typed where it can be.
-fn guard_shapes(b: &mut Builder<'_>, object: Value, shapes: &[(u32, u32)], st: State) -> Value {
+pub(super) fn guard_shapes(b: &mut Builder<'_>, object: Value, shapes: &[(u32, u32)], st: State) -> Value {
     if let [(version, keys)] = *shapes {
         let o = b.op(Op::GuardVersion, &[object], Imm::None, Type::Heap(version), Some(st));
         b.same_example(object, o);
@@ -467,24 +467,4 @@ pub(super) fn store_attr(b: &mut Builder<'_>, i: &Instr) -> Result<(), BuildErro
     b.drop_item(value);
     b.drop_item(obj);
     Ok(())
-}
-
-/// LOAD_SUPER_ATTR: `super().name`, or `super(class, obj).name`.
-pub(super) fn load_super(b: &mut Builder<'_>, i: &Instr) {
-    let st = b.state(i.unit);
-    let items = b.pop_n(3);
-    let args: Vec<Value> = items.iter().map(|x| x.value).collect();
-    let n = b.name(i.arg);
-    let v = b.op(Op::PySuperAttr, &args, Imm::Name(n), Type::Obj, Some(st));
-    b.ran_python = true;
-    for x in items {
-        b.drop_item(x);
-    }
-    if i.flag && b.quirks.null_below_callable {
-        b.push_null();
-    }
-    b.push_owned(v);
-    if i.flag && !b.quirks.null_below_callable {
-        b.push_null();
-    }
 }

@@ -7,7 +7,7 @@ use stoop_cpython::layout::flags;
 use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Class, Hint, Imm, Op, Type, UnOp, Value};
 
-use super::attributes::{load_attr, load_deref, load_super, store_attr, store_deref};
+use super::attributes::{load_attr, load_deref, store_attr, store_deref};
 use super::builder::{BuildError, Builder, Entry, Item};
 use super::containers::{
     append_to_local, build, const_key_map, dict_merge, format_value, get_len, into_container, match_keys, match_kind,
@@ -419,7 +419,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::MatchClass => generic(b, i, Op::PyMatchClass, 3, Imm::Int(i.arg.into()), Type::Obj, Hint::None),
         O::MatchKeys => match_keys(b, i),
         O::LoadBuildClass => generic(b, i, Op::PyBuildClass, 0, Imm::None, Type::Obj, Hint::None),
-        O::LoadSuperAttr => load_super(b, i),
+        O::LoadSuperAttr => super::supers::load_super(b, i),
         O::LoadAssertionError => assertion_error(b),
         O::BeforeWith => enter(b, i),
         O::PushExcInfo => push_handled(b),

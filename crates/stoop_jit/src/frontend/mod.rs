@@ -24,6 +24,7 @@ mod level;
 mod lists;
 mod operators;
 mod special;
+mod supers;
 mod walks;
 
 pub use builder::{BuildError, Built, Entry, Inlined, Request, Role, build};
@@ -80,6 +81,16 @@ pub enum Source {
     Given(usize),
     /// A default.
     Default(Known),
+}
+
+/// What a call through `super` calls.
+pub struct SuperMethod {
+    /// The version of the object's class.
+    pub version: u32,
+    /// The class that is named.
+    pub class: Known,
+    /// The method.
+    pub method: Known,
 }
 
 /// What the front end may ask of the running program. No answer may run Python code.
@@ -170,6 +181,12 @@ pub trait Environment {
     fn example_class(&self, object: u64) -> Option<Class>;
     /// The version of a class, and the Python function that is its special method of that name.
     fn special_method(&mut self, class: u64, name: &str) -> Option<(u32, Known)>;
+    /// The method that `super(class, o).name` finds for an `o` of class `own`, where calls need not bind it.
+    fn super_method(&mut self, class: u64, own: u64, name_index: u32) -> Option<SuperMethod>;
+    /// Whether an object is `super` itself.
+    fn is_super(&self, object: u64) -> bool;
+    /// The class that the n-th cell of the region's function's closure holds.
+    fn closure_class(&self, n: u32) -> Option<u64>;
     /// Whether `a OP b` asks a method of `a` first, whatever the class of `b` has: that is no subclass.
     fn goes_first(&self, a: u64, b: u64) -> bool;
     /// The version of a class.
