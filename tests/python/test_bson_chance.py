@@ -480,6 +480,23 @@ def same(found, wanted):
     return found == wanted and type(found) is type(wanted) or found != found and wanted != wanted
 
 
+def test_inferred_schemas_hold_what_they_were_inferred_from():
+    for name, rng in rounds("inferred", 100):
+        _, schema = columns_by_chance(rng)
+        shape = Shape(rng)
+        shape.twice = 0
+        documents = [document(rng, schema, shape) for _ in range(30)]
+        raw = b"".join(documents)
+        try:
+            bson.decode_all(raw, OBJECTS)
+        except bson.errors.InvalidBSON:
+            continue
+        found = sb.infer_schema(raw, None)
+        assert str(found), name
+        assert len(sb.to_arrow(raw, found)) == len(documents)
+        assert len(found) == 0 or len(sb.to_ndarray(raw, found, missing="mask", null="mask")) == len(documents)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_columns(seed):
     pytest.importorskip("pyarrow")

@@ -40,6 +40,8 @@ pub struct Field {
     pub types: [u64; DENSE],
     /// Characters of strings.
     pub characters: Option<Range<u64>>,
+    /// Strings that end with NUL, which a fixed width cannot tell from its padding.
+    pub end_with_nul: u64,
     /// Bytes of strings and of binaries.
     pub bytes: Option<Range<u64>>,
     /// Values of int32 and int64.
@@ -191,6 +193,7 @@ impl Scan {
                 // Bytes that continue a character have 10 in their high bits.
                 let characters = text.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
                 widen(&mut field.characters, characters as u64);
+                field.end_with_nul += u64::from(text.last() == Some(&0));
                 widen(&mut field.bytes, text.len() as u64);
             }
             Type::BINARY => {

@@ -114,7 +114,7 @@ class Field:
                 if not _holds_objects(dtype) and not isinstance(dtype, tuple) and not types:
                     return (dtype, (high,)), {}
             return "O", {}
-        if type_ == "string":
+        if type_ == "string" and not self._row["end_with_nul"]:
             return f"U{max(self._row['characters'][1], 1)}", {}
         if type_ in ("double", "int32", "int64", "bool", "datetime[ms]", "objectid", "timestamp", "uuid"):
             return _DTYPES[type_], {"": type_} if type_ in ("uuid", "timestamp") else {}

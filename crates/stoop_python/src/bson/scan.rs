@@ -64,6 +64,7 @@ fn row<'py>(py: Python<'py>, field: &Field) -> PyResult<Bound<'py, PyDict>> {
     dict.set_item("present", field.present)?;
     dict.set_item("types", types)?;
     dict.set_item("characters", range(field.characters))?;
+    dict.set_item("end_with_nul", field.end_with_nul)?;
     dict.set_item("bytes", range(field.bytes))?;
     dict.set_item("integers", range(field.integers))?;
     dict.set_item("items", range(field.items))?;
