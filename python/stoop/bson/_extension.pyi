@@ -18,6 +18,7 @@ class ScannedField(TypedDict):
     present: int
     types: dict[str, int]
     characters: tuple[int, int] | None
+    end_with_nul: int
     bytes: tuple[int, int] | None
     integers: tuple[int, int] | None
     items: tuple[int, int] | None
