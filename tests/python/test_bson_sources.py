@@ -191,6 +191,19 @@ def test_bytes_that_are_gzip(source, read):
     assert caught.value.__notes__ == ["these bytes look like gzip; give the path of the file, or gzip.open(path)"]
 
 
+def test_a_reading_that_is_left_alone_at_the_end(tmp_path):
+    """The program ends all the same, though the thread that reads is not done."""
+    path = tmp_path / "many.bson.gz"
+    path.write_bytes(gzip.compress(WHOLE * 400, 1))
+    program = f"""
+import stoop.bson as sb
+left = sb.iter_ndarrays({str(path)!r}, [("x", "f8")], rows=10)
+print(len(next(left)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("10\n", "", 0)
+
+
 def test_without_further_threads():
     """Where no thread can be started the caller's does all the work."""
     program = """

@@ -11,6 +11,7 @@ import os
 import queue
 import stat
 import struct
+import sys
 import threading
 
 from stoop import _stoop
@@ -68,7 +69,8 @@ class Source:
         return self
 
     def __exit__(self, *error):
-        if self._close is not None:
+        # Of a thread that Python's end has stopped for good nothing can be taken back, and it may hold a file's lock.
+        if self._close is not None and not sys.is_finalizing():
             self._close()
 
     def pieces(self):
