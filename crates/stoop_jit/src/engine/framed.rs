@@ -35,7 +35,8 @@ struct Framed {
     frames: usize,
 }
 
-/// Where compiling has to pay for itself.
+/// Where compiling has to pay for itself: for recursive functions only, of which calls are the larger part. What others
+/// would gain is less than what larger regions cost, and what they keep from being compiled.
 const FRAMED: Framed = Framed { pushes: 2, instructions: 25, frames: 6 };
 /// Where its cost does not matter.
 const FRAMED_AT_ANY_PRICE: Framed = Framed { pushes: 3, instructions: 40, frames: 16 };
@@ -53,7 +54,8 @@ pub fn too_dear(f: &Function, info: &CodeInfo, inlined: &[frontend::Inlined], an
         let at = s.code as usize - 1;
         if d.op.is(Flags::PY) {
             pushes[at] += 1;
-            let large = inlined[at].code.instrs.len() > most.instructions;
+            let other = !any_price && inlined[at].code.code != info.code;
+            let large = other || inlined[at].code.instrs.len() > most.instructions;
             if pushes[at] > most.pushes || large || is_caught(f, info, s) {
                 out.insert(inlined[at].function);
             }
