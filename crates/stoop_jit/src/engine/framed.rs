@@ -62,6 +62,10 @@ pub fn too_dear(f: &Function, info: &CodeInfo, inlined: &[frontend::Inlined], an
             let mut s = s;
             while let Some(caller) = s.parent {
                 frames += 1;
+                // The callers of what is left out would be left out next.
+                if other {
+                    out.insert(inlined[s.code as usize - 1].function);
+                }
                 all.insert(inlined[s.code as usize - 1].function);
                 s = &f.states[caller.index()];
             }
