@@ -8,6 +8,7 @@
 
 pub mod capi;
 pub mod check;
+mod data_stack;
 pub mod decode;
 pub mod exceptions;
 pub mod extra;
