@@ -94,7 +94,9 @@ impl ExitReason {
     /// The reason of a guard or instruction that leaves.
     fn of_op(op: Op) -> ExitReason {
         match op {
-            Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare | Op::Truth | Op::Equal => ExitReason::Class,
+            Op::GuardClass | Op::NumToFloat | Op::NumBinary | Op::NumCompare | Op::Truth | Op::Equal | Op::ItemsData => {
+                ExitReason::Class
+            }
             Op::GuardVersion | Op::GuardShapes | Op::GuardClassVersion => ExitReason::HeapType,
             Op::GuardKeys | Op::GuardClassKeys | Op::GuardNotInDict | Op::GuardNoDict => ExitReason::Keys,
             Op::GuardDepth => ExitReason::Depth,

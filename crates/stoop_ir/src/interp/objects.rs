@@ -106,7 +106,8 @@ impl Interp<'_> {
                 let items = items.collect::<Result<Vec<_>, _>>()?;
                 done(Val::Ref(self.heap.alloc_immortal(Kind::Tuple(items))))
             }
-            (Op::NumBinary | Op::NumCompare, [Val::Ref(a), Val::Ref(b)]) => {
+            // Of anything but numbers it leaves, which is always right.
+            (Op::NumBinary | Op::NumCompare | Op::Equal, [Val::Ref(a), Val::Ref(b)]) => {
                 let (a, b) = (self.heap.get(*a)?.clone(), self.heap.get(*b)?.clone());
                 let Some(v) = super::arithmetic::numbers(data.imm, &a, &b) else { return Ok(Step::Leave) };
                 let v = if data.op == Op::NumBinary { self.heap.boxed(v) } else { v };
