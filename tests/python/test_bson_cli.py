@@ -110,6 +110,13 @@ def test_head(place):
     assert run(place, "bson", "head", "-n", "1000", "rides.bson")[0].count("\n") == 500
 
 
+def test_head_of_a_damaged_document(place):
+    good = bson.encode({"x": 1.0})
+    (place / "damaged.bson").write_bytes(good + good[:4] + b"U" + good[5:])
+    _, errors = run(place, "bson", "head", "damaged.bson", status=1)
+    assert errors.startswith("stoop bson: document 1: ") and errors.count("\n") == 1
+
+
 def test_head_into_a_closed_pipe(place):
     command = f"'{STOOP}' bson head -n 400 rides.bson | head -n 1; exit ${{PIPESTATUS[0]}}"
     output, errors = run(place, "-c", command, command=("bash",))

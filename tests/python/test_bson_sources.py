@@ -479,3 +479,49 @@ def test_documents_that_seem_to_be_of_one_size(monkeypatch):
     asked.clear()
     assert len(sb.to_ndarray(raw, [("x", "f8")], threads=2)) == number
     assert asked == [500_000, number]
+
+
+def test_a_source_that_fails_while_its_schema_is_inferred():
+    def failing(documents):
+        for k in range(documents):
+            yield bson.encode({"x": float(k)})
+        raise OSError("dropped")
+
+    for read in (sb.infer_schema, sb.to_arrow):
+        with pytest.raises(OSError, match="dropped"):
+            read(failing(0))
+        with pytest.raises(sb.StreamInterrupted, match="after 3 documents .*dropped") as caught:
+            read(failing(3))
+        assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_none_is_no_end_of_an_iterator_or_a_file():
+    one = bson.encode({"x": 1.0})
+    with pytest.raises(TypeError, match="NoneType"):
+        sb.to_ndarray([one, None, one], [("x", "f8")])
+
+    class NotReady(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(size) or None
+
+    with pytest.raises(sb.StreamInterrupted, match="does not block") as caught:
+        sb.to_ndarray(NotReady(one), [("x", "f8")])
+    assert len(caught.value.partial) == 1
+
+
+def test_paths_deeper_than_any_document_are_refused():
+    path = ".".join("a" * 20_000)
+    with pytest.raises(ValueError, match="20,000 levels deep"):
+        sb.to_ndarray(bson.encode({"x": 1.0}), [(path, "f8")], missing="fill")
+    with pytest.raises(ValueError, match="20,000 levels deep"):
+        sb.to_ndarray(bson.encode({"x": 1.0}), [("q", "f8")], missing="fill", paths={"q": path})
+    with pytest.raises(ValueError, match="20,000 levels deep"):
+        sb.to_arrow(bson.encode({"x": 1.0}), {path: "double"})
+
+
+def test_arrays_of_array_dtypes_are_arrays_of_their_items():
+    dtype = np.dtype([("m", np.dtype(("f4", (3,))), (2,))])
+    rows = sb.to_ndarray(bson.encode({"m": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}), dtype)
+    assert rows["m"].tolist() == [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]
+    with pytest.raises(sb.BSONDecodeError):
+        sb.to_ndarray(bson.encode({"m": [bson.ObjectId(), bson.ObjectId()]}), dtype)

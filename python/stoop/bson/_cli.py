@@ -111,7 +111,6 @@ def _schema(options):
 
 def _head(options):
     try:
-        import bson
         from bson import json_util
     except ImportError:
         raise ImportError("head needs PyMongo: pip install 'stoop[bson]'") from None
@@ -120,18 +119,28 @@ def _head(options):
     mode = json_util.CANONICAL_JSON_OPTIONS if options.canonical else json_util.RELAXED_JSON_OPTIONS
     left = options.number
     with _open(options) as source:
-        for piece, number in source.pieces():
+        for piece, number in source.told_pieces():
             if number is None:
                 # Says what is wrong with it.
                 _stoop.bson.count(piece)
             offsets = _first_offsets(piece, left)
-            for start, end in zip(offsets, offsets[1:]):
-                document = bson.decode(bytes(piece[start:end]))
+            for k, (start, end) in enumerate(zip(offsets, offsets[1:])):
+                document = _decoded(bytes(piece[start:end]), options.number - left + k)
                 print(json_util.dumps(document, json_options=mode, indent=2 if options.indent else None))
             left -= len(offsets) - 1
             if not left:
                 break
     return 0
+
+
+def _decoded(raw, number):
+    """A document as PyMongo has it."""
+    import bson
+
+    try:
+        return bson.decode(raw)
+    except bson.errors.InvalidBSON as error:
+        raise ValueError(f"document {number:,}: {error}") from error
 
 
 def _first_offsets(piece, number):

@@ -81,6 +81,15 @@ def leaves(dtype, paths, parent_path=(), parent_keys=(), base=0):
     return found
 
 
+def _items(dtype):
+    """What a sub-array's items are, and its shape. NumPy keeps arrays of arrays apart where they were made apart."""
+    shape = ()
+    while dtype.subdtype is not None:
+        dtype, dimensions = dtype.subdtype
+        shape += dimensions
+    return dtype, shape
+
+
 def fields(dtype, policies, types=None, paths=None, mask_dtype=None):
     """The decoder's schema for a structured dtype.
 
@@ -122,13 +131,14 @@ def _with_items(rows):
     """The leaves, and those of the documents in arrays."""
     for leaf in rows:
         yield leaf
-        if leaf.dtype.base.names is not None:
-            yield from _with_items(leaves(leaf.dtype.base, {}, parent_keys=leaf.keys))
+        inner = _items(leaf.dtype)[0]
+        if inner.names is not None:
+            yield from _with_items(leaves(inner, {}, parent_keys=leaf.keys))
 
 
 def _field(leaf, policies, types, mask, above=()):
     """One field; `mask` is its leaf in the dtype of the masks, `above` the path of the array whose items have it."""
-    inner, shape = (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else (leaf.dtype, ())
+    inner, shape = _items(leaf.dtype)
     full_path = above + leaf.path
     _policies.check_path(full_path)
     policy = policies.of(full_path)

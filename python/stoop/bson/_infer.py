@@ -276,7 +276,7 @@ def scan_source(source, sample, progress=None):
     scanner = _stoop.bson.Scanner()
     done = 0
     whole = True
-    for piece, _number in source.pieces():
+    for piece, _number in source.told_pieces():
         limit = None if sample is None else sample - scanner.documents
         if limit == 0:
             whole = False

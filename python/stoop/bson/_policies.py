@@ -2,6 +2,10 @@
 
 import difflib
 
+# How deep a path of a schema may go, as deep as inference looks.
+DEEPEST = 200
+
+
 CHOICES = {
     "missing": ("error", "fill", "mask"),
     "null": ("error", "fill", "mask"),
@@ -26,7 +30,11 @@ def threads(number):
 
 
 def check_path(path):
-    """Refuse names that no document can have."""
+    """Refuse names that no document can have, and paths that none should."""
+    if len(path) > DEEPEST:
+        raise ValueError(
+            f"the field {'.'.join(path)[:60]!r}… lies {len(path):,} levels deep; at most {DEEPEST} can be read"
+        )
     for name in path:
         if "\0" in name:
             raise ValueError(f"field {'.'.join(path)!r}: names in BSON have no NUL")

@@ -140,16 +140,10 @@ class Reading:
                     self._warn_of_end(piece)
                 yield piece, number
         except SourceFailed as failure:
-            cause = failure.__cause__
-            if not self.documents:
-                raise cause from cause.__cause__
-            where = f"{self.source.name}: " if self.source.name else ""
-            raise StreamInterrupted(
-                f"{where}the source failed after {self.documents:,} documents ({self.bytes:,} bytes): {cause}; "
-                "what was decoded is in this exception's `partial`",
-                self.documents,
-                self.bytes,
-            ) from cause
+            error = failure.raised(
+                self.source.name, self.documents, self.bytes, "; what was decoded is in this exception's `partial`"
+            )
+            raise error from error.__cause__
 
 
 class _Growing:

@@ -25,6 +25,8 @@ GATHER = 1 << 20
 LARGEST = 64 << 20
 
 GZIP_MAGIC = b"\x1f\x8b"
+# What no iterator gives.
+END = object()
 
 
 class StreamInterrupted(RuntimeError):
@@ -43,6 +45,20 @@ class StreamInterrupted(RuntimeError):
 
 class SourceFailed(Exception):
     """The source's own exception, told apart from ours; `__cause__` has it."""
+
+    def raised(self, name, documents, bytes, more=""):
+        """What callers get: the cause itself, or where it stopped if documents were read before."""
+        cause = self.__cause__
+        if not documents:
+            return cause
+        where = f"{name}: " if name else ""
+        interrupted = StreamInterrupted(
+            f"{where}the source failed after {documents:,} documents ({bytes:,} bytes): {cause}{more}",
+            documents,
+            bytes,
+        )
+        interrupted.__cause__ = cause
+        return interrupted
 
 
 class WrongItem(Exception):
@@ -80,6 +96,18 @@ class Source:
         the decoder has the words for what is wrong with it.
         """
         return self._shown() if self.buffer is not None else self._gathered()
+
+    def told_pieces(self):
+        """The pieces, for readers that keep nothing: a failure of the source says how far it came."""
+        documents = read = 0
+        try:
+            for piece, number in self.pieces():
+                yield piece, number
+                documents += number or 0
+                read += len(piece)
+        except SourceFailed as failure:
+            error = failure.raised(self.name, documents, read)
+            raise error from error.__cause__
 
     def slices(self):
         """All pieces of a source in memory, at once: walking along the documents is all it takes."""
@@ -126,12 +154,12 @@ class Source:
         chunks = iter(self._chunks)
         while True:
             try:
-                chunk = next(chunks, None)
+                chunk = next(chunks, END)
             except WrongItem as error:
                 raise TypeError(*error.args) from None
             except Exception as error:
                 raise SourceFailed from error
-            if chunk is None:
+            if chunk is END:
                 break
             piece = b"".join((rest, chunk)) if rest else chunk
             documents, used, sound = _count(piece)
@@ -246,7 +274,9 @@ def _open_file(file, name=None, close=None):
     source = Source(name=name or getattr(file, "name", None), close=close)
 
     def chunks():
-        while chunk := file.read(READ):
+        while (chunk := file.read(READ)) or chunk is None:
+            if chunk is None:
+                raise BlockingIOError("the file does not block and has nothing to read now; open it as a blocking one")
             if isinstance(chunk, str):
                 raise WrongItem("the file is open as text; open it in binary mode, 'rb'")
             source.read += len(chunk)
@@ -261,8 +291,8 @@ def _gather(items):
     parts, size, failure = [], 0, None
     while True:
         try:
-            item = next(items, None)
-            raw = item if item is None or isinstance(item, bytes) else _raw(item)
+            item = next(items, END)
+            raw = None if item is END else item if isinstance(item, bytes) else _raw(item)
         except Exception as error:
             # What came before is not lost.
             raw, failure = None, error

@@ -83,13 +83,13 @@ def inferred(source):
 
     if source.buffer is None:
         # All of it is looked at before the first column is made, so it has to be kept.
-        pieces = [bytes(piece) for piece, _ in source.pieces()]
+        pieces = [bytes(piece) for piece, _ in source.told_pieces()]
         source = Source(name=source.name, buffer=b"".join(pieces))
     return scan_source(source, None), source
 
 
 def _field(name, path, type_, policies, above):
-    _policies.check_path(path)
+    _policies.check_path(above + path)
     kind, params = kind_of(type_, name, policies, above + path)
     policy = policies.of(above + path)
     del policy["overflow"], policy["length"]
