@@ -1,6 +1,7 @@
 """Arrow columns into documents."""
 
 from stoop import _stoop
+from stoop.bson._infer import ITEMS
 from stoop.bson._spec import kind_of
 
 # Rows turned into documents at a time.
@@ -94,6 +95,8 @@ class _Types:
 def _of_schema(schema, paths):
     """The types and paths of what `infer_schema` answers, as far as Arrow's own types do not say them."""
     types = dict(schema._types())
+    # Of an array and its items, the items.
+    fields = {".".join(part for part in field.path if part != ITEMS): field for field in schema.fields}
 
     def walk(spec, above):
         for name, type_ in spec.items():
@@ -102,8 +105,10 @@ def _of_schema(schema, paths):
                 type_ = type_[0]
             if isinstance(type_, dict):
                 walk(type_, f"{path}.")
-            elif type_ in ("raw", "uuid", "timestamp"):
+            elif type_ in ("raw", "uuid", "timestamp", "decimal128"):
                 types.setdefault(path, type_)
+            elif type_ == "binary" and len(subtypes := fields[path]._row["subtypes"]) == 1:
+                types.setdefault(path, f"binary({subtypes[0]})")
 
     walk(schema._as_spec(), "")
     return types, {**schema._paths(), **(paths or {})}
