@@ -9,13 +9,13 @@ from stoop import _stoop
 from stoop.bson import _dtypes, _policies
 from stoop.bson._errors import BSONDecodeError
 from stoop.bson._objects import to_objects
-from stoop.bson._sources import PIECE, SourceFailed, StreamInterrupted, open_source
+from stoop.bson._sources import GZIP_MAGIC, PIECE, SourceFailed, StreamInterrupted, open_source
 
 # Bytes of rows below which an array grows by half, not by what is needed.
 SPARE = 4 << 20
 
 # How gzip's bytes begin: the mark, and its one method.
-GZIP = b"\x1f\x8b\x08"
+GZIP = GZIP_MAGIC + b"\x08"
 
 # Compiled plans by dtype and policies, for callers who decode a few documents at a time.
 _plans = {}

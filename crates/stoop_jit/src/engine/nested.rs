@@ -166,26 +166,14 @@ unsafe fn make<'a>(
 /// # Safety
 /// As for [`exits::side_exit`]; the exit has parents.
 pub(super) unsafe fn leave(
-    mut maker: exits::Maker<'_>,
+    maker: exits::Maker<'_>,
     ts: *mut PyThreadState,
     real: *mut Frame,
     record: *mut Record,
     e: &ExitDesc,
 ) -> usize {
-    // SAFETY: as documented; what the frames stand for is complete.
-    unsafe {
-        let own = (*record).info.clone();
-        let inlined: Vec<crate::frontend::Inlined> = (&(*record).inlined).clone();
-        let Chain { calling, inner } = make(&mut maker, ts, real, (&own, &inlined), &(*record).variables, e);
-        let result = if maker.raises() {
-            unwind(ts, inner, &inlined[e.code as usize - 1].code, e.unit)
-        } else {
-            frame::set_next(inner, e.unit);
-            frame::leave_call(ts);
-            frame::resume(ts, inner)
-        };
-        finish(ts, record, calling, result)
-    }
+    // SAFETY: as documented.
+    unsafe { go_on(maker, ts, real, record, e, std::ptr::null_mut()) }
 }
 
 /// Goes on with the exception that is set, raised in an inlined function whose frame stands.
@@ -193,20 +181,40 @@ pub(super) unsafe fn leave(
 /// # Safety
 /// As for [`leave`].
 pub(super) unsafe fn raise(
-    mut maker: exits::Maker<'_>,
+    maker: exits::Maker<'_>,
     ts: *mut PyThreadState,
     real: *mut Frame,
     record: *mut Record,
     e: &ExitDesc,
 ) -> usize {
     // SAFETY: as documented. The exception is kept aside while the frames are completed.
+    unsafe { go_on(maker, ts, real, record, e, capi::PyErr_GetRaisedException()) }
+}
+
+/// Completes the frames of an exit, and has the innermost run on, or handle the exception unless that is NULL.
+unsafe fn go_on(
+    mut maker: exits::Maker<'_>,
+    ts: *mut PyThreadState,
+    real: *mut Frame,
+    record: *mut Record,
+    e: &ExitDesc,
+    exception: Obj,
+) -> usize {
+    // SAFETY: as documented; what the frames stand for is complete.
     unsafe {
-        let exc = capi::PyErr_GetRaisedException();
         let own = (*record).info.clone();
         let inlined: Vec<crate::frontend::Inlined> = (&(*record).inlined).clone();
         let Chain { calling, inner } = make(&mut maker, ts, real, (&own, &inlined), &(*record).variables, e);
-        capi::PyErr_SetRaisedException(exc);
-        let result = unwind(ts, inner, &inlined[e.code as usize - 1].code, e.unit);
+        if !exception.is_null() {
+            capi::PyErr_SetRaisedException(exception);
+        }
+        let result = if !exception.is_null() || maker.raises() {
+            unwind(ts, inner, &inlined[e.code as usize - 1].code, e.unit)
+        } else {
+            frame::set_next(inner, e.unit);
+            frame::leave_call(ts);
+            frame::resume(ts, inner)
+        };
         finish(ts, record, calling, result)
     }
 }

@@ -73,26 +73,41 @@ impl Pool {
 
 /// An int. NULL, with an exception, without memory.
 pub unsafe extern "C" fn new_int(value: i64) -> Obj {
-    let magnitude = value.unsigned_abs();
     if (-5..=256).contains(&value) {
         // The interpreter's own.
         // SAFETY: the GIL is held.
         return unsafe { capi::PyLong_FromLongLong(value) };
     }
-    let digits = match magnitude {
-        ..=ONES => 1,
-        _ if magnitude < TWO_FULL => 2,
-        _ => 3,
-    };
-    let l = layout::get();
+    let digits = digits(value);
     // SAFETY: the pool's ints have room for so many digits.
     unsafe {
         let Some(o) = INTS[digits - 1].take() else { return capi::PyLong_FromLongLong(value) };
+        set_int(o, value, digits);
+        o
+    }
+}
+
+/// How many digits an int has that is not zero.
+#[inline]
+pub fn digits(value: i64) -> usize {
+    let magnitude = value.unsigned_abs();
+    match magnitude {
+        ..=ONES => 1,
+        _ if magnitude < TWO_FULL => 2,
+        _ => 3,
+    }
+}
+
+/// Gives an int, which nobody else has and which has room for so many digits, its value.
+#[inline]
+pub unsafe fn set_int(o: Obj, value: i64, digits: usize) {
+    let (l, magnitude) = (layout::get(), value.unsigned_abs());
+    // SAFETY: the caller's object.
+    unsafe {
         write(o, l.long_tag, (digits as u64) << 3 | if value < 0 { NEGATIVE } else { 0 });
         for k in 0..digits {
             write(o, l.long_digits + 4 * k as i32, (magnitude >> (DIGIT_BITS * k as u32) & ONES) as u32);
         }
-        o
     }
 }
 

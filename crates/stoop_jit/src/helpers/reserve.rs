@@ -13,9 +13,6 @@ use super::{ffi, pools};
 /// How many numbers of each kind, and iterators over ranges.
 const SPARE: usize = 64;
 
-/// Bits of a digit.
-const DIGIT_BITS: u32 = 30;
-
 struct Reserve {
     ints: Vec<Obj>,
     floats: Vec<Obj>,
@@ -134,18 +131,11 @@ pub unsafe fn int(value: i64) -> Obj {
 
 #[cold]
 unsafe fn reserved_int(value: i64) -> Obj {
-    let l = layout::get();
-    // SAFETY: ints of the reserve have room for three digits, and one owner.
+    // SAFETY: ints of the reserve have room for three digits, and one owner. Zero is made without memory.
     unsafe {
         capi::PyErr_Clear();
         let o = take(|r| &mut r.ints);
-        let (mut rest, mut digits) = (value.unsigned_abs(), 0);
-        while rest != 0 {
-            write(o, l.long_digits + 4 * digits, (rest & ((1 << DIGIT_BITS) - 1)) as u32);
-            rest >>= DIGIT_BITS;
-            digits += 1;
-        }
-        write(o, l.long_tag, (digits as u64) << 3 | if value < 0 { 2 } else { 0 });
+        pools::set_int(o, value, pools::digits(value));
         o
     }
 }
