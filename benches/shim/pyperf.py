@@ -4,7 +4,8 @@ pyperformance's scripts import `pyperf`, create a `Runner` and hand it functions
 to time. `benches/run.py` starts such a script, unmodified, with this module
 first on the path; BENCH_… variables say what to do and where to write it.
 
-    BENCH_MODE     "list" to name the benchmarks, "time" to time one
+    BENCH_MODE     "list" to name the benchmarks, "time" to time one, "settle" to
+                   time call after call of it for BENCH_WARMUP seconds
     BENCH_NAME     the benchmark to time; the script's others are skipped
     BENCH_RESULT   the JSON file to write
     BENCH_FIRST    how many calls "the first call" takes together
@@ -100,6 +101,9 @@ class Runner:
         if self.mode == "list":
             write({"name": name})
         elif name == os.environ["BENCH_NAME"]:
+            if self.mode == "settle":
+                write({"name": name, "calls": settle(time_func, float(os.environ["BENCH_WARMUP"]))})
+                return
             inner_loops = options.get("inner_loops") or 1
             result = measure(time_func)
             for key in ("first", "warm"):
@@ -115,6 +119,34 @@ def children_time():
         return perf_counter()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def settle(time_func, seconds):
+    """When each piece of running ended, and how long one call took in it.
+
+    In seconds of a machine that does nothing else: what others do to it meanwhile shows in the time that a piece of C
+    code takes between the pieces, and is taken out.
+    """
+    names = [str(k) for k in range(50000)]
+    pieces = []
+    for _ in range(10):
+        start = perf_counter()
+        sum(map(hash, map(len, names)))
+        pieces.append(perf_counter() - start)
+    usual = before = min(pieces)
+    calls, loops, now = [], 1, 0.0
+    while now < seconds:
+        took = time_func(loops)
+        start = perf_counter()
+        sum(map(hash, map(len, names)))
+        after = perf_counter() - start
+        took *= 2 * usual / (before + after)
+        before = after
+        now += took
+        calls.append((now, took / loops, usual))
+        # Long enough to time, and never so long that a change cannot be placed.
+        loops = max(1, min(loops * 4, int(loops * 0.02 / max(took, 1e-9))))
+    return calls
 
 
 def measure(time_func):

@@ -106,6 +106,57 @@ print(sum(load(o) for o in [A(10), B(2.5), C(30), S(5)] * 50))
     run.assert_compiled("load").assert_stayed("load")
 
 
+def test_classes_met_at_one_attribute_are_expected_at_the_others(both):
+    run = both(
+        program(
+            FAMILY
+            + """
+def total(o):
+    t = o.x
+    if t:
+        t += o.kind()
+    o.log = t
+    return t + o.log
+
+hot(total, A(1))
+# The first attribute fails, and only that one: it is the first to look at the object.
+for _ in range(70):
+    for o in (A(1), B(2), C(3)):
+        total(o)
+if under_stoop():
+    compiled(total)
+print(sum(total(o) for o in [A(10), B(20), C(30)] * 50))
+"""
+        )
+    )
+    run.assert_compiled("total").assert_stayed("total")
+
+
+def test_an_attribute_that_only_some_classes_have(both):
+    run = both(
+        program(
+            FAMILY
+            + """
+def some(o):
+    t = o.x
+    if t > 0:
+        return t + o.more
+    return t
+
+settle(some, (A(-1),), (B(-2),), (C(3),))
+print([some(o) for o in [A(-10), B(-20), C(30)] * 3])
+try:
+    some(A(1))
+except AttributeError as e:
+    print(e)
+B.more = 5
+print(some(B(2)), some(C(4)), some(A(-3)))
+"""
+        )
+    )
+    run.assert_compiled("some")
+
+
 def test_stores_of_several_classes(both):
     run = both(
         program(

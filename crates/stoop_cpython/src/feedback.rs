@@ -247,6 +247,23 @@ pub enum Feedback {
     },
 }
 
+impl Feedback {
+    /// The version of the class that the interpreter saw where an attribute of an instance is wanted.
+    pub fn instance_version(self) -> Option<u32> {
+        match self {
+            Feedback::InstanceValue { type_version, .. }
+            | Feedback::WithHint { type_version, .. }
+            | Feedback::Slot { type_version, .. }
+            | Feedback::Property { type_version, .. }
+            | Feedback::MethodWithValues { type_version, .. }
+            | Feedback::MethodNoDict { type_version, .. }
+            | Feedback::NonDescriptorNoDict { type_version, .. }
+            | Feedback::NonDescriptorWithValues { type_version, .. } => Some(type_version),
+            _ => None,
+        }
+    }
+}
+
 /// Reads the caches of the instruction whose opcode is at `at`.
 pub(crate) fn read(units: &Units, table: &OpcodeTable, at: u32, op: Opcode, hint: Option<Hint>) -> Feedback {
     // Cache words: +1 counter, +2 and +3 a version; what follows depends on the opcode.

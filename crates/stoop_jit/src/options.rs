@@ -206,6 +206,8 @@ options! {
         "Write /tmp/perf-PID.map, by which the profiler perf names compiled code.";
     jitdump: text = "", "",
         "Directory for a file jit-PID.dump, from which the profiler perf (record -k mono, inject --jit) takes compiled code, its names and source lines. Empty: none.";
+    journal: text = "", "",
+        "File to which a line is added for each thing that is done to compiled code: when it was made, tried, judged, voided. Empty: none.";
 }
 
 /// A wrong name or value: a sentence for the user.

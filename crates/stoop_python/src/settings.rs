@@ -87,6 +87,7 @@ fn config(options: &Options) -> Config {
         max_recompiles: u32::try_from(options.max_recompiles).unwrap_or(u32::MAX),
         perf_map: options.perf_map,
         jitdump: options.jitdump.clone(),
+        journal: options.journal.clone(),
         force_exit: u32::try_from(options.force_exit).ok().filter(|n| *n > 0),
     }
 }

@@ -9,7 +9,7 @@ use stoop_cpython::{frame, inspect, monitoring, watch};
 
 use super::compile::{self, Shared};
 use super::sampler::{self, Settings};
-use super::{abi, budget, choose, eager, entry, generators, invariants, keepers, registry, trial, turns, well_known};
+use super::{abi, budget, choose, eager, entry, generators, invariants, journal, keepers, registry, trial, turns, well_known};
 use crate::frontend::Entry;
 
 /// How to run.
@@ -31,6 +31,8 @@ pub struct Config {
     pub perf_map: bool,
     /// Directory for the jitdump file; empty: none is written.
     pub jitdump: String,
+    /// File for the journal; empty: none is kept.
+    pub journal: String,
     /// The guard (counted from 1 in each region) that always leaves: for tests.
     pub force_exit: Option<u32>,
 }
@@ -71,6 +73,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
             code: registry::on_code,
         })?;
         monitoring::install(entry::jumped, choose::started)?;
+        journal::open(&config.journal);
         // Who wants everything compiled at first sight does not count its cost.
         budget::start(if config.settings.threshold == 1 { 100 } else { config.compile_share });
         registry::MAX_RECOMPILES.store(config.max_recompiles, Ordering::Relaxed);

@@ -26,9 +26,13 @@ const PATIENCE: u64 = 60_000_000;
 const TRUST: std::ops::RangeInclusive<u64> = 12..=300;
 /// What an instruction costs to compile, before any has been: nanoseconds.
 const FIRST_GUESS: u64 = 24_000;
+/// The same for an operation of a region that is built.
+const FIRST_GUESS_BUILT: u64 = 9_000;
 /// What is believed of that, whatever was measured.
 const BELIEVED: std::ops::RangeInclusive<u64> = 8_000..=200_000;
-/// What compiling costs beside the instructions, in instructions.
+/// The same for operations.
+const BELIEVED_BUILT: std::ops::RangeInclusive<u64> = 3_000..=80_000;
+/// What compiling costs beside the instructions, or operations, in their number.
 const FIXED: u64 = 40;
 
 static SHARE: AtomicU32 = AtomicU32::new(100);
@@ -41,6 +45,7 @@ static ALLOWANCE: AtomicI64 = AtomicI64::new(0);
 static SPENT: AtomicU64 = AtomicU64::new(0);
 static GAINED: AtomicU64 = AtomicU64::new(0);
 static RATE: AtomicU64 = AtomicU64::new(FIRST_GUESS);
+static RATE_BUILT: AtomicU64 = AtomicU64::new(FIRST_GUESS_BUILT);
 
 fn clock(id: libc::clockid_t) -> u64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -86,6 +91,11 @@ pub fn is_unlimited() -> bool {
 /// What compiling so many instructions will cost, judging from what was compiled so far.
 pub fn estimate(instructions: usize) -> u64 {
     (instructions as u64 + FIXED) * RATE.load(Ordering::Relaxed)
+}
+
+/// What compiling a region that begins with so many operations will cost, beside building it.
+pub fn estimate_built(operations: usize) -> u64 {
+    (operations as u64 + FIXED) * RATE_BUILT.load(Ordering::Relaxed)
 }
 
 /// What compiled code has gained since the start.
@@ -169,12 +179,13 @@ impl Meter {
     }
 }
 
-/// Compiling so many instructions has cost so much: later ones will cost alike.
-pub fn learn(instructions: usize, ns: u64) {
-    if instructions > 0 {
-        let seen = (ns / (instructions as u64 + FIXED)).clamp(*BELIEVED.start(), *BELIEVED.end());
-        let old = RATE.load(Ordering::Relaxed);
-        RATE.store((old * 7 + seen) / 8, Ordering::Relaxed);
+/// Compiling so many instructions, or the operations they became, has cost so much: later ones will cost alike.
+pub fn learn(instructions: usize, operations: usize, ns: u64) {
+    for (rate, number, believed) in [(&RATE, instructions, BELIEVED), (&RATE_BUILT, operations, BELIEVED_BUILT)] {
+        if number > 0 {
+            let seen = (ns / (number as u64 + FIXED)).clamp(*believed.start(), *believed.end());
+            rate.store((rate.load(Ordering::Relaxed) * 7 + seen) / 8, Ordering::Relaxed);
+        }
     }
 }
 
@@ -218,10 +229,10 @@ mod tests {
     #[test]
     fn guesses_follow_what_was_measured() {
         for _ in 0..100 {
-            learn(10, 1_000_000);
+            learn(10, 100, 1_000_000);
         }
         assert!((900_000..=1_000_000).contains(&estimate(10)), "{}", estimate(10));
-        learn(10, u64::MAX);
+        learn(10, 0, u64::MAX);
         assert!(estimate(1) <= *BELIEVED.end() * (FIXED + 1));
     }
 }

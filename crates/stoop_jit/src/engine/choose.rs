@@ -18,7 +18,7 @@ use super::compile;
 use super::record::{CodeState, Record, Started};
 use super::sampler::{self, Settings};
 use super::trial::Verdict;
-use super::{budget, eager, generators, registry, turns};
+use super::{budget, eager, generators, registry, turns, types};
 use crate::frontend::Entry;
 use crate::reasons::Refusal;
 
@@ -36,6 +36,10 @@ const IMPORTS: &str = "<frozen importlib";
 const USUAL: usize = 400;
 /// Samples for which generators are given time to be resumed from elsewhere than the interpreter's loop.
 const WAITS_FOR_RESUMPTIONS: u32 = 12;
+/// Frames, from the innermost, of which the interpreter's caches are looked at until they are compiled.
+const WATCHED: usize = 2;
+/// Instructions above which they are not: it takes too long.
+const LONGEST_WATCHED: usize = 600;
 /// Frames looked at, from the innermost.
 const FRAMES: usize = 4;
 
@@ -114,6 +118,9 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             return !has_function;
         }
         let Some(info) = decoded(s) else { return false };
+        if !eager && !has_function && sight.depth < WATCHED && info.instrs.len() < LONGEST_WATCHED {
+            watch(s);
+        }
         if eager {
             return see_eagerly(f, code, &info, sight, settings);
         }
@@ -139,6 +146,13 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             return see_loops(f, s, &info) || enters;
         }
         enters
+    }
+}
+
+/// Notes what the interpreter's caches hold now.
+fn watch(s: &mut CodeState) {
+    if let Ok(info) = compile::info(s) {
+        types::note_seen(s, &info);
     }
 }
 
@@ -392,9 +406,13 @@ pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
 /// Whether code of these instructions has run for long enough to be compiled, and the budget allows it.
 fn pays(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> bool {
     let price = price(s, region, instrs);
-    // For longer where little comes back of what is spent.
-    let least = price * (1 + u64::from(s.recompiles)) * 100 / budget::trust().min(100);
+    let least = if s.owed { 0 } else { least(s, price) };
     s.heat_ns >= least && (budget::affords(price) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
+}
+
+/// How long code of such a price must have run: for longer where little comes back of what is spent.
+fn least(s: &CodeState, price: u64) -> u64 {
+    price * (1 + u64::from(s.recompiles)) * 100 / budget::trust().min(100)
 }
 
 /// Whether a region that turns out to be so large (functions are inlined into it) is still worth its price.
@@ -405,14 +423,14 @@ pub fn still_pays(s: &mut CodeState, entry: Entry, info: &CodeInfo, size: usize)
     }
     s.sizes.insert(region, size);
     s.prices.remove(&region);
-    pays(s, region, instrs)
+    // The budget has been asked before, and has paid for the preparation since.
+    s.heat_ns >= least(s, price(s, region, instrs))
 }
 
 /// Nanoseconds that compiling a region may take: no more than it took the last time, if that is known.
 fn price(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> u64 {
-    let size = s.sizes.get(&region).copied().unwrap_or(0);
-    let last = s.prices.get(&region).copied().unwrap_or(u64::MAX);
-    last.min(budget::estimate(instrs.len().max(size))) / bargain(instrs)
+    let guess = s.sizes.get(&region).map_or_else(|| budget::estimate(instrs.len()), |size| budget::estimate_built(*size));
+    s.prices.get(&region).map_or(guess, |last| guess.min(*last)) / bargain(instrs)
 }
 
 /// How many times as much as other code these instructions gain.
@@ -441,9 +459,13 @@ fn is_arithmetic(instrs: &[Instr]) -> bool {
     numbers > others
 }
 
-/// Whether a region that was void may be compiled anew at once.
+/// Whether a region that was void may be compiled anew at once. Where only the budget is against it, a function's entry
+/// is as soon as there is one.
 pub fn may_retry(s: &mut CodeState, record: &Record) -> bool {
     let (region, instrs) = (record.entry.header(), own(&record.info, record.entry));
     s.prices.insert(region, 1000 * record.compile_us);
-    (s.recompiles <= RETRIES || budget::trust() >= FAIR_TRUST) && budget::affords(price(s, region, instrs))
+    let worth_it = s.recompiles <= RETRIES || budget::trust() >= FAIR_TRUST;
+    let now = worth_it && budget::affords(price(s, region, instrs));
+    s.owed = worth_it && !now && region.is_none();
+    now
 }

@@ -22,7 +22,7 @@ use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
 use super::turns::{self, Turns};
-use super::{budget, entry, exits, framed, keepers, nested, registry, totals};
+use super::{budget, entry, exits, framed, journal, keepers, nested, registry, totals};
 use crate::frontend::{self, Entry, Environment};
 use crate::reasons::Refusal;
 
@@ -71,6 +71,8 @@ pub struct Job {
     /// Whether the code may be large: somebody wants it whatever it costs.
     any_price: bool,
     units: Arc<CodeInfo>,
+    /// How many operations it begins with.
+    operations: usize,
     /// Nanoseconds of processor time that it has taken so far.
     spent: u64,
     /// How much more it is worth than other code: the budget is charged a part of its cost only.
@@ -278,6 +280,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
         let bargain = super::choose::bargain(own);
         let reserved = budget::estimate(own.len()) / bargain;
         budget::reserve(reserved);
+        let operations = func.blocks.iter().map(|b| b.insts.len()).sum();
         let func = Some(func);
         Ok(Job {
             code,
@@ -292,6 +295,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             images,
             any_price,
             units: info,
+            operations,
             spent: 0,
             bargain,
             reserved,
@@ -417,7 +421,7 @@ impl Job {
 
     /// How many operations it begins with.
     pub fn size(&self) -> usize {
-        self.func.as_ref().map_or(0, |f| f.blocks.iter().map(|b| b.insts.len()).sum())
+        self.operations
     }
 
     /// Gives its references up. The GIL is held.
@@ -664,7 +668,7 @@ fn optimise(
 /// The GIL is held.
 pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfinished> {
     let meter = budget::Meter::start();
-    let Job { code, mut record, function, units, mut spent, bargain, reserved, .. } = job;
+    let Job { code, mut record, function, units, operations, mut spent, bargain, reserved, .. } = job;
     budget::settle(reserved);
     // SAFETY: the references taken in `prepare` are given back at the end.
     unsafe {
@@ -679,12 +683,17 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfi
         let result = match result {
             Ok(()) if !registry::is_enabled() => Err(Unfinished::Refused("the engine is off".to_owned())),
             Ok(()) => {
-                budget::learn(super::choose::own(&units, record.entry).len(), spent);
+                budget::learn(super::choose::own(&units, record.entry).len(), operations, spent);
                 totals::count(|t| {
                     t.compiled += 1;
                     t.code_bytes += record.code_bytes as u64;
                 });
                 s.heat_ns = 0;
+                s.owed = false;
+                journal::note(&record, || {
+                    let (kib, inlined) = (record.code_bytes as f64 / 1024.0, record.inlined.len());
+                    format!("compiled in {} us, {kib:.1} KiB, {inlined} functions in place", record.compile_us)
+                });
                 registry::has_region(code);
                 match region {
                     None => install_function(s, record, function),
@@ -703,6 +712,7 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfi
                 Ok(())
             }
             Err(e) => {
+                journal::note(&record, || format!("not compiled: {e:?}"));
                 match &e {
                     Unfinished::Refused(why) => {
                         totals::count(|t| t.refused += 1);

@@ -267,6 +267,12 @@ impl Environment for Live<'_> {
         site.classes().into_iter().map(|o| o as u64).collect()
     }
 
+    fn classes_elsewhere(&mut self, unit: u32) -> Vec<u64> {
+        // SAFETY: as for `classes`.
+        let state = super::registry::state(unsafe { (*self.state).code });
+        types::elsewhere(state, &self.info, unit).into_iter().map(|o| o as u64).collect()
+    }
+
     fn class_of_version(&self, version: u32) -> Option<u64> {
         types::by_version(version).map(|o| o as u64)
     }

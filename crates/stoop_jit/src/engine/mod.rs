@@ -17,6 +17,7 @@ pub(crate) mod generators;
 pub mod homes;
 mod invariants;
 pub(crate) mod jitdump;
+mod journal;
 mod keepers;
 pub mod links;
 mod nested;

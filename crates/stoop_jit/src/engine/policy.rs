@@ -17,6 +17,9 @@ use crate::frontend::{EMPTY_LOOP, Entry, NEVER_RAN};
 const GUARD_PATIENCE: u64 = 64;
 /// The same while calls are timed: what is timed should be what is to stay.
 const TRIAL_PATIENCE: u64 = 8;
+/// Entries that there must have been by then, or exits at one guard: what else fails is to be found out as well, and an
+/// exit costs a thousandth of what compiling anew costs.
+const TRIAL_ENTRIES_FIRST: u64 = 40;
 /// Exits because somebody had an inlined function's frame after which it is called instead.
 const KEPT_PATIENCE: u64 = 3;
 /// Exits into code that had never run after which the region is compiled anew.
@@ -72,7 +75,13 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame, values: 
                 }
                 return;
             }
-            _ if r.entry == Entry::Function && r.trial.verdict == Verdict::Open => TRIAL_PATIENCE,
+            _ if r.entry == Entry::Function && r.trial.verdict == Verdict::Open => {
+                if r.entries < TRIAL_ENTRIES_FIRST {
+                    TRIAL_ENTRIES_FIRST
+                } else {
+                    TRIAL_PATIENCE
+                }
+            }
             _ => GUARD_PATIENCE,
         };
         if count < patience || count * 50 < r.entries {

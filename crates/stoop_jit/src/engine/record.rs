@@ -160,6 +160,8 @@ pub struct CodeState {
     /// Nanoseconds of processor time it has run since then or since something of it was last compiled, as far as
     /// samples tell.
     pub heat_ns: u64,
+    /// Whether its function fell and is to be compiled anew whatever it has run since.
+    pub owed: bool,
     /// How often compiled code has told of calls of it, interpreted.
     pub told: u32,
     /// Whether it has been called since it was first seen.
@@ -217,6 +219,8 @@ pub struct CodeState {
     pub trials: u32,
     /// See `trials`.
     pub next_trial: u32,
+    /// How often calls were timed again because a function that it calls had been compiled.
+    pub neighbours: u32,
 }
 
 impl CodeState {
@@ -227,6 +231,7 @@ impl CodeState {
             info: None,
             samples: 0,
             heat_ns: 0,
+            owed: false,
             told: 0,
             started: Started::Unknown,
             wanted: BTreeSet::new(),
@@ -255,6 +260,7 @@ impl CodeState {
             slower: BTreeMap::new(),
             trials: 0,
             next_trial: 0,
+            neighbours: 0,
         }
     }
 

@@ -21,7 +21,7 @@ use super::addresses::{self, AddressMap};
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
 use super::trial::Verdict;
-use super::{budget, choose, eager, generators, invariants, keepers, links, sampler, totals, turns};
+use super::{budget, choose, eager, generators, invariants, journal, keepers, links, sampler, totals, trial, turns};
 use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
 use crate::stats::{self, CodeStats};
@@ -31,6 +31,8 @@ use crate::stats::{self, CodeStats};
 const RETRIAL: u32 = 4;
 /// Samples before the turns of a loop are timed again; four times as many after each failure.
 const TURNS_AGAIN: u32 = 64;
+/// How often calls are timed again because something that is called was compiled.
+const MOST_NEIGHBOURS: u32 = 6;
 /// Compilations of one region before the code object is given up.
 pub static MAX_RECOMPILES: AtomicU32 = AtomicU32::new(12);
 
@@ -132,6 +134,7 @@ pub fn loop_at(code: Obj, unit: u32) -> LoopAt {
             return LoopAt::Region(&raw mut **r);
         }
         let old = s.loops.remove(&unit);
+        old.iter().for_each(|r| journal::note(r, || "found void at a jump".to_owned()));
         wanted |= old.as_ref().is_some_and(|r| choose::may_retry(s, r));
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
@@ -242,10 +245,22 @@ pub fn decided(record: *mut Record) {
     let Some(s) = find(code) else { return };
     s.trials += 1;
     // SAFETY: as above.
-    unsafe { (*record).trial.settle((*record).entries) };
+    let r = unsafe { &mut *record };
+    r.trial.settle(r.entries);
+    journal::note(r, || match r.trial.usual {
+        Some([interpreted, compiled]) => {
+            let [i, c, cost] = [interpreted, compiled, trial::call_cost()].map(|t| f64::from(t) / 16.0);
+            format!("tried: {verdict:?}, {i:.0} ticks interpreted, {c:.0} compiled, {cost:.0} to enter; {} entries", r.entries)
+        }
+        None => format!("tried: {verdict:?}"),
+    });
     let wait = RETRIAL << (2 * (s.trials - 1).min(8));
     s.next_trial = s.samples.saturating_add(if verdict == Verdict::Pays { 4 * wait } else { wait });
+    let functions: Vec<usize> = s.functions.keys().copied().collect();
     reinstall(code);
+    if matches!(verdict, Verdict::Pays | Verdict::PaysForCompiled) {
+        tell_callers(&functions);
+    }
 }
 
 /// Compiled code that did not pay may do so once what it calls is compiled too, and code that paid may no longer.
@@ -263,6 +278,7 @@ pub fn maybe_try_again(code: Obj) {
         Verdict::Open => false,
     };
     if again && s.samples >= s.next_trial {
+        journal::note(r, || format!("tried again, was {:?}", r.trial.verdict));
         r.trial.again(r.entries);
         reinstall(code);
     }
@@ -295,6 +311,26 @@ fn reinstall_all() {
     }
 }
 
+/// Functions are called directly by compiled code from now on: whether what calls them pays is worth another look.
+fn tell_callers(functions: &[usize]) {
+    let reg = registry();
+    let mut again = Vec::new();
+    for code in &reg.compiled {
+        let Some(s) = reg.states.get_mut(code) else { continue };
+        let Some(r) = s.function.as_mut().filter(|r| r.is_valid()) else { continue };
+        let open = matches!(r.trial.verdict, Verdict::Slower | Verdict::PaysForCompiled) && s.neighbours < MOST_NEIGHBOURS;
+        if open && r.consts.iter().any(|o| functions.contains(&(*o as usize))) {
+            s.neighbours += 1;
+            journal::note(r, || format!("tried again, was {:?}: a function that it calls is compiled", r.trial.verdict));
+            r.trial.again(r.entries);
+            again.push(*code);
+        }
+    }
+    for code in again {
+        reinstall(code as Obj);
+    }
+}
+
 /// Turns of a loop were timed. A loop that is slower may be compiled again when what it calls is compiled.
 ///
 /// # Safety
@@ -303,6 +339,7 @@ pub unsafe fn turns_decided(record: *mut Record) {
     // SAFETY: as documented.
     unsafe {
         let r = &mut *record;
+        journal::note(r, || format!("turns: {:?}, {:?} ticks gained so far", r.turns.verdict, r.turns.gained()));
         let Some(s) = find(r.code) else { return };
         let tries = s.trials.min(6);
         let later = s.samples.saturating_add(TURNS_AGAIN << (2 * tries));
@@ -373,6 +410,7 @@ pub fn release(code: Obj, why: Option<&str>) {
     mind_version(s);
     if let Some(why) = why {
         s.dropped = Some(why.to_owned());
+        regions.iter().for_each(|r| journal::note(r, || format!("dropped: {why}")));
         totals::count(|t| t.dropped += 1);
     }
     s.samples = 0;
@@ -399,6 +437,7 @@ pub fn function_fell(f: Obj, record: *mut Record) {
             uninstall(g as Obj, version);
         }
         let old = s.function.take();
+        old.iter().for_each(|r| journal::note(r, || "found void at a call".to_owned()));
         mind_version(s);
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
@@ -433,6 +472,7 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
         let code = (*record).code;
         let unit = (*record).entry.header();
         (*record).invalidate();
+        journal::note(&*record, || format!("dropped: {why}"));
         let Some(s) = find(code) else { return };
         s.refused.insert(unit, why.to_owned());
         totals::count(|t| t.dropped += 1);
@@ -451,6 +491,8 @@ pub unsafe fn drop_region(record: *mut Record, why: &str) {
 
 /// Exits at another guard after which it is not relied on either, when a region is compiled anew.
 const OTHERS: u64 = 8;
+/// Entries of which one leaves there: the same.
+const ONE_IN: u64 = 10;
 
 /// The code object that an exit's innermost frame runs.
 fn owner(record: &Record, e: &ExitDesc) -> Obj {
@@ -554,9 +596,21 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
         let code = (*record).code;
         (*record).invalidate();
         (*record).counted = true;
+        journal::note(&*record, || {
+            let because = worst.map_or("code that ran after all".to_owned(), |e| {
+                let info = if e.code == 0 { &(*record).info } else { &(&(*record).inlined)[e.code as usize - 1].code };
+                let line = info.index_of(e.unit).map_or(0, |k| info.instrs[k].line);
+                format!("{} at line {line} of {}", ExitReason::of(e, &(*record).names).0, info.qualname)
+            });
+            format!("void after {} entries: {because}", (*record).entries)
+        });
+        let entries = (*record).entries;
         // Others that are on their way there need no compilation of their own.
         let others = (&(*record).exits).iter().zip(&(*record).exit_counts);
-        let failing = others.filter(|(o, n)| **n >= OTHERS && super::policy::is_guess(o)).map(|(o, _)| o).chain(worst);
+        let failing = others
+            .filter(|(o, n)| (**n >= OTHERS || **n * ONE_IN > entries) && super::policy::is_guess(o))
+            .map(|(o, _)| o)
+            .chain(worst);
         let failing = failing.filter(|o| !(&(*record).entry_slots).contains_key(&o.inst));
         let (classes, others): (Vec<_>, Vec<_>) = failing.partition(|o| is_attribute(&*record, o));
         // One instruction may have several guards.

@@ -12,7 +12,7 @@ use stoop_cpython::thread::Visitor;
 use stoop_cpython::{frame, monitoring};
 
 use super::compile::{self, Job, Shared};
-use super::{budget, choose, eager, registry, totals};
+use super::{budget, choose, eager, journal, registry, totals};
 use crate::frontend::Entry;
 use crate::heap;
 
@@ -172,8 +172,12 @@ unsafe fn prepare(code: Obj, entry: Entry, frame: *mut Frame, f: Obj) {
     // SAFETY: as documented.
     match unsafe { compile::prepare(code, entry, frame, f, false) } {
         // Whether resuming pays is found out by timing it.
-        Ok(job) if !matches!(entry, Entry::Resume { .. }) && !is_worth_it(&job) => job.abandon(),
+        Ok(job) if !matches!(entry, Entry::Resume { .. }) && !is_worth_it(&job) => {
+            journal::note_at(job.info(), entry, || format!("put off: {} operations are not worth it yet", job.size()));
+            job.abandon();
+        }
         Ok(job) => {
+            journal::note_at(job.info(), entry, || format!("prepared: {} operations, trust {} %", job.size(), budget::trust()));
             registry::state(code).pending.insert(entry.header());
             submit(job);
         }

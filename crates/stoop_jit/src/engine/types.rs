@@ -6,7 +6,12 @@ use std::cell::UnsafeCell;
 use std::collections::HashMap;
 
 use stoop_cpython::capi::{self, Obj};
+use stoop_cpython::decode::{CodeInfo, Instr};
+use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::{objects, type_ptr};
+
+use super::record::CodeState;
+use crate::frontend::MOST_CLASSES;
 
 /// A class, as long as it lives.
 #[derive(Debug)]
@@ -40,8 +45,6 @@ impl Drop for Weak {
     }
 }
 
-/// More classes than this at one place, and it is left to a look-up at run time.
-pub const MOST: usize = 4;
 /// How often what is assumed about the classes at one place may fail.
 const PATIENCE: u32 = 6;
 
@@ -60,7 +63,7 @@ impl Site {
             return;
         }
         self.classes.retain(|w| w.get().is_some());
-        self.crowded = self.classes.len() >= MOST;
+        self.crowded = self.classes.len() >= MOST_CLASSES;
         if !self.crowded {
             self.classes.extend(Weak::new(class));
         }
@@ -76,6 +79,36 @@ impl Site {
     pub fn classes(&self) -> Vec<Obj> {
         if self.crowded { Vec::new() } else { self.classes.iter().filter_map(Weak::get).collect() }
     }
+}
+
+/// Notes the classes that the interpreter's caches hold now: each holds the last one only, and others at other times.
+pub fn note_seen(s: &mut CodeState, info: &CodeInfo) {
+    for i in info.instrs.iter().filter(|i| matches!(i.op, Opcode::LoadAttr | Opcode::StoreAttr)) {
+        if let Some(class) = i.feedback.instance_version().and_then(by_version) {
+            s.sites.entry(i.unit).or_default().note(class);
+        }
+    }
+}
+
+/// The classes met at other attributes of the variable whose attribute is wanted at a code unit.
+pub fn elsewhere(s: &CodeState, info: &CodeInfo, unit: u32) -> Vec<Obj> {
+    let Some(k) = info.index_of(unit).filter(|k| *k > 0) else { return Vec::new() };
+    let of = |i: &Instr| matches!(i.op, Opcode::LoadFast | Opcode::LoadFastCheck).then_some(i.arg);
+    let crowded = |unit: &u32| s.sites.get(unit).is_some_and(|site| site.crowded);
+    let Some(slot) = of(&info.instrs[k - 1]).filter(|_| !crowded(&unit)) else { return Vec::new() };
+    let mut found: Vec<Obj> = Vec::new();
+    for w in info.instrs.windows(2).filter(|w| of(&w[0]) == Some(slot) && w[1].unit != unit) {
+        if !matches!(w[1].op, Opcode::LoadAttr | Opcode::StoreAttr | Opcode::LoadSuperAttr) {
+            continue;
+        }
+        let seen = w[1].feedback.instance_version().and_then(by_version);
+        for class in s.sites.get(&w[1].unit).map(Site::classes).unwrap_or_default().into_iter().chain(seen) {
+            if !found.contains(&class) {
+                found.push(class);
+            }
+        }
+    }
+    if found.len() > MOST_CLASSES { Vec::new() } else { found }
 }
 
 #[derive(Default)]

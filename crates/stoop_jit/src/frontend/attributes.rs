@@ -4,8 +4,8 @@ use stoop_cpython::decode::Instr;
 use stoop_cpython::feedback::Feedback;
 use stoop_ir::{Class, Hint, Imm, Op, State, Type, Value};
 
-use super::Place;
 use super::builder::{BuildError, Builder, Item};
+use super::{MOST_CLASSES, Place};
 
 pub(super) fn attr_hint(b: &Builder<'_>, i: &Instr) -> Hint {
     if b.env.is_generic(i.unit) {
@@ -27,38 +27,78 @@ pub(super) fn cell(b: &mut Builder<'_>, slot: u32) -> Value {
     b.op(Op::RefCast, &[v], Imm::None, Type::Exact(Class::Cell), None)
 }
 
-/// The version of the class that the interpreter saw at an attribute.
-fn seen_version(f: Feedback) -> Option<u32> {
-    match f {
-        Feedback::InstanceValue { type_version, .. }
-        | Feedback::WithHint { type_version, .. }
-        | Feedback::Slot { type_version, .. }
-        | Feedback::Property { type_version, .. }
-        | Feedback::MethodWithValues { type_version, .. }
-        | Feedback::MethodNoDict { type_version, .. }
-        | Feedback::NonDescriptorNoDict { type_version, .. }
-        | Feedback::NonDescriptorWithValues { type_version, .. } => Some(type_version),
-        _ => None,
+/// A class that is expected of an object whose attribute is wanted: its version, and where its instances have that.
+struct Row {
+    class: u64,
+    version: u32,
+    place: Place,
+}
+
+impl Row {
+    /// What a class may have in common with others without being told apart.
+    fn kind(&self) -> u32 {
+        match self.place {
+            Place::Field(_) | Place::Slot(_) | Place::Entry(_) => 0,
+            Place::Value(..) | Place::Unless(_) => 1,
+            Place::Property(_) => 2,
+        }
+    }
+
+    /// The version and keys to guard.
+    fn shape(&self) -> (u32, u32) {
+        (self.version, if let Place::Value(_, keys) = self.place { keys } else { 0 })
     }
 }
 
-/// The classes to expect of an object whose attribute is wanted.
-fn expected(b: &mut Builder<'_>, i: &Instr, object: Value) -> Vec<u64> {
+/// Finds a class's version, and the place.
+type Find<'a> = dyn FnMut(&mut Builder<'_>, u64) -> Option<(u32, Place)> + 'a;
+
+/// The classes to expect of an object whose attribute is wanted. Empty where none is known, `None` where there are
+/// several and not all of them have a place for it.
+fn expected(b: &mut Builder<'_>, i: &Instr, object: Value, find: &mut Find<'_>) -> Option<Vec<Row>> {
+    let mut rows = |b: &mut Builder<'_>, classes: &[u64]| -> Vec<Row> {
+        let row = |class: &u64| find(b, *class).map(|(version, place)| Row { class: *class, version, place });
+        classes.iter().filter_map(row).collect()
+    };
     if b.env.is_generic(i.unit) {
-        return Vec::new();
+        return Some(Vec::new());
     }
     if let Type::Heap(version) = b.f.ty(object)
         && let Some(class) = b.env.class_of_version(version)
     {
-        return vec![class];
+        return Some(rows(b, &[class]));
     }
-    let classes = b.env.classes(i.unit, seen_version(i.feedback));
-    if !classes.is_empty() {
-        return classes;
+    // What has just been guarded, or is likely to have been.
+    let known = b.shapes.get(&object).cloned();
+    if let Some((_, classes)) = known.as_ref().filter(|(block, _)| *block == b.cur) {
+        let found = rows(b, classes);
+        if found.len() == classes.len() {
+            return Some(found);
+        }
     }
-    // The interpreter has no cache for methods of objects with dicts of their own.
-    let example = b.examples.get(&object).copied();
-    example.and_then(|o| b.env.made_class(o)).filter(|_| i.feedback == Feedback::None).into_iter().collect()
+    let mut classes = b.env.classes(i.unit, i.feedback.instance_version());
+    if classes.is_empty() {
+        // The interpreter has no cache for methods of objects with dicts of their own.
+        let example = b.examples.get(&object).copied();
+        classes.extend(example.and_then(|o| b.env.made_class(o)).filter(|_| i.feedback == Feedback::None));
+    }
+    let mut found = rows(b, &classes);
+    if found.is_empty() || found.len() < classes.len() {
+        return (classes.len() < 2).then(Vec::new);
+    }
+    let others = known.map(|(_, classes)| classes).into_iter().flatten().chain(b.env.classes_elsewhere(i.unit));
+    let others: Vec<u64> = others.filter(|c| !classes.contains(c)).collect();
+    for row in rows(b, &others) {
+        let fits = row.kind() == found[0].kind() && (row.kind() < 2 || same_place(&row.place, &found[0].place));
+        if fits && found.len() < MOST_CLASSES && !is_list_method(&found[0].place) && found.iter().all(|r| r.class != row.class) {
+            found.push(row);
+        }
+    }
+    Some(found)
+}
+
+fn is_list_method(place: &Place) -> bool {
+    matches!(place, Place::Value(k, _) if k.text.starts_with("list."))
 }
 
 /// Leaves unless the object's class is one of these versions, with these keys; the object, better typed where it can be.
@@ -133,27 +173,22 @@ fn same_place(a: &Place, b: &Place) -> bool {
     }
 }
 
-fn keys_of(place: &Place) -> u32 {
-    if let Place::Value(_, keys) = place { *keys } else { 0 }
-}
-
 /// An attribute of objects of a few classes. `Some` if it is done: `false` when only the general way is left.
 fn load_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildError> {
     let x = b.peek(0);
-    let classes = expected(b, i, x.value);
     let seen = if let Feedback::WithHint { type_version, hint } = i.feedback { Some((type_version, hint)) } else { None };
     let example = b.examples.get(&x.value).copied();
-    let place = |b: &mut Builder<'_>, c: u64| {
+    let mut place = |b: &mut Builder<'_>, c: u64| {
         b.env.dict_place(c, i.arg, i.flag, seen, example).or_else(|| b.env.load_place(c, i.arg, i.flag))
     };
-    let rows: Vec<(u32, Place)> = classes.iter().filter_map(|c| place(b, *c)).collect();
-    if rows.is_empty() || rows.len() < classes.len() {
-        return Ok((classes.len() > 1).then_some(false));
+    let Some(rows) = expected(b, i, x.value, &mut place) else { return Ok(Some(false)) };
+    if rows.is_empty() {
+        return Ok(None);
     }
-    let shapes: Vec<(u32, u32)> = rows.iter().map(|(version, place)| (*version, keys_of(place))).collect();
-    let is_one = rows.iter().all(|(_, p)| same_place(p, &rows[0].1));
-    let methods = rows.iter().filter(|(_, p)| matches!(p, Place::Value(..) | Place::Unless(_))).count();
-    let list_methods = rows.iter().any(|(_, p)| matches!(p, Place::Value(k, _) if k.text.starts_with("list.")));
+    let shapes: Vec<(u32, u32)> = rows.iter().map(Row::shape).collect();
+    let is_one = rows.iter().all(|r| same_place(&r.place, &rows[0].place));
+    let methods = rows.iter().filter(|r| r.kind() == 1).count();
+    let list_methods = rows.iter().any(|r| is_list_method(&r.place));
     if list_methods || i.flag && methods != 0 && methods != rows.len() {
         return Ok((rows.len() > 1).then_some(false));
     }
@@ -163,38 +198,45 @@ fn load_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildEr
         load_one_of(b, i, x, &rows, &shapes, is_one, st)?;
         return Ok(Some(true));
     }
-    if let Place::Property(getter) = &rows[0].1
+    if let Place::Property(getter) = &rows[0].place
         && !i.flag
         && is_one
     {
         b.pop();
         let o = guard_shapes(b, x.value, &shapes, st);
+        remember(b, x.value, &rows);
         super::calls::call_function(b, i, getter.clone(), vec![Item { value: o, ..x }], st)?;
         return Ok(Some(true));
     }
-    if rows.iter().any(|(_, p)| matches!(p, Place::Property(_))) {
+    if rows.iter().any(|r| matches!(r.place, Place::Property(_))) {
         return Ok((rows.len() > 1).then_some(false));
     }
     // Where a method is wanted nobody looks at the hint (but on 3.12).
-    if rows.len() == 1 && is_hinted(b, i, rows[0].0) && (!i.flag || b.quirks.null_below_callable) {
+    if rows.len() == 1 && is_hinted(b, i, rows[0].version) && (!i.flag || b.quirks.null_below_callable) {
         return Ok(None);
     }
     b.pop();
     let v = if is_one {
         let o = guard_shapes(b, x.value, &shapes, st);
-        load_place(b, i, o, &rows[0].1, st)
+        load_place(b, i, o, &rows[0].place, st)
     } else {
         let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
         let mut arm = |b: &mut Builder<'_>, k: usize| {
             let o = assume_shape(b, x.value, &shapes, k, st);
-            Ok(load_place(b, i, o, &rows[k].1, st))
+            Ok(load_place(b, i, o, &rows[k].place, st))
         };
         b.cases(rows.len(), Type::Obj, &mut test, &mut arm)?
     };
+    remember(b, x.value, &rows);
     b.void(Op::IncRef, &[v], Imm::None, None);
     b.drop_item(x);
     push_loaded(b, i, v);
     Ok(Some(true))
+}
+
+/// Notes what an object was guarded to be.
+fn remember(b: &mut Builder<'_>, object: Value, rows: &[Row]) {
+    b.shapes.insert(object, (b.cur, rows.iter().map(|r| r.class).collect()));
 }
 
 /// Whether the interpreter saw this version in a place that the passes take from a hint.
@@ -223,32 +265,33 @@ fn load_one_of(
     b: &mut Builder<'_>,
     i: &Instr,
     x: Item,
-    rows: &[(u32, Place)],
+    rows: &[Row],
     shapes: &[(u32, u32)],
     is_one: bool,
     st: State,
 ) -> Result<(), BuildError> {
     let (m, o) = if is_one {
         let o = guard_shapes(b, x.value, shapes, st);
-        (load_place(b, i, o, &rows[0].1, st), o)
+        (load_place(b, i, o, &rows[0].place, st), o)
     } else {
         let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
         let mut arm = |b: &mut Builder<'_>, k: usize| {
             let o = assume_shape(b, x.value, shapes, k, st);
-            Ok(load_place(b, i, o, &rows[k].1, st))
+            Ok(load_place(b, i, o, &rows[k].place, st))
         };
         let m = b.cases(rows.len(), Type::Obj, &mut test, &mut arm)?;
         let mut methods: Vec<(super::Known, Option<u32>)> = Vec::new();
-        for (version, place) in rows {
-            let (Place::Value(k, _) | Place::Unless(k)) = place else { continue };
+        for row in rows {
+            let (Place::Value(k, _) | Place::Unless(k)) = &row.place else { continue };
             match methods.iter_mut().find(|(n, _)| n.address == k.address) {
                 Some((_, only)) => *only = None,
-                None => methods.push((k.clone(), Some(*version))),
+                None => methods.push((k.clone(), Some(row.version))),
             }
         }
         b.methods.insert(m, methods);
         (m, x.value)
     };
+    remember(b, x.value, rows);
     b.push_const(m);
     b.lv.stack.push(Item { value: o, ..x });
     Ok(())
@@ -257,28 +300,26 @@ fn load_one_of(
 /// Storing into an attribute of objects of a few classes. `Some` if it is done: `false` when only the general way is left.
 fn store_by_class(b: &mut Builder<'_>, i: &Instr) -> Result<Option<bool>, BuildError> {
     let (x, value) = (b.peek(0), b.peek(1));
-    let classes = expected(b, i, x.value);
-    let rows: Vec<(u32, Place)> = classes.iter().filter_map(|c| b.env.store_place(*c, i.arg)).collect();
-    if rows.is_empty() || rows.len() < classes.len() {
-        return Ok((classes.len() > 1).then_some(false));
-    }
-    if rows.len() == 1 && is_hinted(b, i, rows[0].0) {
+    let mut place = |b: &mut Builder<'_>, c: u64| b.env.store_place(c, i.arg);
+    let Some(rows) = expected(b, i, x.value, &mut place) else { return Ok(Some(false)) };
+    if rows.is_empty() || rows.len() == 1 && is_hinted(b, i, rows[0].version) {
         return Ok(None);
     }
-    let shapes: Vec<(u32, u32)> = rows.iter().map(|(version, _)| (*version, 0)).collect();
+    let shapes: Vec<(u32, u32)> = rows.iter().map(|r| (r.version, 0)).collect();
     let st = b.state(i.unit);
     b.pop_n(2);
-    let old = if rows.iter().all(|(_, p)| same_place(p, &rows[0].1)) {
+    let old = if rows.iter().all(|r| same_place(&r.place, &rows[0].place)) {
         let o = guard_shapes(b, x.value, &shapes, st);
-        swap_place(b, o, value.value, &rows[0].1, st)
+        swap_place(b, o, value.value, &rows[0].place, st)
     } else {
         let mut test = |b: &mut Builder<'_>, k: usize| is_version(b, x.value, shapes[k].0);
         let mut arm = |b: &mut Builder<'_>, k: usize| {
             let o = assume_shape(b, x.value, &shapes, k, st);
-            Ok(swap_place(b, o, value.value, &rows[k].1, st))
+            Ok(swap_place(b, o, value.value, &rows[k].place, st))
         };
         b.cases(rows.len(), Type::MaybeNull, &mut test, &mut arm)?
     };
+    remember(b, x.value, &rows);
     b.void(Op::DecRef, &[old], Imm::None, None);
     b.dropped = true;
     b.drop_item(value);

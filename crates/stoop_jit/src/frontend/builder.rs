@@ -107,6 +107,8 @@ pub(super) struct Builder<'a> {
     pub(super) elements: HashMap<Value, u64>,
     /// Classes of instances made here.
     pub(super) made: HashMap<Value, u64>,
+    /// The classes that an object was found to be one of when an attribute of it was wanted, and the block that went on.
+    pub(super) shapes: HashMap<Value, (Block, Vec<u64>)>,
     /// Methods that a value is one of, each with the version of the class it comes from, where that is only one.
     pub(super) methods: HashMap<Value, Vec<(Known, Option<u32>)>>,
     /// Loops that count in registers, by what the stack names them.
@@ -159,6 +161,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         examples: HashMap::new(),
         elements: HashMap::new(),
         made: HashMap::new(),
+        shapes: HashMap::new(),
         methods: HashMap::new(),
         walks: HashMap::new(),
         null,

@@ -93,6 +93,9 @@ pub struct SuperMethod {
     pub method: Known,
 }
 
+/// More classes than this at one place, and it is left to a look-up at run time.
+pub const MOST_CLASSES: usize = 4;
+
 /// What the front end may ask of the running program. No answer may run Python code.
 pub trait Environment {
     /// The value of a global or builtin that compiled code may rely on (the engine watches it).
@@ -123,6 +126,9 @@ pub trait Environment {
     /// The classes of the objects whose attribute is wanted at a code unit, as far as they are known: those met by
     /// guards, and the one with the version that the interpreter saw. None where there are too many.
     fn classes(&mut self, unit: u32, seen: Option<u32>) -> Vec<u64>;
+    /// Classes that may come there as well: those met where an attribute of the same variable is wanted elsewhere in the
+    /// code. None where there are too many.
+    fn classes_elsewhere(&mut self, unit: u32) -> Vec<u64>;
     /// The live class with a version.
     fn class_of_version(&self, version: u32) -> Option<u64>;
     /// Where instances of a class have the dict that is made when it is first wanted: a byte offset.

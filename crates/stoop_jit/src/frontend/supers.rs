@@ -6,9 +6,9 @@
 use stoop_cpython::decode::Instr;
 use stoop_ir::{Imm, Op, Type, Value};
 
-use super::SuperMethod;
 use super::attributes::guard_shapes;
 use super::builder::{Builder, Item};
+use super::{MOST_CLASSES, SuperMethod};
 
 /// LOAD_SUPER_ATTR: `super().name`, or `super(class, obj).name`.
 pub(super) fn load_super(b: &mut Builder<'_>, i: &Instr) {
@@ -45,10 +45,14 @@ fn method_above(b: &mut Builder<'_>, i: &Instr) -> Option<()> {
     }
     let known = constant(b, named.value);
     let class = known.or_else(|| in_closure(b, named.value))?;
-    let classes = expected(b, i, this.value, class);
-    let all: Vec<SuperMethod> = classes.iter().filter_map(|own| b.env.super_method(class, *own, i.arg)).collect();
+    let (classes, others) = expected(b, i, this.value, class);
+    let mut all: Vec<SuperMethod> = classes.iter().filter_map(|own| b.env.super_method(class, *own, i.arg)).collect();
     if all.len() < classes.len() || all.iter().any(|f| f.method.address != all[0].method.address) {
         return None;
+    }
+    for own in others {
+        let found = b.env.super_method(class, own, i.arg).filter(|f| f.method.address == all[0].method.address);
+        all.extend(found.filter(|f| all.len() < MOST_CLASSES && all.iter().all(|g| g.version != f.version)));
     }
     let shapes: Vec<(u32, u32)> = all.iter().map(|f| (f.version, 0)).collect();
     let found = all.into_iter().next()?;
@@ -68,15 +72,18 @@ fn method_above(b: &mut Builder<'_>, i: &Instr) -> Option<()> {
     Some(())
 }
 
-/// The classes to expect of the object: those met, or that of an example, or else the one that is named.
-fn expected(b: &mut Builder<'_>, i: &Instr, object: Value, named: u64) -> Vec<u64> {
+/// The classes to expect of the object: those met, or that of an example, or else the one that is named; and those that
+/// may come as well.
+fn expected(b: &mut Builder<'_>, i: &Instr, object: Value, named: u64) -> (Vec<u64>, Vec<u64>) {
     if let Type::Heap(version) = b.f.ty(object)
         && let Some(class) = b.env.class_of_version(version)
     {
-        return vec![class];
+        return (vec![class], Vec::new());
     }
+    let known = b.shapes.get(&object).map(|(_, classes)| classes.clone()).unwrap_or_default();
     let met = b.env.classes(i.unit, None);
-    if met.is_empty() { vec![b.class_of(object).unwrap_or(named)] } else { met }
+    let met = if met.is_empty() { vec![b.class_of(object).unwrap_or(named)] } else { met };
+    (met, known.into_iter().chain(b.env.classes_elsewhere(i.unit)).collect())
 }
 
 /// The address of a constant.
