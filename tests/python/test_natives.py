@@ -1,6 +1,9 @@
 """C functions called directly: methods of str, bytes and others, builtins."""
 # ruff: noqa: E501 (lines of the programs under test)
 
+import pytest
+from harness import TYPE
+
 
 def test_methods_of_strings(both):
     run = both("""
@@ -175,3 +178,47 @@ def test_direct_calls_keep_the_rules(both):
         print(pop({"a": 1}, "a"), pop({1: 2}, 1))
     """)
     run.assert_compiled("clear", "keyed", "boom", "kick", "pop")
+
+
+@pytest.mark.parametrize("f", ["min", "max"])
+def test_the_least_and_the_greatest_of_some(both, f):
+    """Arguments nothing is known of are guessed from the others; of equal ones the first one is taken."""
+    run = both(f"""
+        from probe import hot
+
+        def f(rows, j, cost):
+            return {f}(rows[0][j] + 1, rows[1][j], rows[2][j] + cost), {f}(rows[0][j], rows[1][j]), {f}(j, *rows[1][:1])  # of
+
+        ints, floats = [[1, 2, 9], [3, 2, 2], [0, 5, 2]], [[1.0, -0.0], [0.0, 0.0], [2.0, -1.0]]
+        hot(f, ints, 1, True)
+        for j in range(3):
+            print(f(ints, j, j > 1), f(ints, j, 0))
+        for j in range(2):
+            print(f(floats, j, 0.0))
+        print(f([[1], [True], [2]], 0, False), f([[1], [2**70], [2]], 0, True), f([[1], [1.0], [0]], 0, False))
+        try:
+            f([[1], ["a"], [2]], 0, 1)
+        except TypeError as e:
+            print(e)
+    """)
+    run.assert_compiled("f")
+    run.assert_left("f", "of", TYPE)
+
+
+def test_truth_values_are_counted(both):
+    run = both("""
+        from probe import hot
+
+        def f(row, a, b):
+            return row[0] + (a == b), (a != b) + row[0], row[0] - (a < b), row[0] % (a <= b)  # of
+
+        hot(f, [5, 1], 1, 1)
+        print(f([5], 1, 1), f([5], 1, 2), f([True], 1, 2))
+        print(f([0.5], 1, 1))
+        try:
+            f([[]], 1, 1)
+        except TypeError as e:
+            print(e)
+    """)
+    run.assert_compiled("f")
+    run.assert_left("f", "of", TYPE)

@@ -1,10 +1,10 @@
-"""Loops over lists and tuples, numbered and side by side, whose iterators are never made."""
+"""Loops over lists, tuples, strs and bytes, numbered and side by side, whose iterators are never made."""
 # ruff: noqa: E501 (lines of the programs under test)
 
 import pytest
 from harness import TYPE
 
-HEADS = ["x in a", "i, x in enumerate(a)", "x, y in zip(a, b)", "x, y, z in zip(a, b, c)", "(x,) in zip(a)", "p in enumerate(a)", "p in zip(b, a)", "x in t", "x, y in zip(t, a)", "i, x in enumerate(t)"]  # fmt: skip
+HEADS = ["x in a", "i, x in enumerate(a)", "x, y in zip(a, b)", "x, y, z in zip(a, b, c)", "(x,) in zip(a)", "p in enumerate(a)", "p in zip(b, a)", "x in t", "x, y in zip(t, a)", "i, x in enumerate(t)", "x in s", "i, x in enumerate(s)", "i, x in enumerate(s, 3)", "i, x in enumerate(a, 1)", "x, y, z in zip(s, w, a)", "x in w", "x in d", "p in zip(d, a)"]  # fmt: skip
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -15,6 +15,7 @@ def test_leaving_in_the_middle(both, head):
 
         def f(a, b, c, odd):
             t = (7, 8, 9, 10, 11)
+            s, w, d = strings
             out = []
             n = 0
             for {head}:
@@ -26,6 +27,7 @@ def test_leaving_in_the_middle(both, head):
             return out
 
         a, b, c = [1, 2, 3, 4, 5], [1.5, 2.5, 3.5, 4.5], list("abcdef")
+        strings = "spams", "s\\u20acp\\U0001f600m", b"eggs!"
         plain = [0] * 9
         hot(f, a, b, c, plain)
         for at in range(1, 6):

@@ -536,6 +536,7 @@ impl Environment for Live<'_> {
             match classes::class_of(o) {
                 Some(Class::List) => objects::list_slice(o),
                 Some(Class::Tuple) => objects::tuple_slice(o),
+                Some(Class::Str) => return crate::helpers::strings::example_character(o),
                 _ => return None,
             }
         };

@@ -3,7 +3,7 @@
 use stoop_cpython::decode::Instr;
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
-use stoop_ir::{Class, Imm, Op, Type, Value};
+use stoop_ir::{Class, Hint, Imm, Op, Type, Value};
 
 use super::builder::{BuildError, Builder, Item};
 use super::{Entry, Source};
@@ -102,11 +102,26 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
             if plain && let Some((version, method)) = special(b, i, p.callable, "__call__") {
                 return call_instance(b, i, p, version, method, st);
             }
-            let generic = b.env.is_generic(i.unit);
-            generic_call(b, p, names, st, generic);
+            let hint = call_hint(b, i, name.as_deref(), &p.args);
+            generic_call(b, p, names, st, hint);
         }
     }
     Ok(())
+}
+
+/// What the arguments of a call most likely are, where that decides how it is made.
+fn call_hint(b: &Builder<'_>, i: &Instr, name: Option<&str>, args: &[Item]) -> Hint {
+    if b.env.is_generic(i.unit) {
+        return Hint::Generic;
+    }
+    let mut classes = args.iter().filter_map(|x| match b.kind_of(x.value) {
+        Some(super::builder::Kind::Exact(c)) => Some(c),
+        _ => None,
+    });
+    match (name, classes.next()) {
+        (Some("builtins.min" | "builtins.max"), Some(c)) if classes.all(|other| other == c) => Hint::Class(c),
+        _ => Hint::None,
+    }
 }
 
 /// `getattr(o, name, default)` or `hasattr(o, name)`, where the name is a constant. Whether it was that.
@@ -189,7 +204,7 @@ fn call_one_of(
         let value = b.known(method.clone());
         let known = Popped { callable: Item { value, owned: false, slot: None }, receiver, args: p.args.clone() };
         if !known_function(b, i, &known, None, st)? {
-            generic_call(b, known, None, st, false);
+            generic_call(b, known, None, st, Hint::None);
         }
         Ok(b.pop().value)
     };
@@ -221,7 +236,7 @@ fn known_function(
         return Ok(true);
     }
     let known = Popped { callable: p.callable, receiver: b.null(), args };
-    generic_call(b, known, None, st, false);
+    generic_call(b, known, None, st, Hint::None);
     Ok(true)
 }
 
@@ -347,11 +362,11 @@ pub(super) fn call_function(
     }
     let value = b.known(function);
     let p = Popped { callable: Item { value, owned: false, slot: None }, receiver: b.null(), args };
-    generic_call(b, p, None, st, false);
+    generic_call(b, p, None, st, Hint::None);
     Ok(())
 }
 
-fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st: stoop_ir::State, generic: bool) {
+fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st: stoop_ir::State, hint: Hint) {
     let mut args = vec![p.callable.value, p.receiver.value];
     args.extend(p.args.iter().map(|x| x.value));
     let imm = match names {
@@ -359,8 +374,8 @@ fn generic_call(b: &mut Builder<'_>, p: Popped, names: Option<super::Known>, st:
         None => Imm::None,
     };
     let v = b.op(Op::PyCall, &args, imm, Type::Obj, Some(st));
-    if generic {
-        b.set_hint(stoop_ir::Hint::Generic);
+    if hint != Hint::None {
+        b.set_hint(hint);
     }
     b.ran_python = true;
     finish(b, p, v);

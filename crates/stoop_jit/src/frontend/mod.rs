@@ -179,7 +179,7 @@ pub trait Environment {
     fn example_local(&self, slot: u32) -> Option<u64>;
     /// What the iterator in a stack slot yields.
     fn example_stack_element(&self, depth: u32) -> Option<u64>;
-    /// What is at a position of an example list or tuple.
+    /// What is at a position of an example list or tuple, or in a str.
     fn example_item(&self, container: u64, position: usize) -> Option<u64>;
     /// An inline attribute value of an example of that type version.
     fn example_field(&mut self, object: u64, version: u32, index: u32) -> Option<u64>;

@@ -1,4 +1,4 @@
-//! Walks: loops over lists and tuples, alone, numbered (`enumerate`) or side by side (`zip`), that count in registers.
+//! Walks: loops over lists, tuples, strs and bytes objects, alone, numbered (`enumerate`) or side by side (`zip`), that count in registers.
 //!
 //! The iterator that CPython keeps on the operand stack is never made: nobody but the loop has it. The abstract stack
 //! names a `virtual.iter`, from which exits make one that stands where this one would; compiled code owns a
@@ -28,9 +28,11 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Walk {
     pub(super) kind: Kind,
+    /// The number of the first item, where they are numbered.
+    start: i64,
     /// The position of the next item.
     pub(super) index: Value,
-    /// Exact lists and tuples.
+    /// Exact lists, tuples, strs and bytes objects.
     pub(super) of: Vec<Value>,
     /// What the sequences hold, for example.
     elements: Vec<Option<u64>>,
@@ -40,7 +42,8 @@ pub(super) struct Walk {
 pub(super) fn show(b: &mut Builder<'_>, block: Block, walk: Walk) -> Value {
     let mut args = vec![walk.index];
     args.extend_from_slice(&walk.of);
-    let shown = b.f.push(block, Op::VirtualIter, &args, Imm::Int(walk.kind as i64), Type::Obj, None).expect("an iterator");
+    let form = walk.kind as i64 + (walk.start << 8);
+    let shown = b.f.push(block, Op::VirtualIter, &args, Imm::Int(form), Type::Obj, None).expect("an iterator");
     b.walks.insert(shown, walk);
     shown
 }
@@ -54,7 +57,7 @@ fn show_here(b: &mut Builder<'_>, walk: Walk) -> Value {
 fn sequence_class(b: &Builder<'_>, x: Item) -> Option<Class> {
     let known = b.f.ty(x.value).class();
     let class = known.or_else(|| b.examples.get(&x.value).and_then(|o| b.env.example_class(*o)));
-    class.filter(|c| matches!(c, Class::List | Class::Tuple))
+    class.filter(|c| matches!(c, Class::List | Class::Tuple | Class::Str | Class::Bytes))
 }
 
 /// Whether nothing tells what an object is.
@@ -62,8 +65,16 @@ fn is_unknown(b: &Builder<'_>, x: Item) -> bool {
     b.f.ty(x.value) == Type::Obj && !b.examples.contains_key(&x.value)
 }
 
+/// A constant int that is not negative.
+fn constant_number(b: &Builder<'_>, v: Value) -> Option<u32> {
+    let d = b.f.inst(b.f.def_inst(v)?);
+    let Imm::Const(c) = d.imm else { return None };
+    let c = Some(&b.f.consts[c.index()]).filter(|c| d.op == Op::ConstObj && c.class == Some(Class::Int))?;
+    c.text.parse().ok()
+}
+
 /// Makes a walk of what was popped off the stack, whose references it takes over, and pushes it.
-fn begin(b: &mut Builder<'_>, kind: Kind, of: &[(Item, Class)], st: State) {
+fn begin(b: &mut Builder<'_>, kind: Kind, start: i64, of: &[(Item, Class)], st: State) {
     let guarded: Vec<Item> = of
         .iter()
         .map(|(x, c)| {
@@ -79,11 +90,11 @@ fn begin(b: &mut Builder<'_>, kind: Kind, of: &[(Item, Class)], st: State) {
     let elements = guarded.iter().map(|x| b.examples.get(&x.value).and_then(|o| b.env.example_item(*o, 0))).collect();
     let of = guarded.into_iter().map(|x| b.own(x)).collect();
     let index = b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None);
-    let shown = show_here(b, Walk { kind, index, of, elements });
+    let shown = show_here(b, Walk { kind, start, index, of, elements });
     b.push_owned(shown);
 }
 
-/// GET_ITER of a list or tuple for a loop. Whether it was translated.
+/// GET_ITER of a sequence for a loop. Whether it was translated.
 pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
     let x = b.peek(0);
     if b.walks.contains_key(&x.value) {
@@ -102,7 +113,7 @@ pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
     let Some(class) = sequence_class(b, x).or_else(|| seen.filter(|_| b.f.ty(x.value) == Type::Obj)) else { return false };
     let st = b.state(i.unit);
     b.pop();
-    begin(b, Kind::Items, &[(x, class)], st);
+    begin(b, Kind::Items, 0, &[(x, class)], st);
     true
 }
 
@@ -112,12 +123,16 @@ fn yields_within(b: &Builder<'_>, i: &Instr) -> bool {
     b.lv.code.instrs.iter().filter(within).any(|x| x.op == Opcode::YieldValue)
 }
 
-/// A call of `enumerate` or `zip` over lists and tuples whose result is looped over at once. Whether it was translated;
+/// A call of `enumerate` or `zip` over sequences whose result is looped over at once. Whether it was translated;
 /// the arguments are consumed then.
 pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &[Item], st: State) -> bool {
-    let kind = match (name, args.len()) {
-        ("builtins.enumerate", 1) => Kind::Numbered,
-        ("builtins.zip", 1..=4) => Kind::Together,
+    let (kind, start, args) = match (name, args) {
+        ("builtins.enumerate", [_]) => (Kind::Numbered, 0, args),
+        ("builtins.enumerate", [_, first]) => match constant_number(b, first.value) {
+            Some(n) => (Kind::Numbered, n.into(), &args[..1]),
+            None => return false,
+        },
+        ("builtins.zip", [_, ..]) if args.len() <= 4 => (Kind::Together, 0, args),
         _ => return false,
     };
     let then = |n: usize, op: Opcode| b.lv.code.instrs.get(k + n).is_some_and(|x| x.op == op);
@@ -132,7 +147,7 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &
     let likely = |x: &Item| sequence_class(b, *x).or_else(|| is_unknown(b, *x).then_some(Class::List));
     let of: Option<Vec<(Item, Class)>> = args.iter().map(|x| Some((*x, likely(x)?))).collect();
     let Some(of) = of else { return false };
-    begin(b, kind, &of, st);
+    begin(b, kind, start, &of, st);
     true
 }
 
@@ -143,7 +158,7 @@ pub(super) fn found(b: &mut Builder<'_>, it: Value, element: Option<u64>, class:
     let sequence = if class == Class::ListIter { Class::List } else { Class::Tuple };
     let of = b.op(Op::GuardClass, &[of], Imm::None, Type::Exact(sequence), Some(st));
     let index = b.op(Op::IterIndex, &[it], Imm::None, Type::I64, None);
-    Walk { kind: Kind::Items, index, of: vec![of], elements: vec![element] }
+    Walk { kind: Kind::Items, start: 0, index, of: vec![of], elements: vec![element] }
 }
 
 /// Lets the iterator go, once nothing leaves to where it stood any more.
@@ -172,7 +187,11 @@ pub(super) fn next(b: &mut Builder<'_>, i: &Instr, walk: &Walk) {
 /// Asks the k-th sequence whether it has one more, then the others.
 fn more(b: &mut Builder<'_>, i: &Instr, walk: &Walk, k: usize, st: State) {
     let Some(&of) = walk.of.get(k) else { return turn(b, i, walk, st) };
-    let op = if b.f.ty(of) == Type::Exact(Class::List) { Op::ListLen } else { Op::TupleLen };
+    let op = match b.f.ty(of) {
+        Type::Exact(Class::List) => Op::ListLen,
+        Type::Exact(Class::Str) => Op::StrLen,
+        _ => Op::TupleLen,
+    };
     let len = b.op(op, &[of], Imm::None, Type::I64, None);
     let end = b.op(Op::IntCmp, &[walk.index, len], Imm::Cmp(CmpOp::Ge), Type::I1, None);
     let mut done = |b: &mut Builder<'_>| finish(b, i);
@@ -196,7 +215,15 @@ fn finish(b: &mut Builder<'_>, i: &Instr) {
 fn turn(b: &mut Builder<'_>, i: &Instr, walk: &Walk, st: State) {
     let mut items: Vec<Value> = Vec::new();
     for (of, element) in walk.of.iter().zip(&walk.elements) {
-        let op = if b.f.ty(*of) == Type::Exact(Class::List) { Op::ListItem } else { Op::TupleItem };
+        let op = match b.f.ty(*of) {
+            Type::Exact(Class::List) => Op::ListItem,
+            Type::Exact(Class::Tuple) => Op::TupleItem,
+            // Made below, once nothing is guarded any more.
+            _ => {
+                items.push(*of);
+                continue;
+            }
+        };
         let mut v = b.op(op, &[*of, walk.index], Imm::None, Type::Obj, None);
         let class = element.and_then(|o| b.env.example_class(o)).filter(|_| !b.env.is_generic(i.unit));
         // Guarded before anything has happened, a number can stay out of its box.
@@ -208,15 +235,27 @@ fn turn(b: &mut Builder<'_>, i: &Instr, walk: &Walk, st: State) {
         b.examples.extend(element.map(|o| (v, o)));
         items.push(v);
     }
+    for ((of, element), v) in walk.of.iter().zip(&walk.elements).zip(&mut items) {
+        match b.f.ty(*of) {
+            Type::Exact(Class::Str) => *v = b.op(Op::StrItem, &[*of, walk.index], Imm::None, Type::Exact(Class::Str), Some(st)),
+            Type::Exact(Class::Bytes) => {
+                let byte = b.op(Op::BytesItem, &[*of, walk.index], Imm::None, Type::I64, None);
+                *v = b.op(Op::BoxInt, &[byte], Imm::None, Type::Exact(Class::Int), None);
+            }
+            _ => b.void(Op::IncRef, &[*v], Imm::None, None),
+        }
+        b.examples.extend(element.map(|o| (*v, o)));
+    }
     let value = if walk.kind == Kind::Items {
-        b.void(Op::IncRef, &[items[0]], Imm::None, None);
         items[0]
     } else {
-        for v in &items {
-            b.void(Op::IncRef, &[*v], Imm::None, None);
-        }
         if walk.kind == Kind::Numbered {
-            items.insert(0, b.op(Op::BoxInt, &[walk.index], Imm::None, Type::Exact(Class::Int), None));
+            let mut number = walk.index;
+            if walk.start != 0 {
+                let start = b.op(Op::ConstInt, &[], Imm::Int(walk.start), Type::I64, None);
+                number = b.op(Op::IntAdvance, &[number, start], Imm::None, Type::I64, None);
+            }
+            items.insert(0, b.op(Op::BoxInt, &[number], Imm::None, Type::Exact(Class::Int), None));
         }
         b.op(Op::BuildTuple, &items, Imm::None, Type::Exact(Class::Tuple), Some(st))
     };

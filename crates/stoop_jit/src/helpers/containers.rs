@@ -65,16 +65,16 @@ pub fn iter_next_address() -> usize {
     (if layout::get().minor == 12 { of_312 } else { of_313 }) as usize
 }
 
-/// An iterator over lists or tuples that stands at an index: of the kinds of [`stoop_ir::Op::VirtualIter`]. Takes the
+/// An iterator over sequences that stands at an index: of the kinds of [`stoop_ir::Op::VirtualIter`]. Takes the
 /// references; NULL without exception when there is no memory.
 pub unsafe fn virtual_iterator(index: i64, of: &[Obj], kind: i64) -> Obj {
-    // SAFETY: lists, tuples and their iterators, of which nothing runs Python code.
+    // SAFETY: exact sequences and their iterators, of which nothing runs Python code.
     unsafe {
         let iterators: Vec<Obj> = of.iter().map(|o| sequence_iterator(index, *o)).collect();
-        let whole = match (kind, &iterators[..]) {
+        let whole = match (kind & 0xff, &iterators[..]) {
             (0, [only]) => return *only,
             _ if iterators.contains(&null_mut()) => null_mut(),
-            (1, [only]) => capi::PyObject_CallFunction(type_ptr!(PyEnum_Type), c"OL".as_ptr(), *only, index),
+            (1, [only]) => capi::PyObject_CallFunction(type_ptr!(PyEnum_Type), c"OL".as_ptr(), *only, index + (kind >> 8)),
             _ => {
                 let arguments = capi::PyTuple_New(iterators.len() as isize);
                 if arguments.is_null() {
@@ -97,7 +97,7 @@ pub unsafe fn virtual_iterator(index: i64, of: &[Obj], kind: i64) -> Obj {
     }
 }
 
-/// The iterator over a list or tuple that stands at an index. Takes the reference.
+/// The iterator over a list, tuple, str or bytes object that stands at an index. Takes the reference.
 unsafe fn sequence_iterator(index: i64, of: Obj) -> Obj {
     let l = layout::get();
     // SAFETY: as above.
@@ -106,8 +106,21 @@ unsafe fn sequence_iterator(index: i64, of: Obj) -> Obj {
         if it.is_null() {
             capi::PyErr_Clear();
         } else {
-            let is_list = type_of(of) == type_ptr!(PyList_Type);
-            write(it, if is_list { l.list_iter_index } else { l.tuple_iter_index }, index);
+            let ty = type_of(of);
+            if ty == type_ptr!(PyList_Type) {
+                write(it, l.list_iter_index, index);
+            } else if ty == type_ptr!(PyTuple_Type) {
+                write(it, l.tuple_iter_index, index);
+            } else if index != 0 {
+                let done = capi::PyObject_CallMethod(it, c"__setstate__".as_ptr(), c"L".as_ptr(), index);
+                if done.is_null() {
+                    capi::PyErr_Clear();
+                    decref(of);
+                    decref(it);
+                    return null_mut();
+                }
+                decref(done);
+            }
         }
         decref(of);
         it

@@ -21,6 +21,16 @@ pub fn characters() -> &'static [usize; 256] {
     TABLE.get_or_init(|| std::array::from_fn(|c| unsafe { ffi::PyUnicode_FromOrdinal(c as i32) as usize }))
 }
 
+/// A character of a string, for example: one that is kept for good.
+///
+/// # Safety
+/// A live exact string.
+pub unsafe fn example_character(text: Obj) -> Option<u64> {
+    // SAFETY: the caller's string.
+    let first = unsafe { (objects::str_length(text) > 0).then(|| objects::str_char(text, 0))? };
+    Some(characters()[(first as usize).min(255)] as u64)
+}
+
 /// The character at a position in range, as a string.
 pub unsafe extern "C" fn str_item(text: Obj, position: i64) -> Obj {
     // SAFETY: the caller's string and position.

@@ -327,20 +327,24 @@ impl Specialiser {
                 let v = self.val(f, Op::FloatToInt, &[x], Type::I64, st);
                 self.yields(f, d, v);
             }
-            // The second takes the first's place only if it is really less, or greater.
+            // Each takes the place of the one before only if it is really less, or greater.
             Rule::IntExtreme(max) => {
-                let (x, y) = (self.int(f, a(2), st), self.int(f, a(3), st));
                 let cmp = if max { CmpOp::Gt } else { CmpOp::Lt };
-                let c = self.emit(f, Op::IntCmp, &[y, x], Imm::Cmp(cmp), Type::I1, None).expect("a truth value");
-                let v = self.val(f, Op::IntSelect, &[c, y, x], Type::I64, None);
-                self.yields(f, d, v);
+                let all: Vec<Value> = d.args[2..].iter().map(|v| self.int(f, *v, st)).collect();
+                let v = all.into_iter().reduce(|x, y| {
+                    let c = self.emit(f, Op::IntCmp, &[y, x], Imm::Cmp(cmp), Type::I1, None).expect("a truth value");
+                    self.val(f, Op::IntSelect, &[c, y, x], Type::I64, None)
+                });
+                self.yields(f, d, v.expect("of at least two"));
             }
             Rule::FloatExtreme(max) => {
-                let (x, y) = (self.float(f, a(2), false, st), self.float(f, a(3), false, st));
                 let cmp = if max { CmpOp::Gt } else { CmpOp::Lt };
-                let c = self.emit(f, Op::FloatCmp, &[y, x], Imm::Cmp(cmp), Type::I1, None).expect("a truth value");
-                let v = self.val(f, Op::FloatSelect, &[c, y, x], Type::F64, None);
-                self.yields(f, d, v);
+                let all: Vec<Value> = d.args[2..].iter().map(|v| self.float(f, *v, false, st)).collect();
+                let v = all.into_iter().reduce(|x, y| {
+                    let c = self.emit(f, Op::FloatCmp, &[y, x], Imm::Cmp(cmp), Type::I1, None).expect("a truth value");
+                    self.val(f, Op::FloatSelect, &[c, y, x], Type::F64, None)
+                });
+                self.yields(f, d, v.expect("of at least two"));
             }
             Rule::FloatNeg | Rule::FloatAbs | Rule::FloatSqrt => {
                 let x = if rule == Rule::FloatSqrt {

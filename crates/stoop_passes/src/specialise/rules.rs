@@ -41,9 +41,9 @@ pub enum Rule {
     FloatSqrt,
     /// Another function of `math`.
     Math(MathFn),
-    /// `min` or `max` (true) of two ints.
+    /// `min` or `max` (true) of some ints.
     IntExtreme(bool),
-    /// The same of two floats.
+    /// The same of some floats.
     FloatExtreme(bool),
     /// `round(float)`
     FloatRound,
@@ -316,6 +316,12 @@ fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
         (Some(c @ (List | Str | Tuple)), Some(Int)) if op == BinOp::Mul => Rule::OfClasses(c, Int, c),
         // Nor does it specialise these: beside an int, an unknown operand is most often an int.
         (Some(Int), None) | (None, Some(Int)) if hint == Hint::None && ints_have(op) => Rule::IntBin(op),
+        // A truth value is counted.
+        (Some(Class::Bool), None) | (None, Some(Class::Bool))
+            if hint == Hint::None && (ints_have(op) || matches!(op, BinOp::Add | BinOp::Sub)) =>
+        {
+            Rule::IntBin(op)
+        }
         (None, None) if hint == Hint::None && matches!(op, BinOp::Shl | BinOp::Shr) => Rule::IntBin(op),
         _ => Rule::Generic,
     }
@@ -399,6 +405,13 @@ fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         "list.index" | "list.count" | "tuple.index" | "tuple.count" => return Rule::ResultClass(Class::Int),
         _ => {}
     }
+    if !is_method && matches!(name, "builtins.min" | "builtins.max") && (2..=EXTREME_OF).contains(&args.len()) {
+        return match alike(d.hint, &classes) {
+            Some(Class::Int) => Rule::IntExtreme(name == "builtins.max"),
+            Some(Class::Float) => Rule::FloatExtreme(name == "builtins.max"),
+            _ => Rule::Generic,
+        };
+    }
     if is_method || !matches!(d.args.len(), 3 | 4) {
         return Rule::Generic;
     }
@@ -407,11 +420,6 @@ fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         return match (name, arg, constant(class)) {
             ("builtins.isinstance", Some(c), _) if let Some(is) = is_instance_of_one(f, c, class) => Rule::IsInstance(is),
             ("builtins.isinstance", ..) if speculate && classes_of(f, class).is_some() => Rule::InstanceOf,
-            ("builtins.min" | "builtins.max", Some(a), _) if Some(a) == known_class(types, class) => match a {
-                Class::Int => Rule::IntExtreme(name == "builtins.max"),
-                Class::Float => Rule::FloatExtreme(name == "builtins.max"),
-                _ => Rule::Generic,
-            },
             _ => Rule::Generic,
         };
     }
@@ -437,6 +445,20 @@ fn call(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
         ("builtins.type", _) => Rule::TypeOf,
         _ => Rule::Generic,
     }
+}
+
+/// Of how many arguments `min` and `max` are computed in place.
+const EXTREME_OF: usize = 4;
+
+/// The class that all arguments have, where some of them may be guessed from the others, or all from the hint.
+fn alike(hint: Hint, classes: &[Option<Class>]) -> Option<Class> {
+    let likely = match (classes.iter().flatten().next(), hint) {
+        (Some(c), _) => *c,
+        (None, Hint::Class(c)) => c,
+        _ => return None,
+    };
+    let fits = |c: &Option<Class>| c.map_or(hint != Hint::Generic, |c| c == likely);
+    classes.iter().all(fits).then_some(likely)
 }
 
 /// The classes that a value names: a constant class, or a tuple of such that is made here. All are instances of `type`
