@@ -332,6 +332,8 @@ unsafe extern "C" {
     pub fn PyObject_DelItem(o: Obj, key: Obj) -> c_int;
     pub fn PyObject_Dir(o: Obj) -> Obj;
     pub fn PyObject_Format(o: Obj, spec: Obj) -> Obj;
+    pub fn PyObject_Free(memory: *mut c_void);
+    pub fn PyObject_GC_Del(o: *mut c_void);
     pub fn PyObject_GC_IsTracked(o: Obj) -> c_int;
     pub fn PyObject_GC_Track(o: *mut c_void);
     pub fn PyObject_GC_UnTrack(o: *mut c_void);

@@ -34,6 +34,9 @@ pub enum Breaker {
 pub mod flags {
     /// Instances carry inline values (3.13).
     pub const INLINE_VALUES: u64 = 1 << 2;
+    /// What a class has whose instances are inline values behind a header of four words (3.13): the values, a managed dict
+    /// and weak references, the heap, the collector.
+    pub const PLAIN: u64 = INLINE_VALUES | 1 << 3 | MANAGED_DICT | HEAP | GC;
     /// Instances have a managed dict word.
     pub const MANAGED_DICT: u64 = 1 << 4;
     /// The type cannot be changed.
@@ -152,6 +155,12 @@ pub struct Layout {
     pub tp_alloc: i32,
     /// `tp_new`.
     pub tp_new: i32,
+    /// `tp_free`.
+    pub tp_free: i32,
+    /// `tp_del`.
+    pub tp_del: i32,
+    /// `tp_finalize`.
+    pub tp_finalize: i32,
     /// `tp_mro` (a tuple).
     pub tp_mro: i32,
     /// `tp_version_tag` (32 bits; 0 means none).

@@ -20,6 +20,7 @@ pub mod handled;
 pub mod hashed;
 mod in_place;
 pub mod inspect;
+pub mod instances;
 pub mod layout;
 pub mod monitoring;
 pub mod natives;

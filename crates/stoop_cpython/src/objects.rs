@@ -116,7 +116,7 @@ pub unsafe fn new_instance(class: Obj) -> Obj {
     // does. That takes a tuple, and an empty one means no arguments.
     unsafe {
         if l.values_valid.is_some() {
-            return capi::PyType_GenericAlloc(class, 0);
+            return crate::instances::take(class).unwrap_or_else(|| capi::PyType_GenericAlloc(class, 0));
         }
         let new: New = std::mem::transmute(read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_new));
         let nothing = capi::PyTuple_New(0);

@@ -353,6 +353,7 @@ unsafe fn attributes(l: &Layout, names: Obj) -> Probe {
             that(word & 1 == 1, "the mark of inline values")?;
             (word + 1) as *mut u8
         };
+        that(crate::instances::learn(l, instance.0), "how a class frees its instances")?;
         that(read::<u8, _>(values, l.values_size) == 2, "the count of inline values")?;
         that(read::<Obj, _>(values, l.values_first) == named(names, "sample")?, "an instance's inline values")
     }

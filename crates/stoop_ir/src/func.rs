@@ -273,6 +273,21 @@ impl Function {
             Def::Param(_) => None,
         }
     }
+    /// Whether dropping the last reference to a value runs no Python code: its type says it, or the operation that makes it.
+    pub fn drop_is_silent(&self, mut v: Value) -> bool {
+        loop {
+            if self.ty(v).drop_is_silent() {
+                return true;
+            }
+            let Some(d) = self.def_inst(v).map(|i| self.inst(i)) else { return false };
+            match d.op {
+                // An int or a float.
+                Op::NumBinary => return true,
+                Op::GuardClass | Op::GuardNotNull | Op::RefCast => v = d.args[0],
+                _ => return false,
+            }
+        }
+    }
     /// An instruction's row.
     pub fn inst(&self, i: Inst) -> &InstData {
         &self.insts[i.index()]

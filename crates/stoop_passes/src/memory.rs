@@ -4,7 +4,7 @@
 //! what a drop writes depends on the type of what is dropped: that is worked out here, once for all passes.
 
 use stoop_ir::cfg::Cfg;
-use stoop_ir::{Block, Function, Inst, Mem, Op, Type};
+use stoop_ir::{Block, Function, Inst, Mem, Op, Value};
 
 use crate::util::root;
 
@@ -73,10 +73,10 @@ impl Effects {
 fn writes(func: &Function, insts: &[Inst], k: usize) -> Mem {
     let d = func.inst(insts[k]);
     let table = d.op.info().writes;
-    let drops = |ty: Type| if ty.drop_is_silent() { table } else { Mem::ALL };
+    let drops = |v: Value| if func.drop_is_silent(v) { table } else { Mem::ALL };
     match d.op {
-        Op::DecRef => drops(func.ty(d.args[0])),
-        Op::StoreLocal => drops(func.ty(d.args[1])),
+        Op::DecRef => drops(d.args[0]),
+        Op::StoreLocal => drops(d.args[1]),
         // At the end they drop what they iterate over.
         Op::ListIterNext | Op::TupleIterNext => Mem::ALL,
         Op::ListSetFloat
@@ -126,8 +126,8 @@ fn former_is_silent(func: &Function, insts: &[Inst], k: usize) -> bool {
             return func.ty(r).drop_is_silent() || silent.contains(&r);
         }
         let drops_noisily = match d.op {
-            Op::DecRef => !func.ty(d.args[0]).drop_is_silent(),
-            Op::StoreLocal => !func.ty(d.args[1]).drop_is_silent(),
+            Op::DecRef => !func.drop_is_silent(d.args[0]),
+            Op::StoreLocal => !func.drop_is_silent(d.args[1]),
             _ => false,
         };
         if drops_noisily || d.op.info().writes.meets(region) {

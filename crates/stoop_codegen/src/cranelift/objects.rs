@@ -330,9 +330,36 @@ impl Lower<'_> {
     /// An operator on boxed numbers.
     pub(crate) fn number_binary(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
         let stoop_ir::Imm::Bin(op) = data.imm else { return Err(self.malformed("needs an operator")) };
+        let (floats, others, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(done, types::I64);
+        if op != stoop_ir::BinOp::TrueDiv {
+            let float = self.class_address(Class::Float)?;
+            let float = self.address(float);
+            let second = self.b.create_block();
+            for (k, next) in [(0, second), (1, floats)] {
+                let ty = self.load(a[k], self.req.abi.ob_type);
+                let same = self.icmp(IntCC::Equal, ty, float);
+                self.branch(same, next, others);
+                self.b.switch_to_block(next);
+            }
+            let at = self.req.abi.float_value;
+            let (x, y) = (self.load_as(types::F64, a[0], at), self.load_as(types::F64, a[1], at));
+            let value = match op {
+                stoop_ir::BinOp::Add => self.b.ins().fadd(x, y),
+                stoop_ir::BinOp::Sub => self.b.ins().fsub(x, y),
+                _ => self.b.ins().fmul(x, y),
+            };
+            let object = self.helper1(Helper::BoxFloat, &[value])?;
+            self.jump(done, &[object]);
+        } else {
+            self.jump(others, &[]);
+        }
+        self.b.switch_to_block(others);
         let op = self.i32const(op as i32);
-        let result = self.helper1(Helper::NumBinary, &[op, a[0], a[1]])?;
-        self.guard(result)?;
+        let object = self.helper1(Helper::NumBinary, &[op, a[0], a[1]])?;
+        self.guard(object)?;
+        self.jump(done, &[object]);
+        self.b.switch_to_block(done);
         Ok(result)
     }
 

@@ -91,8 +91,8 @@ fn at_drops(func: &Function) -> HashMap<Inst, Vec<Option<Value>>> {
         for (k, &i) in block.insts.iter().enumerate() {
             let d = func.inst(i);
             let noisy = match d.op {
-                Op::DecRef => !func.ty(d.args[0]).drop_is_silent(),
-                Op::StoreLocal => !func.ty(d.args[1]).drop_is_silent(),
+                Op::DecRef => !func.drop_is_silent(d.args[0]),
+                Op::StoreLocal => !func.drop_is_silent(d.args[1]),
                 Op::ListIterNext | Op::TupleIterNext | Op::DictSet => true,
                 _ => false,
             };

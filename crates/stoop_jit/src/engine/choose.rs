@@ -305,10 +305,19 @@ pub unsafe fn called(f: Obj, ns: u64) {
         s.heat_ns = s.heat_ns.saturating_add(ns);
         let Some(info) = decoded(s) else { return };
         if function_is_open(s, &info) && pays(s, None, &info.instrs) {
-            s.started = Started::Wanted;
-            arm_again(s, monitoring::START);
+            want(s);
         }
     }
+}
+
+/// Has a function prepared when its next call starts: its arguments tell classes.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn want(s: &mut CodeState) {
+    s.started = Started::Wanted;
+    // SAFETY: as documented.
+    unsafe { arm_again(s, monitoring::START) };
 }
 
 /// A frame that lasts: its outermost loop first; an inner one if that did not come round since the last look.

@@ -201,7 +201,10 @@ fn again(code: Obj, entry: Entry, function: Obj) {
             Entry::Function => {
                 let mut frames = frame::threads().into_iter().flat_map(|ts| frame::frames(ts).take(LONGEST_CHAIN));
                 let running = frames.find(|f| frame::code(*f) == code && frame::is_complete(*f));
-                request(code, function, running.unwrap_or(std::ptr::null_mut()));
+                match running {
+                    None if !eager::is_on() && !s.asked => choose::want(s),
+                    running => request(code, function, running.unwrap_or(std::ptr::null_mut())),
+                }
             }
         }
     }

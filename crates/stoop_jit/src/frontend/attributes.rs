@@ -138,9 +138,8 @@ fn load_place(b: &mut Builder<'_>, i: &Instr, object: Value, place: &Place, st: 
     match place {
         Place::Field(k) => {
             let v = b.op(Op::LoadField, &[object], Imm::Index(*k), Type::Obj, Some(st));
-            if let (Type::Heap(version), Some(o)) = (b.f.ty(object), b.examples.get(&object)) {
-                let field = b.env.example_field(*o, version, *k);
-                b.examples.extend(field.map(|o| (v, o)));
+            if let Type::Heap(version) = b.f.ty(object) {
+                b.loaded(object, version, *k, v);
             }
             v
         }
@@ -335,6 +334,7 @@ fn swap_place(b: &mut Builder<'_>, object: Value, value: Value, place: &Place, s
             b.op(Op::SwapSlot, &[object, value], Imm::Int((*offset).into()), Type::MaybeNull, None)
         }
         Place::Field(k) => {
+            b.gives(object, *k, value);
             let old = b.op(Op::SwapField, &[object, value], Imm::Index(*k), Type::MaybeNull, Some(st));
             // After the swap, which may leave: an exit must not find a reference too many.
             b.void(Op::IncRef, &[value], Imm::None, None);
@@ -401,9 +401,8 @@ pub(super) fn load_attr(b: &mut Builder<'_>, i: &Instr) -> Result<(), BuildError
     let v = b.op(Op::PyLoadAttr, &[x.value], Imm::Name(n), Type::Obj, Some(st));
     let h = if open { attr_hint(b, i) } else { Hint::Generic };
     b.set_hint(h);
-    if let (Hint::Field(version, index), Some(o)) = (h, b.examples.get(&x.value)) {
-        let field = b.env.example_field(*o, version, index);
-        b.examples.extend(field.map(|o| (v, o)));
+    if let Hint::Field(version, index) = h {
+        b.loaded(x.value, version, index, v);
     }
     b.ran_python = true;
     b.drop_item(x);
@@ -504,6 +503,9 @@ pub(super) fn store_attr(b: &mut Builder<'_>, i: &Instr) -> Result<(), BuildErro
     b.void(Op::PyStoreAttr, &[obj.value, value.value], Imm::Name(n), Some(st));
     let h = if by_class.is_none() { attr_hint(b, i) } else { Hint::Generic };
     b.set_hint(h);
+    if let Hint::Field(_, index) = h {
+        b.gives(obj.value, index, value.value);
+    }
     b.ran_python = true;
     b.drop_item(value);
     b.drop_item(obj);

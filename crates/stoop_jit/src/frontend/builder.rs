@@ -105,6 +105,8 @@ pub(super) struct Builder<'a> {
     pub(super) examples: HashMap<Value, u64>,
     /// The same for what iterators yield.
     pub(super) elements: HashMap<Value, u64>,
+    /// What attributes were seen to be given: of which object, at which index.
+    pub(super) given: HashMap<(Value, u32), Value>,
     /// Classes of instances made here.
     pub(super) made: HashMap<Value, u64>,
     /// The classes that an object was found to be one of when an attribute of it was wanted, and the block that went on.
@@ -160,6 +162,7 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         catching: None,
         examples: HashMap::new(),
         elements: HashMap::new(),
+        given: HashMap::new(),
         made: HashMap::new(),
         shapes: HashMap::new(),
         methods: HashMap::new(),
@@ -276,6 +279,27 @@ impl Builder<'_> {
         self.made.extend(made.map(|c| (to, c)));
     }
 
+    /// An attribute of `object` is given `value` here.
+    pub(super) fn gives(&mut self, object: Value, index: u32, value: Value) {
+        let object = stoop_passes::util::root(&self.f, object);
+        self.given.insert((object, index), value);
+    }
+
+    /// `v` was loaded from an attribute of `object`, an instance of a class of this version.
+    pub(super) fn loaded(&mut self, object: Value, version: u32, index: u32, v: Value) {
+        let example = self.examples.get(&object).copied().and_then(|o| self.env.example_field(o, version, index));
+        if let Some(example) = example {
+            self.examples.insert(v, example);
+        } else if let Some(given) = self.given.get(&(stoop_passes::util::root(&self.f, object), index)).copied() {
+            match self.kind_of(given) {
+                Some(Kind::Class(class)) if !self.examples.contains_key(&given) => {
+                    self.made.insert(v, class);
+                }
+                _ => self.same_example(given, v),
+            }
+        }
+    }
+
     /// What a value most likely is an instance of: a guess, unless the value's type says it.
     pub(super) fn kind_of(&self, v: Value) -> Option<Kind> {
         if let Type::Exact(c) = self.f.ty(v) {
@@ -283,6 +307,11 @@ impl Builder<'_> {
         }
         if let Some(c) = self.made.get(&v) {
             return Some(Kind::Class(*c));
+        }
+        if let Type::Heap(version) = self.f.ty(v)
+            && let Some(class) = self.env.class_of_version(version)
+        {
+            return Some(Kind::Class(class));
         }
         let o = *self.examples.get(&v)?;
         Some(self.env.example_class(o).map_or_else(|| Kind::Class(self.env.type_of(o)), Kind::Exact))

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stoop_cpython::decode::{CodeInfo, Instr};
+use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Block, Imm, Op, Target, Type, Value};
 
 use super::blocks;
@@ -35,6 +36,11 @@ pub struct Inlined {
 /// How deep functions are inlined into each other.
 const MAX_DEPTH: u32 = 4;
 
+/// How much deeper functions are that call nothing and have hardly any instructions: a call costs more code than they are.
+const LEAF_DEPTH: u32 = 4;
+/// How many instructions such functions have.
+const LEAF_INSTRUCTIONS: usize = 12;
+
 /// Above this many instructions nothing more is inlined.
 const INLINE_LIMIT: usize = 4000;
 
@@ -44,6 +50,12 @@ const MAX_COPIES: usize = 32;
 /// How much further both limits reach for what an inlined function calls: leaving that out would need a frame for the
 /// caller, and undo it everywhere.
 const NESTED: usize = 4;
+
+/// Whether a function calls nothing and is small.
+fn is_leaf(code: &CodeInfo) -> bool {
+    let calls = |op| matches!(op, Opcode::Call | Opcode::CallKw | Opcode::CallFunctionEx);
+    code.instrs.len() <= LEAF_INSTRUCTIONS && !code.instrs.iter().any(|i| calls(i.op))
+}
 
 impl Builder<'_> {
     /// As [`Builder::inline`], for a call whose result is not wanted.
@@ -107,7 +119,7 @@ impl Builder<'_> {
         self.catch();
         let unit = i.unit;
         let reach = if self.depth == 0 { 1 } else { NESTED };
-        if self.depth >= MAX_DEPTH || self.f.insts.len() > reach * INLINE_LIMIT || self.env.is_generic(unit) {
+        if self.depth >= MAX_DEPTH + LEAF_DEPTH || self.f.insts.len() > reach * INLINE_LIMIT || self.env.is_generic(unit) {
             return Ok(None);
         }
         let recursive = self.chain.contains(&function)
@@ -117,7 +129,7 @@ impl Builder<'_> {
         };
         let stops = |i: &Instr| super::instrs::ends(i, Entry::Function);
         let blocks = match blocks::find(&code, 0, &stops, &|_| None) {
-            Some(b) if b.headers.is_empty() => b,
+            Some(b) if b.headers.is_empty() && (self.depth < MAX_DEPTH || is_leaf(&code)) => b,
             _ => {
                 self.env.leave();
                 return Ok(None);

@@ -132,7 +132,7 @@ pub unsafe extern "C" fn destroy(o: Obj) {
         } else if ty == type_ptr!(PyFloat_Type) {
             FLOATS.put(o)
         } else {
-            false
+            stoop_cpython::instances::put(o, release)
         };
         if !kept {
             capi::_Py_Dealloc(o);
