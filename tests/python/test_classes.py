@@ -119,12 +119,13 @@ def total(o):
     return t + o.log
 
 hot(total, A(1))
-# The first attribute fails, and only that one: it is the first to look at the object.
-for _ in range(70):
-    for o in (A(1), B(2), C(3)):
-        total(o)
-if under_stoop():
-    compiled(total)
+# The first attribute fails, and only that one: it is the first to look at the object. The second one may once.
+for _ in range(2):
+    for _ in range(70):
+        for o in (A(1), B(2), C(3)):
+            total(o)
+    if under_stoop():
+        compiled(total)
 print(sum(total(o) for o in [A(10), B(20), C(30)] * 50))
 """
         )
