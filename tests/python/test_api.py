@@ -269,3 +269,25 @@ def test_without_any_call_the_sampler_finds_hot_code():
         print(json.dumps([stoop.info(f).state, stoop.info(f).entries]))
     """)
     assert answer[0] == "compiled" and answer[1] > 0
+
+
+def test_what_stands_in_for_builtins_goes_with_the_engine():
+    answer, _ = stoop_program("""
+        import ctypes, stoop
+
+        def functions():
+            definition = lambda f: ctypes.c_void_p.from_address(id(f) + 16).value
+            return [ctypes.c_void_p.from_address(definition(f) + 8).value for f in (any, all, sum)]
+
+        own = functions()
+        for turn in range(3):
+            stoop.enable()
+            on = functions()
+            assert all(a != b for a, b in zip(own, on)), (own, on)
+            assert (any(x > 2 for x in range(5)), all(x for x in [1, 0]), sum(x for x in range(5))) == (True, False, 10)
+            stoop.disable()
+            assert functions() == own, (own, functions())
+            assert (any(x > 2 for x in range(5)), all(x for x in [1, 0]), sum(x for x in range(5))) == (True, False, 10)
+        print('"same"')
+    """)
+    assert answer == "same"

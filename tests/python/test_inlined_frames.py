@@ -532,3 +532,73 @@ def test_finalisers_and_reference_counts_around_pushed_frames(both):
         print(len(GONE), COUNTS[-12:])
     """)
     run.assert_compiled("f")
+
+
+def test_c_functions_that_run_no_python_raise_in_inlined_functions(both):
+    run = both("""
+        import traceback
+        from probe import hot
+
+        def has_surrogates(s):
+            try:
+                s.encode()
+                return False
+            except UnicodeEncodeError:
+                return True
+
+        def place(s, part):
+            return s.index(part)
+
+        def around(s, part):
+            return place(s, part) + 1
+
+        class Text:
+            def __init__(self, s):
+                self.n = s.index("a")
+            def __add__(self, other):
+                return other.index("b")
+
+        def caught(s):
+            return has_surrogates(s)
+
+        def uncaught(s):
+            return around(s, "a")
+
+        def made(s):
+            return Text(s).n
+
+        def added(t, s):
+            return t + s
+
+        def looped(texts):
+            out = []
+            for s in texts:
+                try:
+                    out.append(around(s, "a"))
+                except ValueError as e:
+                    out.append(len(traceback.extract_tb(e.__traceback__)))
+                out.append(has_surrogates(s))
+            return out
+
+        def shown(f, *args):
+            try:
+                print(f(*args))
+            except ValueError:
+                traceback.print_exc()
+
+        t = Text("a")
+        hot(caught, "abc")
+        hot(uncaught, "abc")
+        hot(made, "abc")
+        hot(added, t, "abc")
+        hot(looped, ["abc", "cba"])
+        for s in ("abc", "xyz", "\\udce1", "b"):
+            shown(caught, s)
+            shown(uncaught, s)
+            shown(made, s)
+            shown(added, t, s)
+        print(looped(["abc", "xyz", "\\udce1a", "\\udce1"] * 3))
+    """)
+    run.assert_compiled("caught", "uncaught", "made", "added", "looped")
+    assert any("raised" in reason for reason, _, _ in run.exits("caught")), run.exits("caught")
+    assert any("raised" in reason for reason, _, _ in run.exits("uncaught")), run.exits("uncaught")

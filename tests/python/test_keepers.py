@@ -1,4 +1,5 @@
 """What compiled code names is let go with the code, though both hold each other."""
+# ruff: noqa: E501 (lines of the programs under test)
 
 import pytest
 
@@ -188,3 +189,38 @@ def test_a_function_whose_exits_would_be_endless_is_refused(both):
             assert "too large" in str(probe.STOOP.compile(f)), probe.STOOP.info(f)
         print(f(98))
     """)
+
+
+def test_programs_that_ask_who_holds_what_see_no_regions(both):
+    run = both("""
+        import gc, inspect, sys
+        from probe import hot
+
+        class C:
+            def __init__(self, x):
+                self.x = x
+            def m(self):
+                return helper(self.x)
+
+        def helper(n):
+            return n + 1
+
+        def f(n):
+            t = 0
+            for i in range(n):
+                t += C(i).m()
+            return t
+
+        hot(f, 10)
+        for o in (helper, helper.__code__, C.m, C.m.__code__, C):
+            print(sorted(type(r).__name__ for r in gc.get_referrers(o)))
+        print(sorted(str(type(r)) for r in gc.get_referents(f)), len(gc.get_referents(f, helper)), gc.get_referents(), gc.get_referents(5))
+        for bad in (lambda: gc.get_referrers(x=1), lambda: gc.get_referents(x=1)):
+            try:
+                bad()
+            except TypeError as e:
+                print(e)
+        sys.addaudithook(lambda name, args: gc.collect() if name.startswith("gc.get_ref") else None)
+        print(len(gc.get_referrers(helper)), f(20))
+    """)
+    run.assert_compiled("f")

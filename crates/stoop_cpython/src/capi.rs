@@ -74,6 +74,28 @@ pub struct PyMethodDef {
     pub ml_doc: *const c_char,
 }
 
+/// `PyModuleDef`, as far as it is needed.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PyModuleDef {
+    pub m_base: PyObject,
+    pub m_init: *const c_void,
+    pub m_index: isize,
+    pub m_copy: Obj,
+    pub m_name: *const c_char,
+    pub m_doc: *const c_char,
+    pub m_size: isize,
+    pub m_methods: *mut PyMethodDef,
+}
+
+/// `struct _inittab`: a module that is part of the interpreter.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Inittab {
+    pub name: *const c_char,
+    pub initfunc: Option<unsafe extern "C" fn() -> Obj>,
+}
+
 /// `PyObjectArenaAllocator`.
 #[repr(C)]
 #[derive(Debug)]
@@ -466,6 +488,7 @@ unsafe extern "C" {
     pub fn _Py_NewReference(o: Obj);
     pub fn _Py_FatalErrorFunc(func: *const c_char, text: *const c_char) -> !;
     pub static Py_Version: c_ulong;
+    pub static PyImport_Inittab: *const Inittab;
 
     // --- singletons ---
     pub static mut _Py_EllipsisObject: PyObject;
@@ -508,6 +531,7 @@ unsafe extern "C" {
     pub static mut PyMap_Type: PyObject;
     pub static mut PyMemberDescr_Type: PyObject;
     pub static mut PyMethodDescr_Type: PyObject;
+    pub static mut PyModuleDef_Type: PyObject;
     pub static mut PyMethod_Type: PyObject;
     pub static mut PyModule_Type: PyObject;
     pub static mut PyProperty_Type: PyObject;

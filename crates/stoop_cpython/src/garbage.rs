@@ -1,10 +1,12 @@
 //! What functions tell the garbage collector they hold.
 
-use std::ffi::c_void;
+use std::cell::Cell;
+use std::ffi::{CStr, c_void};
 use std::sync::OnceLock;
 
 use crate::capi::{self, Obj};
 use crate::layout::{self, read, write};
+use crate::natives::{self, Replacement};
 
 /// The collector's own function, called with each object that something holds.
 type Visit = unsafe extern "C" fn(held: Obj, arg: *mut c_void) -> i32;
@@ -72,6 +74,65 @@ pub unsafe fn watch_functions(handlers: Handlers) {
         if HOOKS.set(hooks).is_ok() {
             write(ty, l.tp_traverse, traverse as *const c_void);
             write(ty, l.tp_clear, clear as *const c_void);
+            hide_from_looks();
+        }
+    }
+}
+
+thread_local! {
+    /// Whether this thread is in `gc.get_referrers` or `gc.get_referents`, which go through what the collector is told.
+    static LOOKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a program asks who holds what, not the collector: what is held on behalf of functions is none of its business.
+pub fn is_look() -> bool {
+    LOOKING.get()
+}
+
+type TupleFn = unsafe extern "C" fn(Obj, Obj) -> Obj;
+type ArrayFn = unsafe extern "C" fn(Obj, *const Obj, isize) -> Obj;
+
+static REFERRERS: OnceLock<Replacement> = OnceLock::new();
+static REFERENTS: OnceLock<Replacement> = OnceLock::new();
+
+unsafe extern "C" fn look_in_tuple<const BACK: bool>(module: Obj, args: Obj) -> Obj {
+    let Some(own) = if BACK { &REFERRERS } else { &REFERENTS }.get() else { return std::ptr::null_mut() };
+    let before = LOOKING.replace(true);
+    // SAFETY: CPython's own function, with the caller's arguments.
+    let found = unsafe { std::mem::transmute::<usize, TupleFn>(own.former)(module, args) };
+    LOOKING.set(before);
+    found
+}
+
+unsafe extern "C" fn look_in_array<const BACK: bool>(module: Obj, args: *const Obj, count: isize) -> Obj {
+    let Some(own) = if BACK { &REFERRERS } else { &REFERENTS }.get() else { return std::ptr::null_mut() };
+    let before = LOOKING.replace(true);
+    // SAFETY: CPython's own function, with the caller's arguments.
+    let found = unsafe { std::mem::transmute::<usize, ArrayFn>(own.former)(module, args, count) };
+    LOOKING.set(before);
+    found
+}
+
+/// Has programs that ask the collector who holds what not told of regions.
+///
+/// # Safety
+/// The GIL is held.
+unsafe fn hide_from_looks() {
+    let rows: [(&OnceLock<Replacement>, &CStr, usize, usize); 2] = [
+        (&REFERRERS, c"get_referrers", look_in_tuple::<true> as *const () as usize, look_in_array::<true> as *const () as usize),
+        (
+            &REFERENTS,
+            c"get_referents",
+            look_in_tuple::<false> as *const () as usize,
+            look_in_array::<false> as *const () as usize,
+        ),
+    ];
+    // SAFETY: as documented, which also orders the replacement and its being kept.
+    unsafe {
+        for (own, name, in_tuple, in_array) in rows {
+            if let Some(r) = Replacement::make_inside(c"gc", name, &[(natives::TUPLE, in_tuple), (natives::ARRAY, in_array)]) {
+                let _ = own.set(r);
+            }
         }
     }
 }

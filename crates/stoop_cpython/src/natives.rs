@@ -1,6 +1,9 @@
 //! The C functions behind built-in functions and methods.
 
-use crate::capi::{Obj, PyMethodDef, type_of};
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::capi::{self, Obj, PyMethodDef, PyModuleDef, type_of};
 use crate::layout::{self, read};
 use crate::type_ptr;
 
@@ -70,21 +73,105 @@ pub unsafe fn native(o: Obj) -> Option<Native> {
     }
 }
 
-/// Puts another C function behind a module's built-in function of that name and convention, for whoever calls it; what was
-/// there.
-///
-/// # Safety
-/// Live objects, the GIL held. The new function has the same signature, and stays.
-pub unsafe fn replace(o: Obj, module: Obj, name: &std::ffi::CStr, convention: Convention, function: usize) -> Option<usize> {
-    // SAFETY: the caller's object. Definitions are static data that CPython itself never writes, but reads at each call.
-    unsafe {
-        let found = native(o).filter(|n| n.convention == convention && n.owner.is_null() && n.bound == module)?;
-        let definition: *mut PyMethodDef = read(o, layout::get().cfunction_def);
-        if std::ffi::CStr::from_ptr((*definition).ml_name) != name || found.function == function as u64 {
-            return None;
+/// `METH_VARARGS`.
+pub const TUPLE: i32 = 0x01;
+/// `METH_O`.
+pub const ONE: i32 = 0x08;
+/// `METH_FASTCALL`.
+pub const ARRAY: i32 = 0x80;
+/// `METH_FASTCALL | METH_KEYWORDS`.
+pub const ARRAY_AND_NAMES: i32 = 0x82;
+
+/// A C function that stands in the place of a built-in function's own.
+#[derive(Debug)]
+pub struct Replacement {
+    place: AtomicPtr<usize>,
+    new: usize,
+    /// CPython's own.
+    pub former: usize,
+}
+
+impl Replacement {
+    /// Puts another C function behind a module's built-in function of that name, for whoever calls it. `news` has one for
+    /// each way to take arguments that is known. `None` if the function is not CPython's own.
+    ///
+    /// # Safety
+    /// Live objects, the GIL held. The new function has the signature that its flags say, and stays.
+    pub unsafe fn make(o: Obj, module: Obj, name: &CStr, news: &[(i32, usize)]) -> Option<Replacement> {
+        let l = layout::get();
+        // SAFETY: the caller's object, whose definition is static data.
+        unsafe {
+            if type_of(o) != type_ptr!(PyCFunction_Type) || read::<Obj, _>(o, l.cfunction_self) != module {
+                return None;
+            }
+            let definition: *mut PyMethodDef = read(o, l.cfunction_def);
+            if CStr::from_ptr((*definition).ml_name) != name {
+                return None;
+            }
+            Replacement::behind(definition, news)
         }
-        let place = (&raw mut (*definition).ml_meth).cast::<usize>();
-        Some(place.replace(function))
+    }
+
+    /// The same for a function of a module that is part of the interpreter, whether it has been imported or not.
+    ///
+    /// # Safety
+    /// The GIL is held. The module is initialised in phases. The new function has the signature that its flags say, and
+    /// stays.
+    pub unsafe fn make_inside(module: &CStr, name: &CStr, news: &[(i32, usize)]) -> Option<Replacement> {
+        // SAFETY: the table ends with a row without a name; initialising in phases only names the static definition, whose
+        // list of functions ends with one without a name.
+        unsafe {
+            let mut row = capi::PyImport_Inittab;
+            while CStr::from_ptr((*row).name.as_ref()?) != module {
+                row = row.add(1);
+            }
+            let found = (*row).initfunc?();
+            if found.is_null() || type_of(found) != type_ptr!(PyModuleDef_Type) {
+                return None;
+            }
+            let mut definition = (*found.cast::<PyModuleDef>()).m_methods;
+            while CStr::from_ptr((*definition).ml_name.as_ref()?) != name {
+                definition = definition.add(1);
+            }
+            Replacement::behind(definition, news)
+        }
+    }
+
+    /// # Safety
+    /// The definition of a function is static; for the rest see `make`.
+    unsafe fn behind(definition: *mut PyMethodDef, news: &[(i32, usize)]) -> Option<Replacement> {
+        // SAFETY: CPython itself never writes definitions, but reads them at each call.
+        unsafe {
+            let (_, new) = *news.iter().find(|(flags, _)| *flags == (*definition).ml_flags)?;
+            let place = (&raw mut (*definition).ml_meth).cast::<usize>();
+            Some(Replacement { former: place.replace(new), new, place: AtomicPtr::new(place) })
+        }
+    }
+
+    fn exchange(&self, from: usize, to: usize) {
+        let place = self.place.load(Ordering::Relaxed);
+        // SAFETY: as in `make`; both functions have the same signature and stay.
+        unsafe {
+            if *place == from {
+                *place = to;
+            }
+        }
+    }
+
+    /// Puts CPython's own back, unless somebody else has put something there.
+    ///
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn undo(&self) {
+        self.exchange(self.new, self.former);
+    }
+
+    /// Puts the new one there again after [`Self::undo`].
+    ///
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn redo(&self) {
+        self.exchange(self.former, self.new);
     }
 }
 
@@ -100,6 +187,6 @@ pub unsafe fn method_of(o: Obj) -> Option<(Obj, String)> {
             return None;
         }
         let definition: *const PyMethodDef = read(o, l.methoddescr_def);
-        Some((read(o, l.descr_type), std::ffi::CStr::from_ptr((*definition).ml_name).to_string_lossy().into_owned()))
+        Some((read(o, l.descr_type), CStr::from_ptr((*definition).ml_name).to_string_lossy().into_owned()))
     }
 }

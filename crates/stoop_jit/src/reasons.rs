@@ -54,7 +54,7 @@ reasons! {
         Assumption "exit_assumption" "something changed that the code relied on, a debugger or profiler came, or the frame was looked at";
         Breaker "exit_breaker" "the interpreter was called for: a signal, another thread, or a pending call";
         NeverRan "exit_never_ran" "the program came to code that had not run before";
-        NotCompiled "exit_not_compiled" "the next instruction is not compiled yet";
+        NotCompiled "exit_not_compiled" "the next instruction is left to the interpreter";
         Raised "exit_raised" "an exception was raised";
         Other "exit_other" "a guard failed";
     }
@@ -137,7 +137,9 @@ impl ExitReason {
             (ExitKind::Raise, ..) => (ExitReason::Raised, None),
             (ExitKind::Leave, Op::Exit, Imm::Name(name)) => match names.get(name.index()).map(String::as_str) {
                 Some(crate::frontend::NEVER_RAN) => (ExitReason::NeverRan, None),
-                particular => (ExitReason::NotCompiled, particular),
+                particular => {
+                    (ExitReason::NotCompiled, particular.map(|name| crate::frontend::left::why_named(name).unwrap_or(name)))
+                }
             },
             (ExitKind::Leave, op, _) => (ExitReason::of_op(op), None),
         }

@@ -134,7 +134,10 @@ pub fn disable() {
         generators::stop();
         registry::set_enabled(false);
         // SAFETY: the GIL is held.
-        unsafe { monitoring::uninstall() };
+        unsafe {
+            crate::helpers::consumers::stop();
+            monitoring::uninstall();
+        }
     }
 }
 

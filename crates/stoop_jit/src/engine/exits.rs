@@ -275,19 +275,13 @@ pub unsafe extern "C" fn raise_exit(
         let mut maker = Maker::new(&*e, values);
         maker.instances(&*e);
         super::policy::raised(record, index as usize, f);
-        if frame::current(ts) != f {
+        if !(*e).parents.is_empty() {
             capi::PyErr_SetRaisedException(exc);
             return super::nested::raise(maker, ts, f, record, &*e);
         }
-        let real = (&(*e).parents).last();
-        let (locals, stack, unit) = match real {
-            // An inlined function ran out of memory: as far as anybody can tell, its call did.
-            Some(p) => (&p.locals, &p.stack, p.unit),
-            None => (&(*e).locals, &(*e).stack, (*e).unit),
-        };
-        rebuild(&mut maker, f, locals, stack, nlocalsplus, &(*record).variables);
+        rebuild(&mut maker, f, &(*e).locals, &(*e).stack, nlocalsplus, &(*record).variables);
         capi::PyErr_SetRaisedException(exc);
-        raise_at(ts, f, record, unit)
+        raise_at(ts, f, record, (*e).unit)
     }
 }
 

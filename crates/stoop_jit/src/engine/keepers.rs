@@ -114,7 +114,7 @@ pub fn end(function: Obj) {
 
 fn held(function: Obj, visit: &mut dyn FnMut(Obj) -> i32) -> i32 {
     // SAFETY: the collector's interpreter has its GIL.
-    if !addresses::FUNCTIONS.may_have(function as usize) || !unsafe { garbage::in_main_interpreter() } {
+    if !addresses::FUNCTIONS.may_have(function as usize) || garbage::is_look() || !unsafe { garbage::in_main_interpreter() } {
         return 0;
     }
     let Some(codes) = keepers().get(&(function as usize)) else { return 0 };

@@ -176,7 +176,7 @@ pub(super) unsafe fn leave(
     unsafe { go_on(maker, ts, real, record, e, std::ptr::null_mut()) }
 }
 
-/// Goes on with the exception that is set, raised in an inlined function whose frame stands.
+/// Goes on with the exception that is set, raised in an inlined function. Its frame stands if Python code could run there.
 ///
 /// # Safety
 /// As for [`leave`].

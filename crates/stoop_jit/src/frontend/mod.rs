@@ -20,6 +20,7 @@ mod globals;
 mod handlers;
 mod inline;
 mod instrs;
+pub mod left;
 mod level;
 mod lists;
 mod operators;

@@ -10,10 +10,11 @@
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stoop_cpython::capi::{self, Obj, PyThreadState, decref, incref, type_of};
 use stoop_cpython::layout::{self, Of312, Of313, Version, read};
-use stoop_cpython::natives::{self, Convention};
+use stoop_cpython::natives::{self, Replacement};
 use stoop_cpython::type_ptr;
 
 use super::containers::next;
@@ -31,7 +32,13 @@ const SUM: usize = 2;
 /// The interpreter whose threads may have machine code, and its ints.
 static INTERPRETER: AtomicUsize = AtomicUsize::new(0);
 
-/// Puts these in the places of CPython's, once.
+static REPLACED: Mutex<Vec<Replacement>> = Mutex::new(Vec::new());
+
+fn replaced() -> MutexGuard<'static, Vec<Replacement>> {
+    REPLACED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts these in the places of CPython's.
 ///
 /// # Safety
 /// The GIL of the main interpreter is held; the layout has been checked.
@@ -39,30 +46,40 @@ pub unsafe fn start() {
     let l = layout::get();
     let of_312 = l.minor == 12;
     let rows = [
-        (ANY, c"any", if of_312 { any::<Of312> as *const () } else { any::<Of313> as *const () }),
-        (ALL, c"all", if of_312 { all::<Of312> as *const () } else { all::<Of313> as *const () }),
-        (SUM, c"sum", if of_312 { sum::<Of312> as *const () } else { sum::<Of313> as *const () }),
+        (ANY, c"any", natives::ONE, if of_312 { any::<Of312> as *const () } else { any::<Of313> as *const () }),
+        (ALL, c"all", natives::ONE, if of_312 { all::<Of312> as *const () } else { all::<Of313> as *const () }),
+        (SUM, c"sum", natives::ARRAY_AND_NAMES, if of_312 { sum::<Of312> as *const () } else { sum::<Of313> as *const () }),
     ];
     // SAFETY: as documented; the signatures are those that both versions' builtins have.
     unsafe {
         if INTERPRETER.swap(read(capi::PyThreadState_Get(), l.ts_interp), Ordering::Relaxed) != 0 {
+            replaced().iter().for_each(|r| r.redo());
             return;
         }
         let builtins = capi::PyImport_ImportModule(c"builtins".as_ptr());
-        for (which, name, new) in rows {
+        for (which, name, flags, new) in rows {
             let found = if builtins.is_null() { builtins } else { capi::PyObject_GetAttrString(builtins, name.as_ptr()) };
             if found.is_null() {
                 capi::PyErr_Clear();
                 continue;
             }
-            let convention = if which == SUM { Convention::ArrayAndNames } else { Convention::One };
-            if let Some(former) = natives::replace(found, builtins, name, convention, new as usize) {
-                FORMER[which].store(former, Ordering::Relaxed);
+            if let Some(replacement) = Replacement::make(found, builtins, name, &[(flags, new as usize)]) {
+                FORMER[which].store(replacement.former, Ordering::Relaxed);
+                replaced().push(replacement);
             }
             decref(found);
         }
         capi::xdecref(builtins);
     }
+}
+
+/// Puts CPython's back. Who has seen the address of one of these may go on calling it.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn stop() {
+    // SAFETY: as documented.
+    replaced().iter().for_each(|r| unsafe { r.undo() });
 }
 
 /// Whether an object is a generator of the interpreter that has machine code. The thread that runs.
