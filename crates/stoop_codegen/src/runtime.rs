@@ -74,6 +74,14 @@ helpers! {
     MakeHome(P) -> P;
     /// (object) Destroy an object whose reference count has reached zero.
     Dealloc(R) -> V;
+    /// (tstate) Enter the generators that wait for the running one: somebody may look.
+    Reveal(P) -> V;
+    /// (function, arguments, how many) Call a generator's or coroutine's function, all of whose parameters are given.
+    PyNewGenerator(R P L) -> R;
+    /// (object, whether it may be a coroutine) What `yield from` sends to.
+    PyYieldFromIter(R L) -> R;
+    /// (object, the argument of GET_AWAITABLE) What `await` sends to.
+    PyAwaitable(R L) -> R;
     /// Box an int.
     BoxInt(L) -> R;
     /// Box a float.

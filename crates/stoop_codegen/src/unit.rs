@@ -39,6 +39,9 @@ pub struct Request<'a> {
     pub frames: Option<InlinedFrames<'a>>,
     /// The address of a word, and polls that add one to it: turns of a loop are counted.
     pub turns: Option<(u64, &'a [Inst])>,
+    /// The address of a word that is not 0 where generators wait for the one whose region this is, and nobody may look
+    /// before `Reveal` has been called.
+    pub hidden: Option<u64>,
     /// Whether to spend time on better code.
     pub optimise: bool,
     /// Whether to keep Cranelift's IR and the disassembly as text.

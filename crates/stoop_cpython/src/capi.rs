@@ -205,6 +205,7 @@ unsafe extern "C" {
     pub fn PyEval_RestoreThread(tstate: *mut PyThreadState);
     pub fn PyEval_SaveThread() -> *mut PyThreadState;
     pub fn _PyGen_SetStopIterationValue(value: Obj) -> c_int;
+    pub fn _PyGen_FetchStopIterationValue(value: *mut Obj) -> c_int;
     pub fn _PyEval_EvalFrameDefault(tstate: *mut PyThreadState, frame: *mut Frame, throwflag: c_int) -> Obj;
     pub fn _PyEval_SliceIndex(o: Obj, out: *mut isize) -> c_int;
     pub fn PyUnstable_Eval_RequestCodeExtraIndex(free: Option<FreeFn>) -> isize;
@@ -452,6 +453,7 @@ unsafe extern "C" {
     pub fn PyType_Watch(id: c_int, ty: Obj) -> c_int;
     pub fn PyUnstable_Type_AssignVersionTag(ty: Obj) -> c_int;
     /// Borrowed, without raising: what the type's MRO says.
+    pub fn _PyObject_GC_NewVar(ty: Obj, items: isize) -> Obj;
     pub fn _PyType_Lookup(ty: Obj, name: Obj) -> Obj;
 
     // --- PyUnicode ---

@@ -218,6 +218,16 @@ pub unsafe fn push(frame: *mut Frame, value: Obj) {
     }
 }
 
+/// The operand on top, borrowed.
+///
+/// # Safety
+/// See the module; there is one.
+#[inline]
+pub unsafe fn top(frame: *mut Frame) -> Obj {
+    // SAFETY: the caller's duty.
+    unsafe { slot(frame, stacktop(frame) as usize - 1).read() }
+}
+
 /// Pops an operand, whose reference is the caller's from then on.
 ///
 /// # Safety

@@ -8,8 +8,9 @@
 #![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use crate::capi::{self, Frame, Obj, PyThreadState, decref, xdecref};
+use crate::capi::{self, Frame, Obj, PyThreadState, decref};
 use crate::frame::{self, current_cell};
 use crate::layout::{self, Breaker, Version, at, owner, read, write};
 use crate::monitoring::{LOCAL_MASK, LOCAL_WORDS};
@@ -33,6 +34,14 @@ pub unsafe fn is_exact(o: Obj) -> bool {
     // SAFETY: a live object.
     let ty = unsafe { capi::type_of(o) };
     ty == type_ptr!(PyGen_Type) || ty == type_ptr!(PyCoro_Type)
+}
+
+/// Where a type keeps its function for `PyIter_Send`.
+pub unsafe fn send_slot(ty: Obj) -> *mut usize {
+    /// Behind the functions for `await`, `async for` and what that asks.
+    const SEND: i32 = 24;
+    // SAFETY: generators' and coroutines' types have asynchronous protocols, in static data.
+    unsafe { at(read::<*mut u8, _>(ty, layout::get().tp_as_async), SEND) }
 }
 
 /// A generator's frame.
@@ -150,22 +159,74 @@ pub unsafe fn delegate(generator: Obj) -> Option<Obj> {
     }
 }
 
-/// Enters a suspended generator and those that it delegates to, but for the last one that is suspended: that one, and how
-/// many have been entered. These stand at their SENDs then.
-pub unsafe fn descend(ts: *mut PyThreadState, outermost: Obj) -> (Obj, i32) {
-    let l = layout::get();
+/// What a suspended generator hands on to: the generator it delegates to, if that is suspended, too.
+#[inline(always)]
+unsafe fn suspended_inner<V: Version>(generator: Obj) -> Option<Obj> {
+    let l = const { &V::LAYOUT };
     let [_, at_yield, delegating] = l.gen_states;
-    let back = -2 * (SEND_TO_RESUME + 2 * l.frame_instr_bias) as isize;
+    // SAFETY: the module's duty; what is on the stack of a suspended generator lives.
+    unsafe {
+        if read::<i8, _>(generator, l.gen_frame_state) != delegating || at_yield == delegating && delegate(generator).is_none() {
+            return None;
+        }
+        let frame: *mut Frame = at(generator, l.gen_frame);
+        let top: i32 = read(frame, l.frame_stacktop);
+        let inner: Obj = read(frame, l.frame_locals + 8 * (top - 1));
+        let state = |o: Obj| read::<i8, _>(o, l.gen_frame_state);
+        (is_exact(inner) && (state(inner) == at_yield || state(inner) == delegating)).then_some(inner)
+    }
+}
+
+/// Follows a suspended generator to the last one in the row of those that delegate: that one, and how many there are
+/// before it, which is less than `most`. Each of these is shown to `met`.
+#[inline(always)]
+pub unsafe fn innermost<V: Version>(outermost: Obj, most: i32, mut met: impl FnMut(Obj)) -> (Obj, i32) {
+    let (mut generator, mut count) = (outermost, 0);
+    // SAFETY: each generator is held by the one outside it.
+    unsafe {
+        while count < most
+            && let Some(inner) = suspended_inner::<V>(generator)
+        {
+            met(generator);
+            (generator, count) = (inner, count + 1);
+        }
+    }
+    (generator, count)
+}
+
+/// The generator that waits for another at so many places behind the outermost one. They all delegate.
+pub unsafe fn nth(outermost: Obj, n: i32) -> Obj {
+    let mut generator = outermost;
+    // SAFETY: the operand on top is what it delegates to.
+    unsafe {
+        for _ in 0..n {
+            let frame = frame_of(generator);
+            generator = frame::slot(frame, frame::stacktop(frame) as usize - 1).read();
+        }
+    }
+    generator
+}
+
+/// Enters so many generators that delegate, the outermost one first: they stand at their SENDs then. The calls that this
+/// is are the caller's to count.
+pub unsafe fn descend(ts: *mut PyThreadState, outermost: Obj, count: i32) {
     // SAFETY: each generator is held by the one outside it, and none runs.
     unsafe {
-        let room: i32 = read(ts, l.ts_py_recursion_remaining);
-        let (mut frame, mut handled) = (frame::current(ts), read::<*mut Obj, _>(ts, l.ts_exc_info));
-        let (mut generator, mut count) = (outermost, 0);
-        while count < room
-            && let Some(inner) = delegate(generator)
-            && is_exact(inner)
-            && (state(inner) == at_yield || state(inner) == delegating)
-        {
+        let links = (frame::current(ts), read::<*mut Obj, _>(ts, layout::get().ts_exc_info));
+        let (frame, handled) = enter_row(outermost, count, links);
+        current_cell(ts).write(frame);
+        write(ts, layout::get().ts_exc_info, handled);
+    }
+}
+
+/// Links a row of generators that delegate behind a frame and what is handled there: those of the last one.
+unsafe fn enter_row(outermost: Obj, count: i32, links: (*mut Frame, *mut Obj)) -> (*mut Frame, *mut Obj) {
+    let l = layout::get();
+    let back = -2 * (SEND_TO_RESUME + 2 * l.frame_instr_bias) as isize;
+    let ((mut frame, mut handled), mut generator) = (links, outermost);
+    // SAFETY: see `descend`.
+    unsafe {
+        for _ in 0..count {
             let fr: *mut Frame = at(generator, l.gen_frame);
             write(generator, l.gen_exc_state + 8, handled);
             handled = at(generator, l.gen_exc_state);
@@ -173,18 +234,79 @@ pub unsafe fn descend(ts: *mut PyThreadState, outermost: Obj) -> (Obj, i32) {
             frame = fr;
             write(generator, l.gen_frame_state, EXECUTING);
             write(fr, l.frame_instr, read::<*const u8, _>(fr, l.frame_instr).offset(back));
-            (generator, count) = (inner, count + 1);
+            generator = frame::slot(fr, frame::stacktop(fr) as usize - 1).read();
         }
-        if count > 0 {
-            current_cell(ts).write(frame);
-            write(ts, l.ts_exc_info, handled);
-            write(ts, l.ts_py_recursion_remaining, room - count);
-        }
-        (generator, count)
+    }
+    (frame, handled)
+}
+
+/// A row of generators that wait for the running one, whose frame is the current one, and that nobody has entered: nobody
+/// can look before [`reveal`] does so.
+#[derive(Debug)]
+pub struct Hidden {
+    outermost: AtomicUsize,
+    count: AtomicI32,
+}
+
+/// Those of the thread that has the GIL, which is not given up while there are any.
+pub static HIDDEN: Hidden = Hidden { outermost: AtomicUsize::new(0), count: AtomicI32::new(0) };
+
+impl Hidden {
+    /// Hides a row, if there is any.
+    #[inline]
+    pub fn set(&self, outermost: Obj, count: i32) {
+        self.count.store(count, Ordering::Relaxed);
+        self.outermost.store(if count > 0 { outermost as usize } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// Whether there was one; now there is none.
+    #[inline]
+    pub fn take(&self) -> bool {
+        let outermost = self.outermost.load(Ordering::Relaxed);
+        self.outermost.store(0, Ordering::Relaxed);
+        outermost != 0
+    }
+
+    /// The word that is 0 where there is none.
+    pub fn address(&self) -> usize {
+        self.outermost.as_ptr() as usize
     }
 }
 
-/// Undoes what [`descend`] did to so many generators, the last ones first.
+/// Enters the generators that are hidden, if there are any. To be done before anybody can look.
+#[inline(always)]
+pub unsafe fn reveal() {
+    if HIDDEN.outermost.load(Ordering::Relaxed) != 0 {
+        // SAFETY: the module's duty.
+        unsafe { reveal_now(capi::PyThreadState_Get()) }
+    }
+}
+
+/// As [`reveal`], where there are some.
+#[cold]
+pub unsafe extern "C" fn reveal_now(ts: *mut PyThreadState) {
+    // SAFETY: the module's duty.
+    unsafe {
+        let outermost = HIDDEN.outermost.swap(0, Ordering::Relaxed) as Obj;
+        enter_outside(ts, outermost, HIDDEN.count.load(Ordering::Relaxed));
+    }
+}
+
+/// Enters so many generators that wait for the running one, and delegate.
+pub unsafe fn enter_outside(ts: *mut PyThreadState, outermost: Obj, count: i32) {
+    let l = layout::get();
+    // SAFETY: the current frame is that of the generator they wait for.
+    unsafe {
+        let fr = frame::current(ts);
+        let inner: Obj = at(fr, -l.gen_frame);
+        let links = (frame::previous(fr), read::<*mut Obj, _>(inner, l.gen_exc_state + 8));
+        let (previous, handled) = enter_row(outermost, count, links);
+        write(fr, l.frame_previous, previous);
+        write(inner, l.gen_exc_state + 8, handled);
+    }
+}
+
+/// Undoes what [`descend`] or [`reveal`] did to so many generators, the last ones first.
 pub unsafe fn ascend(ts: *mut PyThreadState, count: i32) {
     let l = layout::get();
     let forth = 2 * (SEND_TO_RESUME + 2 * l.frame_instr_bias) as isize;
@@ -204,10 +326,22 @@ pub unsafe fn ascend(ts: *mut PyThreadState, count: i32) {
         if count > 0 {
             current_cell(ts).write(frame);
             write(ts, l.ts_exc_info, handled);
-            let room: i32 = read(ts, l.ts_py_recursion_remaining);
-            write(ts, l.ts_py_recursion_remaining, room + count);
         }
     }
+}
+
+/// How many more calls the recursion limit allows.
+#[inline]
+pub unsafe fn room(ts: *mut PyThreadState) -> i32 {
+    // SAFETY: a 32-bit counter.
+    unsafe { read(ts, layout::get().ts_py_recursion_remaining) }
+}
+
+/// Counts so many calls, or gives them back.
+#[inline]
+pub unsafe fn count_calls(ts: *mut PyThreadState, calls: i32) {
+    // SAFETY: a 32-bit counter.
+    unsafe { write(ts, layout::get().ts_py_recursion_remaining, room(ts) - calls) }
 }
 
 /// Makes a generator the running one: its frame the current one, what it handles what is handled.
@@ -225,7 +359,7 @@ pub unsafe fn enter(ts: *mut PyThreadState, generator: Obj) {
     }
 }
 
-/// The SEND that a delegating generator stands at, and where it goes on once that is exhausted.
+/// The SEND that a delegating generator stands at, and the END_SEND at which it goes on.
 pub unsafe fn send_units(generator: Obj) -> (u32, u32) {
     let l = layout::get();
     // SAFETY: see `descend`. 3.12 takes the instruction's cache for where it stands.
@@ -244,6 +378,72 @@ pub unsafe fn stand_at_yield(generator: Obj) {
     unsafe {
         let (send, _) = send_units(generator);
         frame::set_next(frame_of(generator), send + 2);
+    }
+}
+
+/// Makes a generator that goes on behind a SEND's YIELD_VALUE go on at that SEND.
+#[inline]
+pub unsafe fn back_to_send(generator: Obj) {
+    // SAFETY: the SEND is that many units before.
+    unsafe { step(generator, -SEND_TO_RESUME) }
+}
+
+/// The reverse of [`back_to_send`].
+#[inline]
+pub unsafe fn past_send(generator: Obj) {
+    // SAFETY: as above.
+    unsafe { step(generator, SEND_TO_RESUME) }
+}
+
+#[inline]
+unsafe fn step(generator: Obj, units: i32) {
+    let l = layout::get();
+    // SAFETY: the callers'.
+    unsafe {
+        let frame = frame_of(generator);
+        write(frame, l.frame_instr, read::<*const u8, _>(frame, l.frame_instr).offset(2 * units as isize));
+    }
+}
+
+/// Whether a unit of a generator's code is an END_SEND.
+#[inline]
+pub unsafe fn is_end_of_send(generator: Obj, unit: u32) -> bool {
+    // SAFETY: a unit of the code.
+    unsafe { is_opcode(read(frame_of(generator), layout::get().frame_code), unit, Opcode::EndSend) }
+}
+
+/// Whether a unit of a code object is one of the two instructions that generators' code has and others' has not.
+#[inline]
+pub(crate) unsafe fn is_opcode(code: Obj, unit: u32, opcode: Opcode) -> bool {
+    // SAFETY: a unit of the code.
+    let found = unsafe { frame::unit_address(code, unit as i32).cast::<u8>().read() };
+    u64::from(found) == number(opcode)
+}
+
+/// The number of an opcode: of one that the module asks for often, END_SEND or another.
+#[inline]
+fn number(opcode: Opcode) -> u64 {
+    static NUMBERS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+    let known = &NUMBERS[usize::from(opcode == Opcode::EndSend)];
+    match known.load(Ordering::Relaxed) {
+        0 => {
+            let [number, _] = numbers(opcode);
+            known.store(number as usize, Ordering::Relaxed);
+            number
+        }
+        number => number as u64,
+    }
+}
+
+/// Makes a generator that is to go on at its SEND the one that runs it.
+#[inline]
+pub unsafe fn stand_at_send(generator: Obj) {
+    let l = layout::get();
+    // SAFETY: as documented; see `send_units`.
+    unsafe {
+        let (frame, bias) = (frame_of(generator), l.frame_instr_bias);
+        let next: *const u8 = read(frame, l.frame_instr);
+        write(frame, l.frame_instr, next.offset(-2 * 2 * bias as isize));
     }
 }
 
@@ -272,25 +472,60 @@ pub unsafe fn suspend(ts: *mut PyThreadState, generator: Obj, delegates: bool) {
     }
 }
 
-/// Ends the running generator: drops all that its frame has. May run any Python code; keeps an exception that is set.
-pub unsafe fn end(ts: *mut PyThreadState, generator: Obj) {
+/// Ends the running generator: drops all that its frame has. May run any Python code, and does `before` then, with the
+/// frame out of the chain; keeps an exception that is set.
+pub unsafe fn end(ts: *mut PyThreadState, generator: Obj, mut before: impl FnMut()) {
     let l = layout::get();
     // SAFETY: it is the current one; its slots up to the stacktop are owned references or NULL.
     unsafe {
         let frame = frame_of(generator);
         write(generator, l.gen_frame_state, CLEARED);
         unlink(ts, generator);
-        if frame::hand_over(l, ts, frame) {
-            return;
+        if !frame::frame_object(frame).is_null() {
+            before();
+            if frame::hand_over(l, ts, frame) {
+                return;
+            }
         }
         let top = frame::stacktop(frame).max(0) as usize;
         frame::set_stacktop(frame, 0);
+        let mut drop = |o: Obj| {
+            if !o.is_null() {
+                if (*o).ob_refcnt == 1 && !is_plain(o) {
+                    before();
+                }
+                decref(o);
+            }
+        };
         for i in 0..top {
-            xdecref(frame::slot(frame, i).replace(std::ptr::null_mut()));
+            drop(frame::slot(frame, i).replace(std::ptr::null_mut()));
         }
-        xdecref(frame::locals_mapping(frame));
+        drop(frame::locals_mapping(frame));
         write(frame, l.frame_f_locals, 0usize);
-        decref(frame::function(frame));
+        drop(frame::function(frame));
+    }
+}
+
+/// Whether destroying an object runs no Python code: an exact number or string.
+unsafe fn is_plain(o: Obj) -> bool {
+    // SAFETY: a live object.
+    let ty = unsafe { capi::type_of(o) };
+    [type_ptr!(PyLong_Type), type_ptr!(PyFloat_Type), type_ptr!(PyUnicode_Type)].contains(&ty)
+}
+
+/// Takes the generator that has ended from the stack of the one that delegated to it. `before` is done if that may run
+/// Python code.
+#[inline]
+pub unsafe fn drop_delegate(generator: Obj, mut before: impl FnMut()) {
+    // SAFETY: it is on top; one that has ended has nothing to finalise.
+    unsafe {
+        let frame = frame_of(generator);
+        let inner = frame::pop(frame);
+        let bare = is_exact(inner) && state(inner) == CLEARED && read::<usize, _>(inner, layout::get().gen_weakrefs) == 0;
+        if (*inner).ob_refcnt == 1 && !bare {
+            before();
+        }
+        decref(inner);
     }
 }
 
@@ -336,10 +571,11 @@ pub unsafe fn may_delegate<V: Version>(generator: Obj) -> bool {
     unsafe { read::<i8, _>(generator, V::LAYOUT.gen_frame_state) == V::LAYOUT.gen_states[2] }
 }
 
-/// Enters a generator that waits as told, and gives it None; `None`, and nothing is done, if anything is different: a tool
-/// listens, the stack is deep, somebody has its frame, it handles an exception. Its frame.
+/// Enters a generator that waits as told, gives it a value (taking the reference) and counts a call; `None`, and nothing is
+/// done, if anything is different: a tool listens, the stack is deep, somebody has its frame, it handles an exception. Its
+/// frame.
 #[inline(always)]
-pub unsafe fn quick_enter<V: Version>(ts: *mut PyThreadState, generator: Obj, q: &Quick) -> Option<*mut Frame> {
+pub unsafe fn quick_enter<V: Version>(ts: *mut PyThreadState, generator: Obj, q: &Quick, value: Obj) -> Option<*mut Frame> {
     let l = const { &V::LAYOUT };
     // SAFETY: the module's duty.
     unsafe {
@@ -352,7 +588,8 @@ pub unsafe fn quick_enter<V: Version>(ts: *mut PyThreadState, generator: Obj, q:
         };
         let room: i32 = read(ts, l.ts_py_recursion_remaining);
         let [first, second] = LOCAL_WORDS.map(|w| ((q.events + w) as *const u64).read_unaligned());
-        let same = read::<i8, _>(generator, l.gen_frame_state) == l.gen_states[1]
+        // Below 0 are the states of generators that wait.
+        let same = read::<i8, _>(generator, l.gen_frame_state) < EXECUTING
             && read::<i32, _>(frame, l.frame_stacktop) == q.top
             && read::<usize, _>(generator, l.gen_exc_state) | read::<usize, _>(frame, l.frame_object) == 0
             && read::<Obj, _>(frame, l.frame_globals) == q.names[0]
@@ -367,19 +604,143 @@ pub unsafe fn quick_enter<V: Version>(ts: *mut PyThreadState, generator: Obj, q:
             return None;
         }
         write(ts, l.ts_py_recursion_remaining, room - 1);
-        // None is immortal.
-        write(frame, l.frame_locals + 8 * q.top, capi::none());
+        write(frame, l.frame_locals + 8 * q.top, value);
         write(frame, l.frame_stacktop, q.locals);
         write(generator, l.gen_exc_state + 8, read::<*mut Obj, _>(ts, l.ts_exc_info));
         write(ts, l.ts_exc_info, at::<Obj, _>(generator, l.gen_exc_state));
-        let cell: *mut *mut Frame = match l.ts_cframe {
-            None => at(ts, l.ts_current_frame),
-            Some(cframe) => at(read::<*mut u8, _>(ts, cframe), l.ts_current_frame),
-        };
+        let cell = quick_cell::<V>(ts);
         write(frame, l.frame_previous, *cell);
         *cell = frame;
         write(generator, l.gen_frame_state, EXECUTING);
         Some(frame)
+    }
+}
+
+/// What holds the thread's current frame.
+#[inline(always)]
+unsafe fn quick_cell<V: Version>(ts: *mut PyThreadState) -> *mut *mut Frame {
+    let l = const { &V::LAYOUT };
+    // SAFETY: the module's duty.
+    unsafe {
+        match l.ts_cframe {
+            None => at(ts, l.ts_current_frame),
+            Some(cframe) => at(read::<*mut u8, _>(ts, cframe), l.ts_current_frame),
+        }
+    }
+}
+
+/// Suspends the running generator, which goes on at a SEND with a value that the caller has, as one that delegates; to
+/// what. `None`, and nothing is done, if that is no generator that waits for a value.
+#[inline(always)]
+pub unsafe fn quick_delegate<V: Version>(ts: *mut PyThreadState, generator: Obj, value: Obj) -> Option<Obj> {
+    let l = const { &V::LAYOUT };
+    // SAFETY: it is the current one, with what it delegates to on its stack.
+    unsafe {
+        let frame: *mut Frame = at(generator, l.gen_frame);
+        let top: i32 = read(frame, l.frame_stacktop);
+        let inner: Obj = read(frame, l.frame_locals + 8 * (top - 1));
+        if !is_exact(inner) {
+            return None;
+        }
+        let state: i8 = read(inner, l.gen_frame_state);
+        let ready = state < EXECUTING && (state != l.gen_states[0] || value == capi::none());
+        if !ready || read::<i32, _>(ts, l.ts_py_recursion_remaining) <= 1 {
+            return None;
+        }
+        let next: *const u8 = read(frame, l.frame_instr);
+        write(frame, l.frame_instr, next.offset(2 * SEND_TO_RESUME as isize));
+        quick_unlink::<V>(ts, generator);
+        write(generator, l.gen_frame_state, l.gen_states[2]);
+        Some(inner)
+    }
+}
+
+/// Where a suspended generator that delegates goes on behind its END_SEND, as a saved instruction pointer; `None` if there
+/// is no such instruction.
+#[inline(always)]
+pub unsafe fn quick_end_of_send<V: Version>(generator: Obj) -> Option<usize> {
+    let l = const { &V::LAYOUT };
+    // SAFETY: its SEND is where `past_send` came from; it jumps to the END_SEND.
+    unsafe {
+        let saved: usize = read(generator, l.gen_frame + l.frame_instr);
+        let resume = saved.wrapping_add_signed(-2 * l.frame_instr_bias as isize);
+        let send = resume - 2 * SEND_TO_RESUME as usize;
+        let distance = ((send + 1) as *const u8).read();
+        let end = send + 2 * (2 + distance as usize);
+        let is_end = u64::from((end as *const u8).read()) == number(Opcode::EndSend);
+        is_end.then_some((end + 2).wrapping_add_signed(2 * l.frame_instr_bias as isize))
+    }
+}
+
+/// Makes a suspended generator go on elsewhere.
+#[inline(always)]
+pub unsafe fn quick_set_place<V: Version>(generator: Obj, place: usize) {
+    // SAFETY: the module's duty.
+    unsafe { write(generator, V::LAYOUT.gen_frame + V::LAYOUT.frame_instr, place) }
+}
+
+/// As [`drop_delegate`], for a suspended one: only where nothing is to be done before.
+#[inline(always)]
+pub unsafe fn quick_drop_delegate<V: Version>(generator: Obj) -> bool {
+    let l = const { &V::LAYOUT };
+    // SAFETY: as there.
+    unsafe {
+        let frame: *mut Frame = at(generator, l.gen_frame);
+        let top: i32 = read(frame, l.frame_stacktop);
+        let inner: Obj = read(frame, l.frame_locals + 8 * (top - 1));
+        let bare =
+            is_exact(inner) && read::<i8, _>(inner, l.gen_frame_state) == CLEARED && read::<usize, _>(inner, l.gen_weakrefs) == 0;
+        if !bare && (*inner).ob_refcnt == 1 {
+            return false;
+        }
+        write(frame, l.frame_stacktop, top - 1);
+        decref(inner);
+        true
+    }
+}
+
+/// As [`end`].
+#[inline(always)]
+pub unsafe fn quick_end<V: Version>(ts: *mut PyThreadState, generator: Obj, mut before: impl FnMut()) {
+    let l = const { &V::LAYOUT };
+    // SAFETY: as there.
+    unsafe {
+        let frame: *mut Frame = at(generator, l.gen_frame);
+        if read::<usize, _>(frame, l.frame_object) | read::<usize, _>(frame, l.frame_f_locals) != 0 {
+            return end(ts, generator, before);
+        }
+        write(generator, l.gen_frame_state, CLEARED);
+        quick_unlink::<V>(ts, generator);
+        let top: i32 = read(frame, l.frame_stacktop);
+        write(frame, l.frame_stacktop, 0i32);
+        let mut drop = |o: Obj| {
+            if !o.is_null() {
+                if (*o).ob_refcnt == 1 && !is_plain(o) {
+                    before();
+                }
+                decref(o);
+            }
+        };
+        for k in 0..top {
+            let o: Obj = read(frame, l.frame_locals + 8 * k);
+            write(frame, l.frame_locals + 8 * k, 0usize);
+            drop(o);
+        }
+        drop(read(frame, l.frame_function));
+    }
+}
+
+/// Takes the running generator out of the chain.
+#[inline(always)]
+unsafe fn quick_unlink<V: Version>(ts: *mut PyThreadState, generator: Obj) {
+    let l = const { &V::LAYOUT };
+    // SAFETY: it is the current one.
+    unsafe {
+        let frame: *mut Frame = at(generator, l.gen_frame);
+        write(ts, l.ts_exc_info, read::<*mut Obj, _>(generator, l.gen_exc_state + 8));
+        write(generator, l.gen_exc_state + 8, 0usize);
+        *quick_cell::<V>(ts) = read(frame, l.frame_previous);
+        write(frame, l.frame_previous, 0usize);
     }
 }
 
@@ -399,15 +760,7 @@ pub unsafe fn quick_suspend<V: Version>(ts: *mut PyThreadState, generator: Obj) 
     let l = const { &V::LAYOUT };
     // SAFETY: it is the current one.
     unsafe {
-        let frame: *mut Frame = at(generator, l.gen_frame);
         write(generator, l.gen_frame_state, l.gen_states[1]);
-        write(ts, l.ts_exc_info, read::<*mut Obj, _>(generator, l.gen_exc_state + 8));
-        write(generator, l.gen_exc_state + 8, 0usize);
-        let cell: *mut *mut Frame = match l.ts_cframe {
-            None => at(ts, l.ts_current_frame),
-            Some(cframe) => at(read::<*mut u8, _>(ts, cframe), l.ts_current_frame),
-        };
-        *cell = read(frame, l.frame_previous);
-        write(frame, l.frame_previous, 0usize);
+        quick_unlink::<V>(ts, generator);
     }
 }

@@ -137,6 +137,8 @@ pub struct Layout {
     pub tp_richcompare: i32,
     /// `tp_iter`.
     pub tp_iter: i32,
+    /// `tp_as_async`: NULL or the slots of the asynchronous protocols.
+    pub tp_as_async: i32,
     /// `tp_iternext`.
     pub tp_iternext: i32,
     /// `tp_base`.
@@ -281,6 +283,10 @@ pub struct Layout {
     pub memberdescr_member: i32,
     /// A module's dict.
     pub module_dict: i32,
+    /// A generator's list of weak references.
+    pub gen_weakrefs: i32,
+    /// A generator's name and qualified name.
+    pub gen_name: i32,
     /// The embedded frame of a generator.
     pub gen_frame: i32,
     /// A generator's frame state (8 bits).
@@ -467,6 +473,8 @@ pub struct Layout {
     pub ts_py_recursion_remaining: i32,
     /// `py_recursion_limit` (32 bits).
     pub ts_py_recursion_limit: i32,
+    /// How many frames are noted where coroutines are made (32 bits).
+    pub ts_coroutine_origin: i32,
     /// `c_recursion_remaining` (32 bits).
     pub ts_c_recursion_remaining: i32,
     /// `tracing` (32 bits).

@@ -14,6 +14,7 @@ pub mod exceptions;
 pub mod extra;
 pub mod feedback;
 pub mod frame;
+pub mod fresh_generator;
 pub mod garbage;
 pub mod generator;
 pub mod handled;

@@ -175,6 +175,28 @@ impl Replacement {
     }
 }
 
+/// Puts another C function behind a built-in type's method of that name that takes one argument; what was there.
+///
+/// # Safety
+/// As for [`replace`]; a type whose methods are static data.
+pub unsafe fn replace_method(ty: Obj, name: &std::ffi::CStr, function: usize) -> Option<usize> {
+    // SAFETY: as for `replace`.
+    unsafe {
+        let o = capi::PyObject_GetAttrString(ty, name.as_ptr());
+        if o.is_null() {
+            capi::PyErr_Clear();
+            return None;
+        }
+        let found = native(o).filter(|n| n.convention == Convention::One && n.owner == ty);
+        let place = found.map(|_| {
+            let definition: *mut PyMethodDef = read(o, layout::get().methoddescr_def);
+            (&raw mut (*definition).ml_meth).cast::<usize>()
+        });
+        capi::decref(o);
+        Some(place?.replace(function))
+    }
+}
+
 /// The name of a method descriptor of a type.
 ///
 /// # Safety

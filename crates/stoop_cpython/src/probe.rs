@@ -38,6 +38,7 @@ def make():
     yield 1
 generator = make()
 next(generator)
+weak = __import__('_weakref').ref(generator)
 fresh = make()
 outer = (lambda g: (yield from g))(make())
 next(outer)
@@ -383,6 +384,26 @@ unsafe fn iterators(l: &Layout, names: Obj) -> Probe {
             let o = named(names, name.to_str().unwrap_or_default())?;
             that(read::<i8, _>(o, l.gen_frame_state) == l.gen_states[state], "a generator's state")?;
             that(read::<[usize; 2], _>(o, l.gen_exc_state) == [0; 2], "what a generator handles")?;
+            that(same(o, c"__name__", read(o, l.gen_name)), "a generator's name")?;
+            that(same(o, c"__qualname__", read(o, l.gen_name + 8)), "a generator's qualified name")?;
+            that((read::<usize, _>(o, l.gen_weakrefs) != 0) == (state == 1), "a generator's weak references")?;
+        }
+        let (fresh, made) = (named(names, "fresh")?, named(names, "make")?);
+        that(crate::fresh_generator::makes_generators(frame::code(at(fresh, l.gen_frame))), "a generator's code")?;
+        let again = Owned::new(crate::fresh_generator::call(PyThreadState_Get(), made, &[]).unwrap_or(std::ptr::null_mut()))?;
+        let words = |o: Obj| {
+            let n = (l.gen_frame + l.frame_locals - l.gen_weakrefs) as usize / 8;
+            std::slice::from_raw_parts(at::<u64, _>(o, l.gen_weakrefs), n)
+        };
+        // Bytes that nobody reads may differ.
+        let parts = [l.gen_name, l.gen_name + 8, l.gen_frame + l.frame_code, l.gen_frame + l.frame_function].into_iter().chain([
+            l.gen_frame + l.frame_globals,
+            l.gen_frame + l.frame_builtins,
+            l.gen_frame + l.frame_instr,
+        ]);
+        for part in parts {
+            let k = ((part - l.gen_weakrefs) / 8) as usize;
+            that(words(fresh)[k] == words(again.0)[k], "a fresh generator")?;
         }
         let outer = named(names, "outer")?;
         that(crate::generator::delegate(outer).is_some(), "a generator's delegate")
@@ -397,6 +418,15 @@ unsafe fn threads(l: &Layout) -> Probe {
         that(read::<*mut PyThreadState, _>(ts, l.ts_next) == PyThreadState_Next(ts), "a thread's successor")?;
         that(read::<u64, _>(ts, l.ts_id) == PyThreadState_GetID(ts), "a thread's id")?;
         that(read::<std::ffi::c_ulong, _>(ts, l.ts_thread_id) == PyThread_get_thread_ident(), "a thread's system id")?;
+        let sys = Owned::new(PyImport_ImportModule(c"sys".as_ptr()))?;
+        let set = |depth: std::ffi::c_long| {
+            Owned::new(PyObject_CallMethod(sys.0, c"set_coroutine_origin_tracking_depth".as_ptr(), c"l".as_ptr(), depth))
+        };
+        let origin: i32 = read(ts, l.ts_coroutine_origin);
+        set(std::ffi::c_long::from(origin) + 3)?;
+        let changed: i32 = read(ts, l.ts_coroutine_origin);
+        set(origin.into())?;
+        that(changed == origin + 3, "how coroutines' origins are noted")?;
         let limit: i32 = read(ts, l.ts_py_recursion_limit);
         that(limit == Py_GetRecursionLimit(), "the recursion limit")?;
         that(read::<i32, _>(ts, l.ts_py_recursion_remaining) <= limit, "the recursion count")?;

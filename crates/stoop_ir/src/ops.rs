@@ -356,8 +356,11 @@ ops! {
     PyStoreName "py.storename" n(1) => Void, ALL, ALL, PYF, 0, "Set in f_locals (imm: name).";
     PyCall "py.call" Arity::Any => New, ALL, ALL, PYF, 0, "(callable, self_or_null, args…) Call through vectorcall; imm: const holds the tuple of keyword names, if any.";
     NativeCall "native.call" Arity::Any => New, ALL, NO, Flags::RAISE.or(Flags::PINNED), 0, "(callable, self_or_null, args…) Call a constant built-in function, or method of an exact built-in class, that is known to run no Python code and to change nothing, given these arguments.";
+    PyNewGenerator "py.newgenerator" Arity::Any => New, ALL, ALL, PYF, 0, "(function, args…) What a call of a generator's or coroutine's function, all of whose parameters are given, yields.";
     PyCallEx "py.callex" n(3) => New, ALL, ALL, PYF, 0, "(callable, tuple, dict_or_null) callable(*tuple, **dict).";
     PyGetIter "py.getiter" n(1) => New, ALL, ALL, PYF, 0, "iter(obj).";
+    PyYieldFromIter "py.yieldfromiter" n(1) => New, ALL, ALL, PYF, 0, "What `yield from` sends to: a generator itself, else iter(obj). imm: int; 1 where that may be a coroutine.";
+    PyAwaitable "py.awaitable" n(1) => New, ALL, ALL, PYF, 0, "What `await` sends to. imm: int, the argument of GET_AWAITABLE.";
     PyIterNext "py.iternext" n(1) => New, ALL, ALL, PYF, 0, "next(it), or NULL when exhausted (result maybe).";
     PyUnpack "py.unpack" n(1) => New, ALL, ALL, PYF, 0, "A fresh tuple of exactly (imm: int) items; raises Python's ValueError/TypeError otherwise.";
     PyFormat "py.format" n(2) => New, ALL, ALL, PYF, 0, "(value, spec_or_null) format(value, spec).";
@@ -403,7 +406,7 @@ ops! {
     Jump "jump" n(0) => Void, NO, NO, Flags::TERM, 0, "Go on at the target.";
     Branch "branch" n(1) => Void, NO, NO, Flags::TERM, 0, "First target if the truth value is true, else the second.";
     Return "return" n(1) => Void, Mem::FRAME, Mem::FRAME, Flags::TERM, 1, "Leave the function with this result, giving its reference away.";
-    Yield "yield" Arity::Any => Void, ALL, ALL, G.or(Flags::TERM), 0xff, "(value, operand …) Suspend the generator with its operand stack; it goes on at the state's unit, whose locals its frame has then. imm: int; 1 in a `yield from` or `await`, else 0.";
+    Yield "yield" Arity::Any => Void, ALL, ALL, G.or(Flags::TERM), 0xff, "(value, operand …) Suspend the generator with its operand stack; it goes on at the state's unit, whose locals its frame has then. imm: int; 1 where the value is not yielded but sent to the last operand, at the SEND there.";
     Exit "exit" n(0) => Void, ALL, ALL, G.or(Flags::TERM), 0, "Always go on in the interpreter at the state (imm: name tells why).";
 }
 

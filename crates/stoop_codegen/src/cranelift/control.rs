@@ -1,11 +1,13 @@
 //! Control flow between blocks, and what a loop's entry finds on the stack.
 
 use super::lower::Lower;
+use crate::runtime::Helper;
 use crate::unit::Error;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, Value as CV};
 use stoop_ir::{InstData, Op};
 
-/// What is added to a value that is yielded on behalf of another iterator.
+/// What is added to a value that is to be sent to the operand on top.
 const DELEGATES: i64 = 4;
 
 impl Lower<'_> {
@@ -48,6 +50,24 @@ impl Lower<'_> {
     pub(crate) fn entry_stack(&mut self) -> Result<CV, Error> {
         let offset = self.slot_offset(self.roots.frame_slots() as u32 + self.imm_index()?);
         Ok(self.load(self.frame, offset))
+    }
+
+    /// Before what may run Python code: enters the generators that wait for this one, if they are hidden. What the
+    /// operations here are left to do so by themselves.
+    pub(crate) fn reveal(&mut self, data: &InstData) {
+        let Some(word) = self.req.hidden else { return };
+        if matches!(data.op, Op::PyIterNext | Op::PyYieldFromIter | Op::PyAwaitable | Op::PyNewGenerator) {
+            return;
+        }
+        let word = self.address(word);
+        let outermost = self.load(word, 0);
+        let hidden = self.icmp_imm(IntCC::NotEqual, outermost, 0);
+        let (show, on) = (self.cold_block(), self.next_block());
+        self.branch(hidden, show, on);
+        self.b.switch_to_block(show);
+        self.helper(Helper::Reveal, &[self.tstate]);
+        self.jump(on, &[]);
+        self.b.switch_to_block(on);
     }
 
     /// Leaves a generator with the value it yields: its frame is made what the interpreter would have left.

@@ -279,6 +279,7 @@ impl<'a> Lower<'a> {
         let poll = data.op == Op::Poll;
         let runs_python = data.op.is(Flags::PY) && !poll;
         if runs_python {
+            self.reveal(data);
             self.sync(data)?;
             slots::step(f, &self.roots, &mut self.facts, inst);
         }
@@ -626,6 +627,19 @@ impl<'a> Lower<'a> {
             Op::NativeCall => one(self.native_call(data, a)),
             Op::PyCallEx => one(self.call_object(Helper::PyCallEx, a)),
             Op::PyGetIter => one(self.call_object(Helper::PyGetIter, a)),
+            Op::PyNewGenerator => {
+                let (function, arguments) = a.split_first().ok_or_else(|| self.malformed("needs a function"))?;
+                self.put_arguments(0, arguments);
+                let array = self.stack_address(self.arguments, 0);
+                let count = self.iconst(arguments.len() as i64);
+                one(self.call_object(Helper::PyNewGenerator, &[*function, array, count]))
+            }
+            Op::PyYieldFromIter | Op::PyAwaitable => {
+                let how = self.imm_int()?;
+                let how = self.iconst(how);
+                let helper = if data.op == Op::PyAwaitable { Helper::PyAwaitable } else { Helper::PyYieldFromIter };
+                one(self.call_object(helper, &[a[0], how]))
+            }
             Op::PyIterNext => one(self.iter_next(a[0])),
             Op::PyUnpack => {
                 let n = self.imm_int()?;

@@ -206,7 +206,7 @@ mod fakes {
             Poll Recheck FirstInlined RoomForInlined PopInlined ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NumBinary NumCompare NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
-            PyGetIter PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
+            PyGetIter PyYieldFromIter PyAwaitable Reveal PyNewGenerator PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
             StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend PyGetAttrOr PyHasAttr Equal Concat Truth StrOf Slice IsInstance DictFind DictFindTuple NoKey DictSet SetAdd Contains ItemsLen NativeCall AfterCall MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld MayBeWritten PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
             PySetUpdate PyMapAdd PyDictUpdate PyListToTuple PyLen
@@ -274,6 +274,7 @@ pub struct World {
     pub optimise: bool,
     /// C functions of callables.
     pub natives: HashMap<u64, Native>,
+    pub hidden: Option<u64>,
     none_object: u64,
     true_object: u64,
     false_object: u64,
@@ -411,6 +412,7 @@ impl World {
             sizes_known: false,
             optimise: true,
             natives: HashMap::new(),
+            hidden: None,
             none_object: make(vec![IMMORTAL, type_address(BOOL)]),
             true_object: make(vec![IMMORTAL, type_address(BOOL)]),
             false_object: make(vec![IMMORTAL, type_address(BOOL)]),
@@ -594,6 +596,7 @@ impl World {
             homes: &[],
             native: &|f| self.natives.get(&f).copied(),
             turns: None,
+            hidden: self.hidden,
             optimise: self.optimise,
             want_text: true,
         })

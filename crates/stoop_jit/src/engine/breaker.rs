@@ -1,7 +1,7 @@
 //! Serving the eval breaker from a native loop.
 
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
-use stoop_cpython::{handled, monitoring};
+use stoop_cpython::{generator, handled, monitoring};
 
 /// 0: go on; 1: the interpreter must serve it, or the frame's locals may be others now; -1: an exception is set.
 ///
@@ -43,6 +43,7 @@ pub unsafe fn after_call(result: Obj) -> Obj {
 unsafe fn serve_after_call(ts: *mut PyThreadState, result: Obj) -> Obj {
     // SAFETY: the frame is in order, so any code may run here.
     unsafe {
+        generator::reveal();
         let raised = match capi::optional().handle_pending {
             Some(handle) => handle(ts) < 0,
             // Signals are what can be told apart by when they are handled; the rest waits for the next poll.

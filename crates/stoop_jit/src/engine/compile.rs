@@ -14,7 +14,7 @@ use stoop_codegen::unit::{Compiled, Convention, FrameImage, InlinedFrames, Nativ
 use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::decode::{self, CodeInfo};
 use stoop_cpython::feedback::Feedback;
-use stoop_cpython::{frame, inspect, monitoring, natives};
+use stoop_cpython::{frame, generator, inspect, monitoring, natives};
 use stoop_ir::{Flags, Function, Inst, Op};
 use stoop_passes::pipeline;
 
@@ -557,6 +557,7 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
         homes: &homes,
         native: &|callable| job.natives.get(&callable).copied(),
         frames: Some(InlinedFrames { abi: &shared.entry_abi, images: &job.images }),
+        hidden: matches!(job.record.entry, Entry::Resume { .. }).then(|| generator::HIDDEN.address() as u64),
         turns: job.counts_turns.then_some((count, &polls[..])),
         optimise: true,
         want_text: job.want_text,

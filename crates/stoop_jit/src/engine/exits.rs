@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stoop_codegen::unit::{ExitDesc, Recipe};
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
-use stoop_cpython::{frame, handled, objects};
+use stoop_cpython::{frame, generator, handled, objects};
 use stoop_ir::Op;
 
 use super::homes::Home;
@@ -212,6 +212,7 @@ pub unsafe extern "C" fn side_exit(
 ) -> usize {
     // SAFETY: the record lives while an activation runs; its exits do not change.
     unsafe {
+        generator::reveal();
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
         if matches!((*e).op, Op::Check | Op::CheckHandling) && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
@@ -268,6 +269,7 @@ pub unsafe extern "C" fn raise_exit(
 ) -> usize {
     // SAFETY: as above. The exception is kept aside while the frame is rebuilt.
     unsafe {
+        generator::reveal();
         let e: *const ExitDesc = &(&(*record).exits)[index as usize];
         (&mut (*record).exit_counts)[index as usize] += 1;
         let nlocalsplus = (&(*record).info).nlocalsplus;
@@ -324,7 +326,10 @@ pub(super) unsafe fn raise(ts: *mut PyThreadState, f: *mut Frame, record: *mut R
 /// As for [`side_exit`]; the frame is in order (synced).
 pub unsafe extern "C" fn poll(ts: *mut PyThreadState, f: *mut Frame) -> i32 {
     // SAFETY: the GIL is held.
-    unsafe { super::breaker::serve(ts, f) }
+    unsafe {
+        generator::reveal();
+        super::breaker::serve(ts, f)
+    }
 }
 
 /// The runtime helper `Recheck`.

@@ -3,9 +3,7 @@
 //! Whoever asks a generator for its next value from C (builtins, compiled code) comes here: through the slot
 //! `tp_iternext` of the type. The interpreter's own loops resume generators without it.
 //!
-//! A generator that is suspended in `yield from` or `await` hands what it is sent to another one, and that one's value
-//! back. Where such generators stand in a row, the innermost is resumed at once: the others are put into the thread's
-//! chain of frames as if they ran, and taken out when it yields. The interpreter would walk through all of them twice.
+//! What a resumed generator does, and those that it delegates to, is in [`chains`].
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -13,29 +11,20 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use stoop_cpython::capi::{self, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
-use stoop_cpython::generator::Quick;
-use stoop_cpython::generator::{self, delegate, is_exact, is_fresh, is_suspended};
+use stoop_cpython::generator::{self, is_exact, is_fresh, is_suspended};
+use stoop_cpython::generator::{HIDDEN, Quick};
 use stoop_cpython::layout::{self, Of312, Of313, Version, read, write};
 use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::{frame, type_ptr};
 
+use super::chains::{self, DELEGATES, Outcome};
 use super::entry::{QUIET_VERSION, is_quiet};
 use super::exits::HANDED_BACK;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{self, Verdict};
-use super::{eager, registry, sampler, stack};
+use super::{eager, registry, sampler, sends, stack};
 use crate::frontend::Entry;
 use crate::reasons::Refusal;
-
-/// What machine code adds to a value it yields while it delegates.
-const DELEGATES: usize = 4;
-
-/// What became of a generator that was resumed.
-enum Outcome {
-    Yielded(Obj),
-    Returned(Obj),
-    Raised,
-}
 
 type NextFn = unsafe extern "C" fn(Obj) -> Obj;
 
@@ -58,6 +47,7 @@ pub unsafe fn start() {
             FORMER.store(read::<usize, _>(ty, l.tp_iternext), Ordering::Relaxed);
             let slot = if l.minor == 12 { next::<Of312> as *const c_void } else { next::<Of313> as *const c_void };
             write(ty, l.tp_iternext, slot);
+            sends::start();
         }
     }
 }
@@ -71,9 +61,7 @@ pub fn stop() {
 unsafe extern "C" fn next<V: Version>(generator: Obj) -> Obj {
     // SAFETY: the slot's protocol: a live generator, the GIL held.
     unsafe {
-        let place = generator::quick_place::<V>(generator);
-        let unknown = entry(place).at.load(Ordering::Relaxed) != place;
-        if unknown && !generator::may_delegate::<V>(generator) && !eager::is_on() {
+        if is_foreign::<V>(generator) {
             return former(generator);
         }
         let ts = capi::PyThreadState_Get();
@@ -115,7 +103,8 @@ unsafe fn try_out<V: Version>(ts: *mut PyThreadState, generator: Obj, record: *m
         (*record).active += 1;
         let compiled = (*record).trial.next_is_compiled();
         // What is timed is the quick way, which is open for this once.
-        open(record);
+        let p = entry(place_of((*record).code, (*record).unit()));
+        p.pays.set(true);
         let start = trial::now();
         let value = match compiled {
             true => quickly::<V>(ts, generator).unwrap_or_else(|| slowly(ts, generator)),
@@ -123,24 +112,35 @@ unsafe fn try_out<V: Version>(ts: *mut PyThreadState, generator: Obj, record: *m
         };
         let ticks = trial::now() - start;
         (*record).active -= 1;
-        entry(place_of((*record).code, (*record).unit())).native.set(None);
+        p.pays.set(false);
         // Deciding may free objects, which wants no exception set.
         if !value.is_null()
             && (*record).is_valid()
             && (*record).trial.verdict == Verdict::Open
             && (*record).trial.note(compiled, ticks)
         {
-            if (*record).trial.verdict == Verdict::Slower {
-                let (code, unit) = ((*record).code, (*record).unit());
-                registry::drop_region(record, Refusal::SlowerResumptions.sentence());
-                let s = registry::state(code);
-                s.trials += 1;
-                s.slower.insert(unit, s.samples.saturating_add(AGAIN << s.trials.min(16)));
-            } else {
-                publish(record);
-            }
+            decide(record);
         }
         value
+    }
+}
+
+/// Does what a region's trial has found out.
+///
+/// # Safety
+/// A live region; no exception is set.
+pub(super) unsafe fn decide(record: *mut Record) {
+    // SAFETY: as documented.
+    unsafe {
+        if (*record).trial.verdict == Verdict::Slower {
+            let (code, unit) = ((*record).code, (*record).unit());
+            registry::drop_region(record, Refusal::SlowerResumptions.sentence());
+            let s = registry::state(code);
+            s.trials += 1;
+            s.slower.insert(unit, s.samples.saturating_add(AGAIN << s.trials.min(16)));
+        } else {
+            publish(record);
+        }
     }
 }
 
@@ -155,20 +155,8 @@ pub unsafe fn quickly<V: Version>(ts: *mut PyThreadState, generator: Obj) -> Opt
     unsafe {
         let place = generator::quick_place::<V>(generator);
         let p = entry(place);
-        let run = p.native.get()?;
-        let mut quick = p.quick.get();
-        quick.quiet = QUIET_VERSION.load(Ordering::Relaxed);
-        quick.stack = stack::last();
-        let r = p.record.load(Ordering::Relaxed);
-        if quick.place != place || (*r).valid.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let fr = generator::quick_enter::<V>(ts, generator, &quick)?;
-        (*r).entries += 1;
-        (*r).active += 1;
-        let result = run(ts, fr);
-        (*r).active -= 1;
-        generator::quick_leave_call::<V>(ts);
+        p.pays.get().then_some(())?;
+        let result = enter::<V>(ts, generator, place, capi::none(), std::ptr::null_mut(), 0)?;
         if result > HANDED_BACK && result & (1 | DELEGATES) == 0 {
             generator::quick_suspend::<V>(ts, generator);
             return Some(result as Obj);
@@ -177,11 +165,49 @@ pub unsafe fn quickly<V: Version>(ts: *mut PyThreadState, generator: Obj) -> Opt
     }
 }
 
+/// Runs the region at a place with a generator that goes on there, and gives it a value, whose reference it takes; so many
+/// others wait for it, and are hidden. `None`: nothing has been done.
+///
+/// # Safety
+/// As for [`quickly`].
+#[inline(always)]
+pub(super) unsafe fn enter<V: Version>(
+    ts: *mut PyThreadState,
+    generator: Obj,
+    place: usize,
+    value: Obj,
+    outermost: Obj,
+    depth: i32,
+) -> Option<usize> {
+    // SAFETY: as for `advance`; a place with machine code has a live region.
+    unsafe {
+        let p = entry(place);
+        let run = p.native.get()?;
+        let mut quick = p.quick.get();
+        quick.quiet = QUIET_VERSION.load(Ordering::Relaxed);
+        quick.stack = stack::last();
+        let r = p.record.load(Ordering::Relaxed);
+        if quick.place != place || (*r).valid.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let fr = generator::quick_enter::<V>(ts, generator, &quick, value)?;
+        (*r).entries += 1;
+        (*r).active += 1;
+        if depth > 0 {
+            HIDDEN.set(outermost, depth);
+        }
+        let result = run(ts, fr);
+        (*r).active -= 1;
+        generator::quick_leave_call::<V>(ts);
+        Some(result)
+    }
+}
+
 /// What the slot answers once machine code has done other than yield.
 #[cold]
 unsafe fn settle(ts: *mut PyThreadState, generator: Obj, result: usize) -> Obj {
     // SAFETY: as for `native`.
-    unsafe { answer(outcome(ts, generator, result)) }
+    unsafe { answer(chains::settle(ts, generator, result)) }
 }
 
 /// What the slot answers.
@@ -203,166 +229,22 @@ unsafe fn answer(outcome: Outcome) -> Obj {
 }
 
 /// Resumes a generator with a value (borrowed), if there is anything to gain; `None`: nothing has been done.
-unsafe fn advance(ts: *mut PyThreadState, generator: Obj, sent: Obj) -> Option<Outcome> {
+pub(super) unsafe fn advance(ts: *mut PyThreadState, generator: Obj, sent: Obj) -> Option<Outcome> {
     // SAFETY: a live generator, the GIL held.
     unsafe {
         if !ON.load(Ordering::Relaxed) || !is_exact(generator) {
             return None;
         }
         let suspended = is_suspended(generator);
-        if !suspended && !is_fresh(generator) {
+        let starts = is_fresh(generator) && sent == capi::none();
+        if !suspended && !starts {
             return None;
         }
-        let delegates = suspended && next_inner(generator).is_some();
+        let delegates = suspended && chains::hands_on(generator);
         if !delegates && !is_known(generator) || !is_quiet(ts) || stack::is_low(ts) {
             return None;
         }
-        Some(run(ts, generator, sent))
-    }
-}
-
-/// The generator that a suspended one delegates to, if that is suspended too.
-#[inline]
-unsafe fn next_inner(generator: Obj) -> Option<Obj> {
-    // SAFETY: what is on the stack of a suspended generator lives.
-    unsafe { delegate(generator).filter(|inner| is_exact(*inner) && is_suspended(*inner)) }
-}
-
-/// Resumes the innermost of a row of generators, and sees what it does through to the outermost.
-unsafe fn run(ts: *mut PyThreadState, generator: Obj, sent: Obj) -> Outcome {
-    // SAFETY: each generator is held by the one outside it, the outermost by the caller. Those that are entered are the
-    // thread's current frames until they are suspended or handed to the interpreter.
-    unsafe {
-        let (inner, mut depth) = if is_suspended(generator) { generator::descend(ts, generator) } else { (generator, 0) };
-        frame::push(generator::frame_of(inner), capi::new_ref(sent));
-        generator::enter(ts, inner);
-        let mut outcome = go_on(ts, inner);
-        while depth > 0 {
-            if matches!(outcome, Outcome::Yielded(_)) && is_quiet(ts) {
-                generator::ascend(ts, depth);
-                break;
-            }
-            outcome = come_back(ts, outcome);
-            depth -= 1;
-        }
-        outcome
-    }
-}
-
-/// Goes on with the innermost generator that delegates, once what it delegates to has done something.
-unsafe fn come_back(ts: *mut PyThreadState, outcome: Outcome) -> Outcome {
-    // SAFETY: the current frame is that of a generator that was entered to delegate.
-    unsafe {
-        let fr = frame::current(ts);
-        let Some(outer) = generator::of_frame(fr) else { return outcome };
-        let (send, end) = generator::send_units(outer);
-        frame::leave_call(ts);
-        match outcome {
-            // A tool wants to hear of it.
-            Outcome::Yielded(value) => {
-                frame::push(fr, value);
-                generator::stand_at_yield(outer);
-                interpret(ts, outer)
-            }
-            Outcome::Returned(value) => {
-                frame::push(fr, value);
-                frame::set_next(fr, end);
-                go_on(ts, outer)
-            }
-            Outcome::Raised if frame::unwind(ts, fr, send, false) => interpret(ts, outer),
-            Outcome::Raised => {
-                generator::end(ts, outer);
-                Outcome::Raised
-            }
-        }
-    }
-}
-
-/// Lets the interpreter run a generator that has been entered, from its next unit.
-unsafe fn interpret(ts: *mut PyThreadState, generator: Obj) -> Outcome {
-    // SAFETY: as for `run`.
-    unsafe {
-        let value = generator::resume(ts, generator);
-        if value.is_null() {
-            Outcome::Raised
-        } else if is_suspended(generator) {
-            Outcome::Yielded(value)
-        } else {
-            Outcome::Returned(value)
-        }
-    }
-}
-
-/// Runs a generator that has been entered, from its next unit: natively if that is compiled.
-unsafe fn go_on(ts: *mut PyThreadState, generator: Obj) -> Outcome {
-    // SAFETY: as for `run`.
-    unsafe {
-        let place = generator::place(generator);
-        let record = match look_up(place) {
-            Some(record) if !record.is_null() && (*record).is_valid() => record,
-            None if !eager::is_on() => return interpret(ts, generator),
-            _ => match missing(generator, place) {
-                Some(record) => record,
-                None => return interpret(ts, generator),
-            },
-        };
-        let r = &mut *record;
-        let Entry::Resume { depth, .. } = r.entry else { return interpret(ts, generator) };
-        let (fr, base) = (generator::frame_of(generator), r.info.nlocalsplus as i32);
-        frame::forget_object(fr);
-        let fits = frame::stacktop(fr) == base + depth as i32
-            && frame::globals(fr) == r.globals
-            && frame::builtins(fr) == r.builtins
-            && frame::frame_object(fr).is_null()
-            && !generator::handles(generator)
-            && r.is_unobserved();
-        if !fits {
-            return interpret(ts, generator);
-        }
-        native(ts, generator, record)
-    }
-}
-
-/// Runs a region, and leaves to the interpreter what it leaves.
-unsafe fn native(ts: *mut PyThreadState, generator: Obj, record: *mut Record) -> Outcome {
-    // SAFETY: the generator has been entered and stands where the region begins; the region lives while it is active.
-    unsafe {
-        let fr = generator::frame_of(generator);
-        if !frame::enter_call(ts) {
-            // The interpreter raises RecursionError.
-            return interpret(ts, generator);
-        }
-        let r = &mut *record;
-        frame::set_stacktop(fr, r.info.nlocalsplus as i32);
-        r.entries += 1;
-        r.active += 1;
-        let run = r.native.expect("a valid region has code");
-        let result = run(ts, fr);
-        (*record).active -= 1;
-        frame::leave_call(ts);
-        outcome(ts, generator, result)
-    }
-}
-
-/// What machine code's result says, once what it leaves to the interpreter is done.
-unsafe fn outcome(ts: *mut PyThreadState, generator: Obj, result: usize) -> Outcome {
-    // SAFETY: the generator is the running one.
-    unsafe {
-        match result {
-            0 => {
-                generator::end(ts, generator);
-                Outcome::Raised
-            }
-            HANDED_BACK => interpret(ts, generator),
-            returned if returned & 1 != 0 => {
-                generator::end(ts, generator);
-                Outcome::Returned((returned & !1) as Obj)
-            }
-            yielded => {
-                generator::suspend(ts, generator, yielded & DELEGATES != 0);
-                Outcome::Yielded((yielded & !DELEGATES) as Obj)
-            }
-        }
+        Some(chains::run(ts, generator, sent))
     }
 }
 
@@ -371,8 +253,10 @@ unsafe fn outcome(ts: *mut PyThreadState, generator: Obj, result: usize) -> Outc
 struct Place {
     at: AtomicUsize,
     record: AtomicPtr<Record>,
-    /// The region's machine code, if it is there and known to pay.
+    /// The region's machine code, if it is there and can be entered without a closer look.
     native: Cell<Option<NativeFn>>,
+    /// Whether it is known to pay.
+    pays: Cell<bool>,
     /// What it must be like to enter that without a closer look.
     quick: Cell<Quick>,
 }
@@ -396,6 +280,7 @@ static PLACES: [Place; 1024] = [const {
         at: AtomicUsize::new(0),
         record: AtomicPtr::new(std::ptr::null_mut()),
         native: Cell::new(None),
+        pays: Cell::new(false),
         quick: Cell::new(NOWHERE),
     }
 }; 1024];
@@ -405,7 +290,7 @@ fn entry(place: usize) -> &'static Place {
 }
 
 #[inline]
-fn look_up(place: usize) -> Option<*mut Record> {
+pub(super) fn look_up(place: usize) -> Option<*mut Record> {
     let p = entry(place);
     (p.at.load(Ordering::Relaxed) == place).then(|| p.record.load(Ordering::Relaxed))
 }
@@ -415,6 +300,7 @@ fn note(place: usize, record: *mut Record) {
     p.at.store(place, Ordering::Relaxed);
     p.record.store(record, Ordering::Relaxed);
     p.native.set(None);
+    p.pays.set(false);
 }
 
 fn forget(place: usize) {
@@ -423,6 +309,17 @@ fn forget(place: usize) {
         p.at.store(0, Ordering::Relaxed);
         p.record.store(std::ptr::null_mut(), Ordering::Relaxed);
         p.native.set(None);
+        p.pays.set(false);
+    }
+}
+
+/// Whether nothing is known of where a generator goes on.
+#[inline(always)]
+pub(super) unsafe fn is_foreign<V: Version>(generator: Obj) -> bool {
+    // SAFETY: a live generator.
+    unsafe {
+        let place = generator::quick_place::<V>(generator);
+        entry(place).at.load(Ordering::Relaxed) != place && !generator::may_delegate::<V>(generator) && !eager::is_on()
     }
 }
 
@@ -446,10 +343,9 @@ pub unsafe fn publish(record: *mut Record) {
     let r = unsafe { &*record };
     let place = place_of(r.code, r.unit());
     note(place, record);
-    if matches!(r.trial.verdict, Verdict::Pays | Verdict::PaysForCompiled) {
-        // SAFETY: as documented.
-        unsafe { open(record) };
-    }
+    // SAFETY: as documented.
+    unsafe { open(record) };
+    entry(place).pays.set(matches!(r.trial.verdict, Verdict::Pays | Verdict::PaysForCompiled));
 }
 
 /// Lets generators that go on at a region's place do so without a closer look, if that is possible at all.
@@ -490,10 +386,15 @@ const AGAIN: u32 = 4;
 /// Above this many places a generator's own are left to the interpreter: each has a region of its own.
 const MOST_PLACES: usize = 6;
 
-/// The units at which a code object's generators start and go on.
+/// The units at which a code object's generators start and go on. Those that delegate go on behind their END_SEND: what
+/// they are sent meanwhile is handed on without them.
 fn units(info: &CodeInfo) -> Vec<u32> {
-    let pairs = info.instrs.windows(2);
-    pairs.filter(|w| matches!(w[0].op, Opcode::ReturnGenerator | Opcode::YieldValue)).map(|w| w[1].unit).collect()
+    let begins = |k: usize| match info.instrs[k].op {
+        Opcode::ReturnGenerator | Opcode::EndSend => true,
+        Opcode::YieldValue => k == 0 || info.instrs[k - 1].op != Opcode::Send,
+        _ => false,
+    };
+    (0..info.instrs.len().saturating_sub(1)).filter(|k| begins(*k)).map(|k| info.instrs[k + 1].unit).collect()
 }
 
 /// A generator's code is hot: has its regions made. Whether there is still one to come.
@@ -521,7 +422,7 @@ pub fn want(s: &mut CodeState, info: &CodeInfo) -> bool {
 }
 
 /// What to do at a place that has no region: `None` where there is none after that.
-unsafe fn missing(generator: Obj, place: usize) -> Option<*mut Record> {
+pub(super) unsafe fn missing(generator: Obj, place: usize) -> Option<*mut Record> {
     // SAFETY: the generator has been entered; its frame is complete, with what it was sent on its stack.
     unsafe {
         let fr = generator::frame_of(generator);

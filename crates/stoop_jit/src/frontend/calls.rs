@@ -230,6 +230,10 @@ fn known_function(
     let given: Vec<Item> = receiver.into_iter().chain(p.args.iter().copied()).collect();
     let by_name = names.map_or(0, |t| b.env.tuple_len(t));
     let Some(args) = bind(b, function, &given, given.len() - by_name, names) else { return Ok(false) };
+    if b.env.makes_generators(function) {
+        new_generator(b, p.callable, args, st);
+        return Ok(true);
+    }
     if let Some(v) = b.inline(i, function, &args)? {
         b.dropped = true;
         b.push_owned(v);
@@ -238,6 +242,14 @@ fn known_function(
     let known = Popped { callable: p.callable, receiver: b.null(), args };
     generic_call(b, known, None, st, Hint::None);
     Ok(true)
+}
+
+/// The generator or coroutine that a call of its function makes, which runs nothing yet.
+pub(super) fn new_generator(b: &mut Builder<'_>, function: Item, args: Vec<Item>, st: stoop_ir::State) {
+    let operands: Vec<Value> = std::iter::once(function.value).chain(args.iter().map(|x| x.value)).collect();
+    let v = b.op(Op::PyNewGenerator, &operands, Imm::None, Type::Obj, Some(st));
+    b.ran_python = true;
+    finish(b, Popped { callable: function, receiver: b.null(), args }, v);
 }
 
 /// The arguments of a call in the order of the function's parameters.
@@ -308,7 +320,7 @@ pub(super) fn special_set(b: &mut Builder<'_>, i: &Instr) -> Result<bool, BuildE
     Ok(inlined)
 }
 
-fn special(b: &mut Builder<'_>, i: &Instr, container: Item, name: &str) -> Option<(u32, super::Known)> {
+pub(super) fn special(b: &mut Builder<'_>, i: &Instr, container: Item, name: &str) -> Option<(u32, super::Known)> {
     if b.env.is_generic(i.unit) {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use stoop_cpython::decode::Instr;
 use stoop_cpython::opcodes::Opcode;
-use stoop_ir::{Imm, Op, Type, Value};
+use stoop_ir::{Hint, Imm, Op, Type, Value};
 
 use super::builder::{Builder, Item};
 use super::instrs::EMPTY_LOOP;
@@ -33,15 +33,53 @@ pub(super) fn ret(b: &mut Builder<'_>, x: Item) {
 pub(super) fn suspend(b: &mut Builder<'_>, k: usize, i: &Instr) {
     let resumed = b.lv.code.instrs.get(k + 1).filter(|n| n.op == Opcode::Resume).cloned();
     let in_registers = b.lv.stack.iter().any(|x| b.walks.contains_key(&x.value));
-    let Some(resumed) = resumed.filter(|_| b.lv.handling == 0 && !in_registers) else {
+    // What is yielded for others comes from SEND, and does not get here.
+    if resumed.is_none_or(|n| n.arg & 2 != 0) || b.lv.handling > 0 || in_registers {
         b.exit(i.unit, i.op.name());
         return;
-    };
+    }
+    hand_over(b, i.next, 0);
+}
+
+/// SEND: whoever resumed the generator resumes what is below the value.
+pub(super) fn send(b: &mut Builder<'_>, i: &Instr) {
+    let in_registers = b.lv.stack.iter().any(|x| b.walks.contains_key(&x.value));
+    if b.lv.handling > 0 || in_registers {
+        b.exit(i.unit, i.op.name());
+        return;
+    }
+    hand_over(b, i.unit, 1);
+}
+
+/// Leaves with the value on top of the stack, and all that is below it in the frame.
+fn hand_over(b: &mut Builder<'_>, unit: u32, how: i64) {
     let value = b.pop();
     let rest = std::mem::take(&mut b.lv.stack);
     let all: Vec<Value> = std::iter::once(value).chain(rest).map(|x| b.own(x)).collect();
-    let st = b.state(i.next);
-    b.void(Op::Yield, &all, Imm::Int(i64::from(resumed.arg & 2 != 0)), Some(st));
+    let st = b.state(unit);
+    b.void(Op::Yield, &all, Imm::Int(how), Some(st));
+}
+
+/// GET_YIELD_FROM_ITER and GET_AWAITABLE.
+pub(super) fn delegate(b: &mut Builder<'_>, i: &Instr, op: Op) {
+    /// A coroutine, or a generator that may be used as one.
+    const COROUTINE: u32 = 0x80 | 0x100;
+    if op == Op::PyYieldFromIter
+        && let Some((version, method)) = super::calls::special(b, i, b.peek(0), "__iter__")
+        && b.env.makes_generators(method.address)
+    {
+        let st = b.state(i.unit);
+        let x = b.pop();
+        let o = b.op(Op::GuardVersion, &[x.value], Imm::None, Type::Heap(version), Some(st));
+        b.same_example(x.value, o);
+        let function = Item { value: b.known(method), owned: false, slot: None };
+        return super::calls::new_generator(b, function, vec![Item { value: o, ..x }], st);
+    }
+    let how = match op {
+        Op::PyAwaitable => i64::from(i.arg),
+        _ => i64::from(b.lv.code.flags & COROUTINE != 0),
+    };
+    super::operators::generic(b, i, op, 1, Imm::Int(how), Type::Obj, Hint::None);
 }
 
 /// A comprehension's variable: what it held goes on the stack, possibly as NULL.

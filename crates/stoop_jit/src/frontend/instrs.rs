@@ -13,7 +13,7 @@ use super::containers::{
     append_to_local, build, const_key_map, dict_merge, format_value, get_len, into_container, match_keys, match_kind,
     store_slice, unpack, unpack_ex,
 };
-use super::flow::{for_iter, jump_if, load_fast_and_clear, poll, ret, suspend, target};
+use super::flow::{delegate, for_iter, jump_if, load_fast_and_clear, poll, ret, send, suspend, target};
 use super::functions::{import_from, import_name, make_function, set_attribute};
 use super::handlers::{assertion_error, check_match, enter, name_deleted, pop_handled, push_handled, raise};
 use super::operators::{binary_op, compare, generic, generic_void, operands_hint, push_bool, truth};
@@ -28,14 +28,14 @@ pub const EMPTY_LOOP: &str = "empty_loop";
 fn leaves(i: &Instr, entry: Entry) -> bool {
     match i.op {
         Opcode::ReturnValue | Opcode::ReturnConst => matches!(entry, Entry::Loop { .. }),
-        Opcode::YieldValue => !matches!(entry, Entry::Resume { .. }),
+        Opcode::YieldValue | Opcode::Send => !matches!(entry, Entry::Resume { .. }),
         op => !is_translated(op),
     }
 }
 
 /// Whether nothing of a region follows an instruction but its targets.
 pub(super) fn ends(i: &Instr, entry: Entry) -> bool {
-    i.op == Opcode::YieldValue || leaves(i, entry)
+    matches!(i.op, Opcode::YieldValue | Opcode::Send) || leaves(i, entry)
 }
 
 /// Whether [`instruction`] translates the opcode.
@@ -76,6 +76,8 @@ pub(super) fn is_translated(op: Opcode) -> bool {
             | O::JumpBackward
             | O::JumpBackwardNoInterrupt
             | O::GetIter
+            | O::GetYieldFromIter
+            | O::GetAwaitable
             | O::ForIter
             | O::EndFor
             | O::UnpackSequence
@@ -156,6 +158,12 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             suspend(b, k, i);
             return Ok(true);
         }
+        O::Send => {
+            send(b, i);
+            return Ok(true);
+        }
+        O::GetYieldFromIter => delegate(b, i, Op::PyYieldFromIter),
+        O::GetAwaitable => delegate(b, i, Op::PyAwaitable),
         O::Nop | O::Resume | O::EndFor => {}
         O::LoadFast | O::LoadFastCheck => {
             let mut v = b.lv.locals[i.arg as usize];

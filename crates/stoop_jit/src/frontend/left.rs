@@ -19,15 +19,13 @@ rows! {
     ExitInitCheck "EXIT_INIT_CHECK: the interpreter's own, when an `__init__` returns";
     GetAiter "GET_AITER: what an `async for` awaits is resumed with its own code";
     GetAnext "GET_ANEXT: what an `async for` awaits is resumed with its own code";
-    GetAwaitable "GET_AWAITABLE: what is awaited is resumed with its own code";
-    GetYieldFromIter "GET_YIELD_FROM_ITER: what is delegated to is resumed with its own code";
     InterpreterExit "INTERPRETER_EXIT: the interpreter's own, when it returns to C";
     LoadFromDictOrDeref "LOAD_FROM_DICT_OR_DEREF: bodies of classes run once";
     LoadFromDictOrGlobals "LOAD_FROM_DICT_OR_GLOBALS: bodies of classes run once";
     LoadLocals "LOAD_LOCALS: bodies of classes run once";
     Reraise "RERAISE: an exception goes on past `except`, `finally` or `with`";
     ReturnGenerator "RETURN_GENERATOR: generators and coroutines are entered where they are resumed";
-    Send "SEND: what is awaited or delegated to is resumed with its own code";
+    Send "SEND: something is awaited or delegated to where the code was not entered by a resumption";
     SetupAnnotations "SETUP_ANNOTATIONS: bodies of modules and classes run once";
     WithExceptStart "WITH_EXCEPT_START: a `with` block raised";
     YieldValue "YIELD_VALUE: a value is yielded where the code was not entered by a resumption";

@@ -158,6 +158,12 @@ pub trait Environment {
     /// What fills the parameters of a function, if it takes positional arguments by the interpreter's rules: with so
     /// many given by position, then those of this tuple of names. The region relies on the function's defaults.
     fn bind(&mut self, function: u64, positional: u32, names: Option<u64>) -> Option<Vec<Source>>;
+    /// Whether calls of a function make generators or coroutines, and nothing but its parameters has to be known.
+    fn makes_generators(&self, function: u64) -> bool {
+        let function = function as stoop_cpython::capi::Obj;
+        // SAFETY: a live function.
+        unsafe { stoop_cpython::fresh_generator::makes_generators(stoop_cpython::inspect::function_code(function)) }
+    }
     /// The interned str that a constant is equal to, if it is an exact str.
     fn interned(&mut self, text: u64) -> Option<Known>;
     /// The classes in a constant, if it is a tuple of a few instances of `type` itself.

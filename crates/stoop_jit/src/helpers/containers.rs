@@ -7,11 +7,13 @@
 use std::ptr::null_mut;
 
 use stoop_cpython::capi::{self, Obj, PyThreadState, decref, new_ref, type_of};
+use stoop_cpython::generator;
 use stoop_cpython::layout::{self, Of312, Of313, Version, read, write};
 use stoop_cpython::type_ptr;
 
 use super::boxes::drop_all;
 use super::{contained, ffi};
+use crate::engine::chains::is_harmless;
 use crate::engine::generators;
 
 /// The error result of [`iter_next`]: no object lives at address 1.
@@ -25,6 +27,9 @@ pub unsafe fn next<V: Version>(ts: *mut PyThreadState, iter: Obj) -> Result<Obj,
     // SAFETY: what `iter()` returned has `tp_iternext`, which its type keeps for good.
     unsafe {
         let ty = type_of(iter);
+        if !is_harmless(iter) {
+            generator::reveal();
+        }
         let resumed = if ty == type_ptr!(PyGen_Type) { generators::quickly::<V>(ts, iter) } else { None };
         let value = resumed.unwrap_or_else(|| {
             let next: IterNext = read(ty, V::LAYOUT.tp_iternext);

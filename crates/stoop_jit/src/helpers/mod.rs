@@ -26,7 +26,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stoop_codegen::runtime::Helper;
-use stoop_cpython::{capi, handled};
+use stoop_cpython::{capi, generator, handled};
 
 use crate::engine::homes;
 
@@ -35,6 +35,7 @@ pub mod boxes;
 pub mod calls;
 pub mod consumers;
 pub mod containers;
+mod delegates;
 pub mod exceptions;
 mod ffi;
 pub mod hashed;
@@ -123,6 +124,10 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PyCall => calls::call as *const () as usize,
         Helper::PyCallEx => calls::call_ex as *const () as usize,
         Helper::PyGetIter => capi::PyObject_GetIter as *const () as usize,
+        Helper::Reveal => generator::reveal_now as *const () as usize,
+        Helper::PyNewGenerator => delegates::new_generator as *const () as usize,
+        Helper::PyYieldFromIter => delegates::yield_from_iter as *const () as usize,
+        Helper::PyAwaitable => delegates::awaitable as *const () as usize,
         Helper::PyIterNext => containers::iter_next_address(),
         Helper::PyUnpack => containers::unpack as *const () as usize,
         Helper::PyFormat => operators::format as *const () as usize,

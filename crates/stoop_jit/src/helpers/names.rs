@@ -27,6 +27,7 @@ macro_rules! interned {
 
 interned! {
     dunder_import c"__import__";
+    dunder_iter c"__iter__";
     dunder_name c"__name__";
     dunder_spec c"__spec__";
     dunder_file c"__file__";

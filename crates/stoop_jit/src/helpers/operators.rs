@@ -104,6 +104,9 @@ pub unsafe extern "C" fn truth(o: Obj) -> i32 {
     let l = layout::get();
     // SAFETY: a live object.
     unsafe {
+        if o == capi::none() {
+            return 0;
+        }
         let ty = type_of(o);
         let told_by = match (slot(ty, l.tp_as_number, BOOL), slot(ty, l.tp_as_mapping, LENGTH)) {
             (0, 0) => slot(ty, l.tp_as_sequence, LENGTH),

@@ -10,6 +10,7 @@
 use std::cell::UnsafeCell;
 
 use stoop_cpython::capi::{self, Obj, type_of};
+use stoop_cpython::generator;
 use stoop_cpython::layout::{self, read, write};
 use stoop_cpython::type_ptr;
 
@@ -135,6 +136,7 @@ pub unsafe extern "C" fn destroy(o: Obj) {
             stoop_cpython::instances::put(o, release)
         };
         if !kept {
+            generator::reveal();
             capi::_Py_Dealloc(o);
         }
     }
