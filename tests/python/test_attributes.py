@@ -491,3 +491,88 @@ def test_the_class_of_an_operator_s_result_is_not_guessed(both):
         print(f(text, 10), f(str.encode, 10), f(text, 10), f(str.encode, 10))
     """)
     run.assert_compiled("f")
+
+
+def test_classes_of_class_attributes_that_become_descriptors(both):
+    run = both("""
+        from probe import hot
+
+        class Turns:
+            pass
+
+        class Holder:
+            def __init__(self):
+                self.x = 1
+            x = Turns()
+            y = Turns()
+
+        class Slotted:
+            __slots__ = ()
+            y = Turns()
+
+        class Meta(type):
+            pass
+
+        class Other(metaclass=Meta):
+            y = Turns()
+
+        def load(o):
+            return o.x
+
+        def store(o, v):
+            o.x = v
+
+        def of_class(o):
+            return o.y
+
+        def constant():
+            return Holder.y
+
+        def of_meta():
+            return Other.y
+
+        def called(o):
+            return o.y()
+
+        def looped(o, n, act):
+            out = []
+            for i in range(n):
+                if i == 5:
+                    act()
+                out.append((o.x, o.y if i % 2 else Holder.y))
+            return [x if isinstance(x, int) else type(x).__name__ for pair in out for x in pair]
+
+        Turns.__call__ = lambda self: "called"
+        o, s = Holder(), Slotted()
+        hot(load, o)
+        hot(store, o, 2)
+        hot(of_class, o)
+        hot(constant)
+        hot(of_meta)
+        hot(called, s)
+        hot(looped, o, 8, int)
+
+        def show():
+            for f, *args in ((load, o), (store, o, 3), (load, o), (of_class, o), (of_class, s), (constant,), (of_meta,), (called, s)):
+                try:
+                    got = f(*args)
+                except (AttributeError, TypeError) as e:
+                    got = str(e)
+                print(f.__name__, got if isinstance(got, (int, str, type(None))) else type(got).__name__)
+
+        show()
+        print(looped(o, 8, lambda: setattr(Turns, "__get__", lambda self, o, t: 20)))
+        show()
+        Turns.__set__ = lambda self, o, v: print("set", v)
+        show()
+        del Turns.__get__
+        show()
+        del Turns.__set__
+        show()
+        o.__dict__
+        show()
+        print(looped(o, 8, lambda: setattr(Turns, "__set__", lambda self, o, v: None)))
+        print(looped(o, 8, lambda: setattr(Turns, "__get__", lambda self, o, t: 30)))
+        show()
+    """)
+    run.assert_compiled("load", "store", "of_class", "constant", "of_meta", "called", "looped")

@@ -156,10 +156,21 @@ fn load_place(b: &mut Builder<'_>, i: &Instr, object: Value, place: &Place, st: 
             let name = b.env.name(i.arg);
             let name = b.known(name);
             b.void(Op::GuardNotInDict, &[object, name], Imm::None, Some(st));
-            b.known(k.clone())
+            of_class(b, k.clone(), st)
         }
-        Place::Value(k, _) | Place::Property(k) => b.known(k.clone()),
+        Place::Value(k, _) => of_class(b, k.clone(), st),
+        Place::Property(k) => b.known(k.clone()),
     }
+}
+
+/// What a class has, which its attribute is as long as it is no descriptor: leaves if its own class has been changed.
+fn of_class(b: &mut Builder<'_>, k: super::Known, st: State) -> Value {
+    let version = b.env.made_class(k.address).and_then(|class| b.env.class_version(class));
+    let v = b.known(k);
+    if let Some(version) = version {
+        b.op(Op::GuardVersion, &[v], Imm::None, Type::Heap(version), Some(st));
+    }
+    v
 }
 
 fn same_place(a: &Place, b: &Place) -> bool {
@@ -422,7 +433,7 @@ fn class_attribute(b: &mut Builder<'_>, i: &Instr, class: u64) -> bool {
     let st = b.state(i.unit);
     let x = b.pop();
     b.void(Op::GuardClassVersion, &[x.value], Imm::Int(version.into()), Some(st));
-    let v = b.known(value);
+    let v = of_class(b, value, st);
     if bound {
         b.push_const(v);
         b.lv.stack.push(x);

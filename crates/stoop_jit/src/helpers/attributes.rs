@@ -207,6 +207,22 @@ unsafe fn slot_of(ty: Obj, descriptor: Obj, writing: bool) -> Option<i32> {
     }
 }
 
+/// Whether the class of a class's attribute may change: any object may be, or stop being, a descriptor then, and no class
+/// that has it gets another version.
+unsafe fn may_turn(attribute: Obj) -> bool {
+    // SAFETY: a live object or NULL.
+    unsafe { !attribute.is_null() && objects::type_flags(type_of(attribute)) & flags::IMMUTABLE == 0 }
+}
+
+/// Whether compiled code can ask for the version of an object's class.
+unsafe fn has_version(o: Obj) -> bool {
+    // SAFETY: a live object.
+    unsafe {
+        let of = type_of(o);
+        objects::type_version(of) != 0 || capi::PyUnstable_Type_AssignVersionTag(of) != 0
+    }
+}
+
 unsafe fn find_load(ty: Obj, name: Obj) -> Place {
     let l = layout::get();
     // SAFETY: a live type.
@@ -219,7 +235,7 @@ unsafe fn find_load(ty: Obj, name: Obj) -> Place {
         if getattro == read(type_ptr!(PyType_Type), l.tp_getattro) && descriptor.is_null() {
             return Place::OfClass;
         }
-        if getattro != capi::PyObject_GenericGetAttr as *const () as usize {
+        if getattro != capi::PyObject_GenericGetAttr as *const () as usize || may_turn(descriptor) {
             return Place::Elsewhere;
         }
         if !descriptor.is_null() && read::<usize, _>(type_of(descriptor), l.tp_descr_set) != 0 {
@@ -236,16 +252,23 @@ pub(super) unsafe fn in_dict(ty: Obj) -> Place {
 }
 
 unsafe fn find_in_class(class: Obj, name: Obj) -> Place {
-    let l = layout::get();
     // SAFETY: as above.
     unsafe {
         if !objects::has_plain_names(class) {
             return Place::Elsewhere;
         }
         let value = capi::_PyType_Lookup(class, name);
-        let itself = !value.is_null()
-            && (type_of(value) == type_ptr!(PyFunction_Type) || read::<usize, _>(type_of(value), l.tp_descr_get) == 0);
-        if itself { Place::Value(value) } else { Place::Elsewhere }
+        if !value.is_null() && is_itself(value) { Place::Value(value) } else { Place::Elsewhere }
+    }
+}
+
+/// Whether what a class has is what its attribute is.
+#[inline]
+unsafe fn is_itself(value: Obj) -> bool {
+    // SAFETY: a live object.
+    unsafe {
+        let of = type_of(value);
+        of == type_ptr!(PyFunction_Type) || read::<usize, _>(of, layout::get().tp_descr_get) == 0
     }
 }
 
@@ -258,6 +281,9 @@ unsafe fn find_store(ty: Obj, name: Obj) -> Place {
             return Place::Elsewhere;
         }
         let descriptor = capi::_PyType_Lookup(ty, name);
+        if may_turn(descriptor) {
+            return Place::Elsewhere;
+        }
         if !descriptor.is_null() && read::<usize, _>(type_of(descriptor), l.tp_descr_set) != 0 {
             return slot_of(ty, descriptor, true).map_or(Place::Elsewhere, Place::Slot);
         }
@@ -295,7 +321,8 @@ pub enum Found {
     /// In the dict of its own that the object has.
     InDict,
     /// It is this object, which the class has; and the instance has none of that name while its class's shared keys
-    /// have this version (0: it never has; the greatest number: while its own dict has none).
+    /// have this version (0: it never has; the greatest number: while its own dict has none). While its own class has its
+    /// present version, too, if that can be changed.
     Value(Obj, u32),
     /// What this function returns for the instance.
     Property(Obj),
@@ -332,7 +359,10 @@ pub unsafe fn find_for_code(ty: Obj, name: Obj, method: bool, dict: bool) -> Opt
             return slot_of(ty, value, false).map(Found::Slot);
         }
         if let Some(k) = index_of(ty, name).filter(|_| !dict) {
-            return Some(Found::Field(k));
+            return (!may_turn(value)).then_some(Found::Field(k));
+        }
+        if may_turn(value) && !has_version(value) {
+            return None;
         }
         let is_method = read::<u64, _>(of, l.tp_flags) & flags::METHOD_DESCRIPTOR != 0;
         let is_plain = read::<usize, _>(of, l.tp_descr_get) == 0;
@@ -355,7 +385,7 @@ pub unsafe fn find_for_code(ty: Obj, name: Obj, method: bool, dict: bool) -> Opt
 /// What compiled code takes an attribute of a class for, while the class has its present version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OfClass {
-    /// This object.
+    /// This object, while its own class has its present version, too, if that can be changed.
     Value(Obj),
     /// This function, bound to the class.
     Bound(Obj),
@@ -379,7 +409,7 @@ pub unsafe fn find_of_class(class: Obj, name: Obj) -> Option<OfClass> {
         }
         let of = type_of(value);
         if of == type_ptr!(PyFunction_Type) || read::<usize, _>(of, l.tp_descr_get) == 0 {
-            return Some(OfClass::Value(value));
+            return (!may_turn(value) || has_version(value)).then_some(OfClass::Value(value));
         }
         let bound = of == type_ptr!(PyClassMethod_Type);
         if !bound && of != type_ptr!(PyStaticMethod_Type) {
@@ -421,7 +451,7 @@ pub unsafe extern "C" fn load_attr(o: Obj, name: Obj) -> Obj {
     unsafe {
         let value = match LOADS.place(type_of(o), name, find_load) {
             Some(Place::OfClass) => match CLASSES.place(o, name, find_in_class) {
-                Some(Place::Value(value)) => value,
+                Some(Place::Value(value)) if is_itself(value) => value,
                 _ => null_mut(),
             },
             Some(Place::Inline(k)) => match inline_values(o) {
