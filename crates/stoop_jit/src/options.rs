@@ -186,8 +186,8 @@ options! {
         "How often the sampler must find code running before it is compiled. 1: nothing is sampled; functions are compiled at their third call and loops in their third iteration, at once, which is the same each time and slow. For tests.";
     sample_interval_ms: number(1..=60_000) = 5, "milliseconds",
         "Time between two looks of the sampler at what is running; it looks less often while nothing is hot.";
-    compile_share: number(1..=100) = 8, "percent",
-        "How much of the program's processor time compiling may take in the first seconds; a quarter of it later; less where little is gained by it, up to three times as much where much is. 100: compile whatever is hot at once, as with threshold 1.";
+    compile_share: number(1..=100) = 12, "percent",
+        "How much of the program's processor time compiling may take in the first seconds; half of it in the first moments and a quarter later; less where little is gained by it, up to twice as much where much is. 100: compile whatever is hot at once, as with threshold 1.";
     functions: switch = true, "",
         "Enter compiled functions where they are called.";
     osr: switch = true, "",

@@ -11,19 +11,27 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Allowance at the start, in nanoseconds.
-const CREDIT: i64 = 1_000_000;
+const CREDIT: i64 = 600_000;
 /// The most that is kept of it.
-const MOST: i64 = 2_000_000;
+const MOST: i64 = 4_000_000;
 /// With so much of it anything may begin: what costs more is paid for later.
-const ENOUGH: i64 = 1_000_000;
+const ENOUGH: i64 = 4_000_000;
+/// The same for code that is likely to gain much.
+const ENOUGH_FOR_MUCH: i64 = 500_000;
 /// What code that is sure to pay may overdraw.
 const OVERDRAFT: i64 = 4_000_000;
+/// Nanoseconds of running before which half of the share must do: many programs are over soon.
+const FIRST: u64 = 60_000_000;
 /// Nanoseconds of running after which a quarter of the share must do: what is hot has been found by then.
 const EARLY: u64 = 1_500_000_000;
 /// What compiling may cost before it counts that nothing has been gained yet.
-const PATIENCE: u64 = 60_000_000;
+const PATIENCE: u64 = 30_000_000;
 /// How much of the share there is for programs that gain nothing, and for those that gain much, in percent.
-const TRUST: std::ops::RangeInclusive<u64> = 12..=300;
+const TRUST: std::ops::RangeInclusive<u64> = 12..=200;
+/// What is supposed to have been found before any trial is over, half of them in favour.
+const HOPED_FOR: u64 = 4;
+/// The least part of the trust that what trials found leaves, in percent.
+const LEAST_LIKELY: u64 = 25;
 /// What an instruction costs to compile, before any has been: nanoseconds.
 const FIRST_GUESS: u64 = 24_000;
 /// The same for an operation of a region that is built.
@@ -44,6 +52,9 @@ static SEEN: AtomicU64 = AtomicU64::new(0);
 static ALLOWANCE: AtomicI64 = AtomicI64::new(0);
 static SPENT: AtomicU64 = AtomicU64::new(0);
 static GAINED: AtomicU64 = AtomicU64::new(0);
+/// Trials that are over, and what they found: twice their number, and one or two for each that pays.
+static TRIED: AtomicU64 = AtomicU64::new(0);
+static PAID: AtomicU64 = AtomicU64::new(0);
 static RATE: AtomicU64 = AtomicU64::new(FIRST_GUESS);
 static RATE_BUILT: AtomicU64 = AtomicU64::new(FIRST_GUESS_BUILT);
 
@@ -74,6 +85,8 @@ pub fn start(percent: u32) {
     ALLOWANCE.store(CREDIT, Ordering::Relaxed);
     SPENT.store(0, Ordering::Relaxed);
     GAINED.store(0, Ordering::Relaxed);
+    TRIED.store(0, Ordering::Relaxed);
+    PAID.store(0, Ordering::Relaxed);
 }
 
 /// After a fork: a child's clock starts anew.
@@ -103,31 +116,47 @@ pub fn gained(ns: u64) {
     GAINED.store(ns, Ordering::Relaxed);
 }
 
-/// How much of what compiling has cost has come back, in percent, within limits.
-pub fn trust() -> u64 {
-    let (gained, spent) = (GAINED.load(Ordering::Relaxed), SPENT.load(Ordering::Relaxed));
-    ((gained + PATIENCE) * 100 / (spent + PATIENCE)).clamp(*TRUST.start(), *TRUST.end())
+/// A trial has found that code pays (2), that it pays for some (1) or not (0); what was found of it before, if it was.
+pub fn found(score: u64, before: Option<u64>) {
+    TRIED.fetch_add(if before.is_none() { 2 } else { 0 }, Ordering::Relaxed);
+    PAID.fetch_add(score.saturating_sub(before.unwrap_or(0)), Ordering::Relaxed);
 }
 
-/// Whether so much may be spent now.
-pub fn affords(ns: u64) -> bool {
-    is_unlimited() || allowance() >= needed(ns)
+/// How much of what compiling has cost has come back, in percent, within limits. Where it has not yet, what trials found
+/// counts as well: it tells sooner.
+pub fn trust() -> u64 {
+    let (gained, spent) = (GAINED.load(Ordering::Relaxed), SPENT.load(Ordering::Relaxed));
+    let trust = (gained + PATIENCE) * 100 / (spent + PATIENCE);
+    let (paid, tried) = (PAID.load(Ordering::Relaxed) + HOPED_FOR, TRIED.load(Ordering::Relaxed) + 2 * HOPED_FOR);
+    // All of it where half of the trials find that code pays.
+    let likely = if trust > 100 { 100 } else { (paid * 200 / tried).clamp(LEAST_LIKELY, 100) };
+    (trust * likely / 100).clamp(*TRUST.start(), *TRUST.end())
+}
+
+/// Whether so much may be spent now. `much`: on code that is likely to gain much.
+pub fn affords(ns: u64, much: bool) -> bool {
+    is_unlimited() || allowance() >= needed(ns, much)
 }
 
 /// The same for code that is sure to pay.
 pub fn affords_surely(ns: u64) -> bool {
     // Only where that was seen to come back.
-    is_unlimited() || allowance() + if trust() > 100 { OVERDRAFT } else { 0 } >= needed(ns)
+    is_unlimited() || allowance() + if trust() > 100 { OVERDRAFT } else { 0 } >= needed(ns, false)
 }
 
 /// The allowance that there must be to spend so much.
-fn needed(ns: u64) -> i64 {
-    i64::try_from(ns).unwrap_or(ENOUGH).min(ENOUGH)
+fn needed(ns: u64, much: bool) -> i64 {
+    i64::try_from(ns).unwrap_or(ENOUGH).min(if much { ENOUGH_FOR_MUCH } else { ENOUGH })
 }
 
 /// What has come in for `used` nanoseconds, when the program has run for so long.
 fn income(used: u64, running: u64) -> i64 {
-    let share = if running > EARLY { used / 4 } else { used } * u64::from(SHARE.load(Ordering::Relaxed)) / 100;
+    let part = match running {
+        0..FIRST => used / 2,
+        FIRST..=EARLY => used,
+        _ => used / 4,
+    };
+    let share = part * u64::from(SHARE.load(Ordering::Relaxed)) / 100;
     i64::try_from(share * trust() / 100).unwrap_or(MOST)
 }
 
@@ -198,11 +227,12 @@ mod tests {
         // The clock of a test process has run for some milliseconds at most: the credit is what there is.
         start(1);
         let credit = CREDIT as u64;
-        assert!(affords(credit / 2));
-        // What costs more than there is may begin, and is paid for later.
-        assert!(affords(credit * 500));
+        assert!(affords(credit / 2, false));
+        // What costs more than there is may begin where it is likely to gain much, and is paid for later.
+        assert!(!affords(credit * 500, false));
+        assert!(affords(credit * 500, true));
         reserve(credit * 2);
-        assert!(!affords(credit / 2));
+        assert!(!affords(credit / 2, true));
         assert!(!affords_surely(credit / 2));
         gained(PATIENCE);
         assert!(affords_surely(credit / 2));
@@ -210,20 +240,33 @@ mod tests {
         reserve(credit * 500);
         assert!(!affords_surely(credit / 2));
         settle(credit * 502);
-        assert!(affords(credit / 2));
+        assert!(affords(credit / 2, false));
         // A program that gains nothing gets less and less, one that gains much more than it has spent.
-        assert_eq!(income(1_000_000, 0), 10_000);
-        charge(PATIENCE);
         assert_eq!(income(1_000_000, 0), 5_000);
+        assert_eq!(income(1_000_000, EARLY), 10_000);
+        charge(PATIENCE);
+        assert_eq!(income(1_000_000, EARLY), 5_000);
         assert_eq!(income(1_000_000, 2 * EARLY), 1_250);
-        gained(3 * PATIENCE);
-        assert_eq!(income(1_000_000, 0), 20_000);
+        gained(2 * PATIENCE);
+        assert_eq!(income(1_000_000, EARLY), 15_000);
         gained(9 * PATIENCE);
-        assert_eq!(income(1_000_000, 0), 30_000);
-        assert!(!affords(0));
+        assert_eq!(income(1_000_000, EARLY), 20_000);
+        // Trials tell sooner than gains.
+        start(1);
+        for _ in 0..4 {
+            found(0, None);
+        }
+        assert_eq!(trust(), 50);
+        found(1, Some(0));
+        found(2, Some(1));
+        assert_eq!(trust(), 75);
+        gained(PATIENCE);
+        assert_eq!(trust(), 200);
+        reserve(credit * 500);
+        assert!(!affords(0, true));
         start(100);
         charge(credit * 500);
-        assert!(affords(credit * 500));
+        assert!(affords(credit * 500, false));
     }
 
     #[test]

@@ -141,7 +141,9 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             }
             return true;
         }
-        let lasts = s.started != Started::Yes || !open;
+        // Nor do the loops of a function whose short calls were found not to pay.
+        let tried = s.function.as_ref().filter(|r| r.is_valid()).is_some_and(|r| r.trial.is_short_and_slow());
+        let lasts = s.started != Started::Yes || !open && !tried;
         if settings.osr && lasts && sight.inner_compiled {
             return see_loops(f, s, &info) || enters;
         }
@@ -416,7 +418,8 @@ pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
 fn pays(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> bool {
     let price = price(s, region, instrs);
     let least = if s.owed { 0 } else { least(s, price) };
-    s.heat_ns >= least && (budget::affords(price) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
+    s.heat_ns >= least
+        && (budget::affords(price, bargain(instrs) > 1) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
 }
 
 /// How long code of such a price must have run: for longer where little comes back of what is spent.
@@ -474,7 +477,7 @@ pub fn may_retry(s: &mut CodeState, record: &Record) -> bool {
     let (region, instrs) = (record.entry.header(), own(&record.info, record.entry));
     s.prices.insert(region, 1000 * record.compile_us);
     let worth_it = s.recompiles <= RETRIES || budget::trust() >= FAIR_TRUST;
-    let now = worth_it && budget::affords(price(s, region, instrs));
+    let now = worth_it && budget::affords(price(s, region, instrs), true);
     s.owed = worth_it && !now && region.is_none();
     now
 }

@@ -217,6 +217,8 @@ pub struct CodeState {
     pub slower: BTreeMap<u32, u32>,
     /// How often calls were found not to pay, and the samples at which they are timed again.
     pub trials: u32,
+    /// The best that trials have found of its function, for the budget.
+    pub score: Option<u64>,
     /// See `trials`.
     pub next_trial: u32,
     /// How often calls were timed again because a function that it calls had been compiled.
@@ -259,6 +261,7 @@ impl CodeState {
             dropped: None,
             slower: BTreeMap::new(),
             trials: 0,
+            score: None,
             next_trial: 0,
             neighbours: 0,
         }

@@ -244,6 +244,13 @@ pub fn decided(record: *mut Record) {
     let (code, verdict) = unsafe { ((*record).code, (*record).trial.verdict) };
     let Some(s) = find(code) else { return };
     s.trials += 1;
+    let score = match verdict {
+        Verdict::Pays => 2,
+        Verdict::PaysForCompiled => 1,
+        Verdict::Open | Verdict::Slower => 0,
+    };
+    budget::found(score, s.score);
+    s.score = s.score.max(Some(score));
     // SAFETY: as above.
     let r = unsafe { &mut *record };
     r.trial.settle(r.entries);
@@ -344,6 +351,9 @@ pub unsafe fn turns_decided(record: *mut Record) {
         let tries = s.trials.min(6);
         let later = s.samples.saturating_add(TURNS_AGAIN << (2 * tries));
         r.turns.again_at = later;
+        if r.turns.trials == 0 {
+            budget::found(if r.turns.verdict == turns::Verdict::Pays { 2 } else { 0 }, None);
+        }
         if r.turns.verdict == turns::Verdict::Slower {
             s.trials += 1;
             let unit = r.unit();

@@ -122,6 +122,12 @@ impl Trial {
         self.interpreting.0 = self.interpreting.0.saturating_sub(1);
     }
 
+    /// Whether calls were found not to pay that are too short for a loop to be taken over in them.
+    pub fn is_short_and_slow(&self) -> bool {
+        const SHORT: u32 = 16 * 3_000_000;
+        self.verdict == Verdict::Slower && self.usual.is_some_and(|[interpreted, _]| interpreted < SHORT)
+    }
+
     /// Calls that run interpreted now, by lot.
     pub fn interpreting(&self) -> u64 {
         self.interpreting.0
@@ -185,7 +191,7 @@ fn enough_for(interpreted: u64) -> u64 {
 fn judge(interpreted: u64, compiled: u64, call_cost: u64) -> Verdict {
     if compiled + call_cost < enough_for(interpreted) {
         Verdict::Pays
-    } else if compiled < interpreted {
+    } else if compiled < interpreted - interpreted * TIE / 200 {
         Verdict::PaysForCompiled
     } else {
         Verdict::Slower
