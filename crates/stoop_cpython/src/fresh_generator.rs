@@ -1,6 +1,8 @@
 //! Making the generators and coroutines that calls of their functions yield, without running the bytecode that does so.
 
-use crate::capi::{self, Obj, PyThreadState, incref, new_ref};
+use std::cell::UnsafeCell;
+
+use crate::capi::{self, Frame, Obj, PyThreadState, decref, incref, new_ref};
 use crate::frame;
 use crate::generator;
 use crate::layout::{self, at, owner, read, write};
@@ -12,6 +14,78 @@ const VARKEYWORDS: u32 = 8;
 const GENERATOR: u32 = 0x20;
 const COROUTINE: u32 = 0x80;
 const ASYNC_GENERATOR: u32 = 0x200;
+
+/// How many are kept of each size.
+const MOST: usize = 32;
+/// How many operands and locals those have that are kept.
+const LARGEST: usize = 32;
+/// The garbage collector's two words, before the object.
+const GC_NEXT: i32 = -16;
+const GC_PREVIOUS: i32 = -8;
+
+struct Kept {
+    items: [Obj; MOST],
+    count: usize,
+}
+
+struct Pool(UnsafeCell<Kept>);
+
+// SAFETY: every access is made with the GIL held, which orders them.
+unsafe impl Sync for Pool {}
+
+/// Memory of generators that are gone, by the number of slots, for the next ones. Nobody refers to it.
+static POOLS: [Pool; LARGEST] =
+    [const { Pool(UnsafeCell::new(Kept { items: [std::ptr::null_mut(); MOST], count: 0 })) }; LARGEST];
+
+/// Memory for a generator with so many slots: an object with one reference, whose fields are to be written.
+#[inline]
+unsafe fn take(slots: usize) -> Option<Obj> {
+    // SAFETY: what is kept was an object of that size.
+    unsafe {
+        let kept = &mut *POOLS.get(slots)?.0.get();
+        kept.count = kept.count.checked_sub(1)?;
+        let o = kept.items[kept.count];
+        write(o, GC_NEXT, 0usize);
+        write(o, GC_PREVIOUS, 0usize);
+        // Tells who traces memory, too.
+        capi::_Py_NewReference(o);
+        Some(o)
+    }
+}
+
+/// Lets the last reference to an exact generator or coroutine go that has ended, and has no weak references; its memory
+/// is kept if there is room. Runs no Python code.
+///
+/// # Safety
+/// As documented; the GIL of the interpreter whose regions run is held.
+#[inline]
+pub unsafe fn drop_ended(o: Obj) {
+    let l = layout::get();
+    // SAFETY: an ended generator has its names and its code, and a coroutine may know where it was made.
+    unsafe {
+        let fr: *mut Frame = at(o, l.gen_frame);
+        let code: Obj = read(fr, l.frame_code);
+        let handled: Obj = read(o, l.gen_exc_state);
+        let slots = read::<i32, _>(code, l.co_framesize) - l.frame_locals / 8;
+        let plain = (handled.is_null() || handled == capi::none())
+            && read::<usize, _>(o, l.gen_exc_state + 16) == 0
+            && (*code).ob_refcnt > 1;
+        if let Some(pool) = POOLS.get(slots as usize).filter(|_| plain) {
+            let kept = &mut *pool.0.get();
+            if kept.count < MOST {
+                capi::PyObject_GC_UnTrack(o.cast());
+                decref(read(o, l.gen_name));
+                decref(read(o, l.gen_name + 8));
+                decref(code);
+                (*o).ob_refcnt = 0;
+                kept.items[kept.count] = o;
+                kept.count += 1;
+                return;
+            }
+        }
+        decref(o);
+    }
+}
 
 /// Whether calls of a code object, with positional arguments that fill all parameters, make generators or coroutines.
 ///
@@ -50,17 +124,28 @@ pub unsafe fn call(ts: *mut PyThreadState, function: Obj, args: &[Obj]) -> Optio
         }
         let header = l.frame_locals / 8;
         let ty = if is_coroutine { type_ptr!(PyCoro_Type) } else { type_ptr!(PyGen_Type) };
-        let o = capi::_PyObject_GC_NewVar(ty, (read::<i32, _>(code, l.co_framesize) - header) as isize);
+        let slots = read::<i32, _>(code, l.co_framesize) - header;
+        let o = match take(slots as usize) {
+            Some(kept) => {
+                write(kept, l.ob_type, ty);
+                kept
+            }
+            None => capi::_PyObject_GC_NewVar(ty, slots as isize),
+        };
         if o.is_null() {
             return Some(o);
         }
         // From the weak references to what it handles, and all that is told of it.
-        at::<u64, _>(o, l.gen_weakrefs).write_bytes(0, ((l.gen_frame - l.gen_weakrefs) / 8) as usize);
+        for k in 0..(l.gen_frame - l.gen_weakrefs) / 8 {
+            write(o, l.gen_weakrefs + 8 * k, 0u64);
+        }
         write(o, l.gen_name, new_ref(read(function, l.func_name)));
         write(o, l.gen_name + 8, new_ref(read(function, l.func_qualname)));
         let fr = generator::frame_of(o);
         let count: i32 = read(code, l.co_nlocalsplus);
-        fr.cast::<u64>().write_bytes(0, (header + count) as usize);
+        for k in 0..header + count {
+            write(fr, 8 * k, 0u64);
+        }
         write(fr, l.frame_code, new_ref(code));
         write(fr, l.frame_function, new_ref(function));
         write(fr, l.frame_globals, read::<Obj, _>(function, l.func_globals));

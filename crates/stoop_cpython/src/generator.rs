@@ -338,7 +338,7 @@ pub unsafe fn room(ts: *mut PyThreadState) -> i32 {
 }
 
 /// Counts so many calls, or gives them back.
-#[inline]
+#[inline(always)]
 pub unsafe fn count_calls(ts: *mut PyThreadState, calls: i32) {
     // SAFETY: a 32-bit counter.
     unsafe { write(ts, layout::get().ts_py_recursion_remaining, room(ts) - calls) }
@@ -549,12 +549,17 @@ pub struct Quick {
     pub names: [Obj; 2],
     /// Where its code object keeps which tools listen to it; see [`crate::monitoring::LOCAL_WORDS`].
     pub events: u64,
+    /// C-recursion units that are left to others.
+    pub reserve: i32,
+}
+
+/// What must be so for machine code to be entered without a closer look.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
     /// The monitoring version at which no tool but ours was active.
     pub quiet: u64,
     /// The thread that ran last, the lowest address of its stack that is to be used, and the bytes from there on.
     pub stack: [u64; 3],
-    /// C-recursion units that are left to others.
-    pub reserve: i32,
 }
 
 /// The saved instruction pointer: as [`place`], for a version that is known.
@@ -575,7 +580,13 @@ pub unsafe fn may_delegate<V: Version>(generator: Obj) -> bool {
 /// done, if anything is different: a tool listens, the stack is deep, somebody has its frame, it handles an exception. Its
 /// frame.
 #[inline(always)]
-pub unsafe fn quick_enter<V: Version>(ts: *mut PyThreadState, generator: Obj, q: &Quick, value: Obj) -> Option<*mut Frame> {
+pub unsafe fn quick_enter<V: Version>(
+    ts: *mut PyThreadState,
+    generator: Obj,
+    q: &Quick,
+    now: &Now,
+    value: Obj,
+) -> Option<*mut Frame> {
     let l = const { &V::LAYOUT };
     // SAFETY: the module's duty.
     unsafe {
@@ -595,9 +606,9 @@ pub unsafe fn quick_enter<V: Version>(ts: *mut PyThreadState, generator: Obj, q:
             && read::<Obj, _>(frame, l.frame_globals) == q.names[0]
             && read::<Obj, _>(frame, l.frame_builtins) == q.names[1]
             && (first | second) & LOCAL_MASK == 0
-            && version == q.quiet
-            && ts as u64 == q.stack[0]
-            && deep.wrapping_sub(q.stack[1]) < q.stack[2]
+            && version == now.quiet
+            && ts as u64 == now.stack[0]
+            && deep.wrapping_sub(now.stack[1]) < now.stack[2]
             && read::<i32, _>(ts, l.ts_c_recursion_remaining) >= q.reserve
             && room > 0;
         if !same {
@@ -694,7 +705,11 @@ pub unsafe fn quick_drop_delegate<V: Version>(generator: Obj) -> bool {
             return false;
         }
         write(frame, l.frame_stacktop, top - 1);
-        decref(inner);
+        if bare && (*inner).ob_refcnt == 1 {
+            crate::fresh_generator::drop_ended(inner);
+        } else {
+            decref(inner);
+        }
         true
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use stoop_cpython::capi::{self, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::generator::{self, is_exact, is_fresh, is_suspended};
-use stoop_cpython::generator::{HIDDEN, Quick};
+use stoop_cpython::generator::{HIDDEN, Now, Quick};
 use stoop_cpython::layout::{self, Of312, Of313, Version, read, write};
 use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::{frame, type_ptr};
@@ -183,14 +183,14 @@ pub(super) unsafe fn enter<V: Version>(
     unsafe {
         let p = entry(place);
         let run = p.native.get()?;
-        let mut quick = p.quick.get();
-        quick.quiet = QUIET_VERSION.load(Ordering::Relaxed);
-        quick.stack = stack::last();
+        // Nobody writes it before the frame is entered.
+        let quick = &*p.quick.as_ptr();
+        let now = Now { quiet: QUIET_VERSION.load(Ordering::Relaxed), stack: stack::last() };
         let r = p.record.load(Ordering::Relaxed);
         if quick.place != place || (*r).valid.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let fr = generator::quick_enter::<V>(ts, generator, &quick, value)?;
+        let fr = generator::quick_enter::<V>(ts, generator, quick, &now, value)?;
         (*r).entries += 1;
         (*r).active += 1;
         if depth > 0 {
@@ -263,16 +263,8 @@ struct Place {
 // SAFETY: every access is made with the GIL held.
 unsafe impl Sync for Place {}
 
-const NOWHERE: Quick = Quick {
-    place: 0,
-    top: 0,
-    locals: 0,
-    names: [std::ptr::null_mut(); 2],
-    events: 0,
-    quiet: 0,
-    stack: [0; 3],
-    reserve: stack::C_RECURSION_RESERVE,
-};
+const NOWHERE: Quick =
+    Quick { place: 0, top: 0, locals: 0, names: [std::ptr::null_mut(); 2], events: 0, reserve: stack::C_RECURSION_RESERVE };
 
 /// The places that matter, each at the only index it can have. One that finds another's entry replaces it.
 static PLACES: [Place; 1024] = [const {

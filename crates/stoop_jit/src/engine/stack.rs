@@ -48,9 +48,10 @@ pub unsafe fn is_low(ts: *mut PyThreadState) -> bool {
 }
 
 /// The thread that asked last, the lowest address of its stack that compiled code may start at, and the bytes from there.
-#[inline]
+#[inline(always)]
 pub fn last() -> [u64; 3] {
-    [0, 1, 2].map(|k| LAST[k].load(Ordering::Relaxed))
+    let word = |k: usize| LAST[k].load(Ordering::Relaxed);
+    [word(0), word(1), word(2)]
 }
 
 /// Takes C-recursion units away from a thread that is on the last part of its stack: compiled calls have taken machine
