@@ -553,7 +553,8 @@ def test_classes_of_class_attributes_that_become_descriptors(both):
         hot(looped, o, 8, int)
 
         def show():
-            for f, *args in ((load, o), (store, o, 3), (load, o), (of_class, o), (of_class, s), (constant,), (of_meta,), (called, s)):
+            calls = [(load, o), (store, o, 3), (load, o), (of_class, o), (of_class, s), (constant,), (of_meta,)]
+            for f, *args in [*calls, (called, s)]:
                 try:
                     got = f(*args)
                 except (AttributeError, TypeError) as e:

@@ -175,3 +175,49 @@ def test_what_is_no_plain_method_above(both):
             except (ValueError, AttributeError, TypeError):
                 traceback.print_exc()
     """)
+
+
+def test_what_is_no_class_beside_super(both):
+    run = both("""
+        from probe import hot
+
+        K = 3.5
+        L = [1, 2, 3] * 50
+        class X:
+            def foo(self):
+                return 1
+        class Y(X):
+            pass
+        class Meta(type):
+            def foo(cls):
+                return 2
+        class Z(X, metaclass=Meta):
+            pass
+
+        def number(o):
+            return super(1, o).foo()
+        def value(o):
+            return super(K, o).foo()
+        def items(o):
+            return super(L, o).foo()
+        def text(o):
+            return super("a class", o).foo()
+        def fine(o):
+            return super(Y, o).foo()
+        def meta(o):
+            return super(Z, o).foo()
+        def captured(c):
+            def inner(o):
+                return super(c, o).foo()
+            return inner
+
+        inner, other = captured(5), captured(Y)
+        for f in (number, value, items, text, fine, meta, inner, other):
+            hot(f, Y(), raising=(TypeError, AttributeError))
+            for o in (1, X(), Y(), Y, "s", None, Z(), Z, Meta):
+                try:
+                    print(f.__name__, f(o))
+                except (TypeError, AttributeError) as e:
+                    print(f.__name__, e)
+    """)
+    run.assert_compiled("number", "value", "items", "text", "fine", "meta", "inner")

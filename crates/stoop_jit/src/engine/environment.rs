@@ -639,6 +639,10 @@ impl Environment for Live<'_> {
 
     fn super_method(&mut self, class: u64, own: u64, name_index: u32) -> Option<SuperMethod> {
         let name = self.info.names[name_index as usize];
+        // SAFETY: live objects: a program may name anything.
+        if unsafe { !objects::is_type(class as Obj) || !objects::is_type(own as Obj) } {
+            return None;
+        }
         let version = self.class_version(own)?;
         // SAFETY: live classes.
         let found = unsafe { objects::method_above(own as Obj, class as Obj, name) };
