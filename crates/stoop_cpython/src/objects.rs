@@ -295,6 +295,28 @@ pub unsafe fn int_value(o: Obj) -> Option<i64> {
     }
 }
 
+/// The value of an int of up to four digits, or five if it fits.
+///
+/// # Safety
+/// A live int (or subclass).
+#[inline]
+pub unsafe fn wide_value(o: Obj) -> Option<i128> {
+    let l = layout::get();
+    // SAFETY: as for `int_value`; the first digit is there in any case, and 0 in zero.
+    unsafe {
+        let tag: usize = read(o, l.long_tag);
+        let count = tag >> 3;
+        if count > 4 && (count > 5 || read::<u32, _>(o, l.long_digits + 16) >> 7 != 0) {
+            return None;
+        }
+        let mut value = i128::from(read::<u32, _>(o, l.long_digits));
+        for k in 1..count {
+            value |= i128::from(read::<u32, _>(o, l.long_digits + 4 * k as i32)) << (30 * k);
+        }
+        Some(if tag & 3 == 2 { -value } else { value })
+    }
+}
+
 /// The value of a float.
 ///
 /// # Safety

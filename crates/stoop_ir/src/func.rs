@@ -93,6 +93,8 @@ pub enum Hint {
     Classes(Class, Class),
     /// Operands are exact ints and floats, now these, now those.
     Numbers,
+    /// The same, where it has turned out that a guess of ints that fit a register, or of one kind of numbers, fails.
+    Mixed,
     /// The object's type has this version; the attribute is the inline value at this index.
     Field(u32, u32),
     /// The object's type has this version; the attribute is the member at this byte offset.

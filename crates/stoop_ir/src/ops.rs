@@ -195,7 +195,7 @@ ops! {
     BoxBool "box.bool" n(1) => Borrowed, NO, NO, N, 0, "True or False (immortal).";
     UnboxInt "unbox.int" n(1) => I64, NO, NO, G, 0, "The value of an exact int; leaves if it does not fit 64 bits.";
     UnboxFloat "unbox.float" n(1) => F64, Mem::BOX, NO, N, 0, "The value of an exact float.";
-    NumBinary "num.binary" n(2) => New, Mem::BOX, NO, G, 0, "(a, b) a OP b (imm: binop add, sub, mul or truediv) of exact ints and floats; leaves for anything else, and where Python raises.";
+    NumBinary "num.binary" n(2) => New, Mem::BOX, NO, G, 0, "(a, b) a OP b (imm: binop) of exact ints of up to four digits and floats; leaves for anything else, and where Python raises or the result is wider.";
     NumCompare "num.compare" n(2) => I1, Mem::BOX, NO, G, 0, "(a, b) The truth of a OP b (imm: cmp) of exact ints and floats; leaves for anything else.";
     NumToFloat "num.tofloat" n(1) => F64, Mem::BOX, NO, G, 0, "The value of an exact float, or of an exact int of one digit; leaves otherwise.";
     UnboxBool "unbox.bool" n(1) => I1, NO, NO, N, 0, "The value of an exact bool.";

@@ -483,6 +483,7 @@ impl Parser {
             "slot" => Hint::Slot(line.number("a version")?, line.number("an offset")?),
             "method" => Hint::Method(line.number("a version")?, self.constant(line)?),
             "numbers" => Hint::Numbers,
+            "mixed" => Hint::Mixed,
             "generic" => Hint::Generic,
             w => return Err(format!("unknown hint `{w}`")),
         })

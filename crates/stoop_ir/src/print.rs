@@ -220,6 +220,7 @@ fn write_inst(f: &mut dyn Write, func: &Function, n: &Numbers, i: Inst) -> Resul
         Hint::Slot(v, i) => write!(f, " !slot {v} {i}"),
         Hint::Method(v, c) => write!(f, " !method {v} @{}", c.0),
         Hint::Numbers => write!(f, " !numbers"),
+        Hint::Mixed => write!(f, " !mixed"),
         Hint::Generic => write!(f, " !generic"),
     }
 }

@@ -124,14 +124,47 @@ fn choose(f: &Function) -> Vec<bool> {
             break;
         }
     }
+    let wide = wide_params(f);
     let mut chosen = vec![false; f.values.len()];
     for b in &f.blocks[1..] {
         for p in &b.params {
             let class = matches!(f.ty(*p), Type::Exact(Class::Int | Class::Float | Class::Bool));
-            chosen[p.index()] = class && wanted[p.index()] && b.entry_state.is_some();
+            chosen[p.index()] = class && wanted[p.index()] && b.entry_state.is_some() && !wide[p.index()];
         }
     }
     chosen
+}
+
+/// The parameters that get ints which mostly do not fit a register: each use says so by itself where they do not.
+fn wide_params(f: &Function) -> Vec<bool> {
+    let mut wide: Vec<bool> = f.values.iter().map(|v| matches!(v.def, Def::Inst(i) if makes_wide(f, i))).collect();
+    let mut changed = wide.contains(&true);
+    while changed {
+        changed = false;
+        for t in f.blocks.iter().flat_map(|b| &b.insts).flat_map(|i| &f.inst(*i).targets) {
+            for (p, a) in f.blocks[t.block.index()].params.iter().zip(&t.args) {
+                if wide[a.index()] && !wide[p.index()] {
+                    wide[p.index()] = true;
+                    changed = true;
+                }
+            }
+        }
+    }
+    wide
+}
+
+fn makes_wide(f: &Function, i: Inst) -> bool {
+    let d = f.inst(i);
+    match (d.op, d.imm) {
+        (Op::NumBinary, Imm::Bin(op)) => {
+            d.result.is_some_and(|v| f.ty(v) == Type::Exact(Class::Int)) && crate::specialise::rules::widens(op)
+        }
+        (Op::ConstObj, Imm::Const(c)) => {
+            let c = &f.consts[c.index()];
+            c.class == Some(Class::Int) && c.text.parse::<i64>().is_err()
+        }
+        _ => false,
+    }
 }
 
 /// What a block does with a chosen parameter's object, and the box that stands for it there.

@@ -74,7 +74,7 @@ pub(super) fn operand_hint(b: &Builder<'_>, i: &Instr) -> Hint {
         return Hint::Generic;
     }
     if b.env.is_mixed(i.unit) {
-        return Hint::Numbers;
+        return Hint::Mixed;
     }
     match i.feedback {
         Feedback::Int => Hint::Class(Class::Int),

@@ -19,6 +19,8 @@ unsafe extern "C" {
     pub fn _PyObject_LookupSpecial(o: Obj, name: Obj) -> Obj;
     /// An exception's arguments, a new reference.
     pub fn PyException_GetArgs(exception: Obj) -> Obj;
+    /// An int from the bytes of a two's complement.
+    pub fn _PyLong_FromByteArray(bytes: *const u8, count: usize, little_endian: c_int, signed: c_int) -> Obj;
     /// The string of a character.
     pub fn PyUnicode_FromOrdinal(ordinal: c_int) -> Obj;
     /// -1, 0 or 1.

@@ -48,6 +48,7 @@ pub mod optional;
 pub mod pools;
 pub mod reserve;
 pub mod strings;
+mod wide;
 
 /// The address of a helper; `None` for the rows that the engine itself implements.
 pub fn address(helper: Helper) -> Option<u64> {

@@ -181,8 +181,8 @@ impl Number {
 /// The greatest int that a double is sure to hold.
 const EXACT: u64 = 1 << 53;
 
-/// `a OP b` of exact ints and floats; NULL without an exception for anything else, and where Python raises or the result is
-/// wide.
+/// `a OP b` of exact ints of up to four digits and floats; NULL without an exception for anything else, and where Python
+/// raises or the result is wider.
 ///
 /// # Safety
 /// Live objects, the GIL held.
@@ -191,21 +191,19 @@ pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
     const SUB: i32 = BinOp::Sub as i32;
     const MUL: i32 = BinOp::Mul as i32;
     const DIV: i32 = BinOp::TrueDiv as i32;
+    const MOD: i32 = BinOp::Mod as i32;
+    const FLOOR_DIV: i32 = BinOp::FloorDiv as i32;
     // SAFETY: the caller's objects.
+    unsafe {
+        let int = type_ptr!(PyLong_Type);
+        if op != DIV && type_of(a) == int && type_of(b) == int {
+            return BinOp::ALL.get(op as usize).map_or(std::ptr::null_mut(), |op| super::wide::binary(*op, a, b));
+        }
+    }
+    // SAFETY: as above.
     let (Some(x), Some(y)) = (unsafe { (Number::of(a), Number::of(b)) }) else { return std::ptr::null_mut() };
     let small = |i: i64| i.unsigned_abs() <= EXACT;
     let made = match (&x, &y) {
-        (Number::Int(i), Number::Int(j)) if op != DIV => {
-            let result = match op {
-                ADD => i.checked_add(*j),
-                SUB => i.checked_sub(*j),
-                MUL => i.checked_mul(*j),
-                _ => None,
-            };
-            let Some(result) = result else { return std::ptr::null_mut() };
-            // SAFETY: the GIL is held.
-            unsafe { super::pools::new_int(result) }
-        }
         (Number::Int(i), Number::Int(j)) if !small(*i) || !small(*j) => return std::ptr::null_mut(),
         _ => {
             let (x, y) = (x.float(), y.float());
@@ -214,6 +212,8 @@ pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
                 SUB => x - y,
                 MUL => x * y,
                 DIV if y != 0.0 => x / y,
+                MOD if y != 0.0 => float_mod(x, y),
+                FLOOR_DIV if y != 0.0 => float_floor_div(x, y),
                 _ => return std::ptr::null_mut(),
             };
             // SAFETY: the GIL is held.
@@ -234,7 +234,15 @@ pub unsafe extern "C" fn num_binary(op: i32, a: Obj, b: Obj) -> Obj {
 /// Live objects, the GIL held.
 pub unsafe extern "C" fn num_compare(op: i32, a: Obj, b: Obj) -> i32 {
     // SAFETY: the caller's objects.
-    let (Some(x), Some(y)) = (unsafe { (Number::of(a), Number::of(b)) }) else { return -1 };
+    let (x, y) = unsafe { (Number::of(a), Number::of(b)) };
+    let (Some(x), Some(y)) = (x, y) else {
+        // SAFETY: comparing ints of any size runs no Python code and does not fail.
+        unsafe {
+            let int = type_ptr!(PyLong_Type);
+            let wide = type_of(a) == int && type_of(b) == int;
+            return if wide { capi::PyObject_RichCompareBool(a, b, op) } else { -1 };
+        }
+    };
     let order = match (&x, &y) {
         (Number::Int(i), Number::Int(j)) => Some(i.cmp(j)),
         (Number::Int(i), Number::Float(_)) | (Number::Float(_), Number::Int(i)) if i.unsigned_abs() > EXACT => return -1,

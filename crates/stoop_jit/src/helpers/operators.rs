@@ -12,6 +12,14 @@ use stoop_cpython::objects::type_flags;
 use stoop_cpython::type_ptr;
 use stoop_ir::ops::{BinOp, CmpOp, UnOp};
 
+/// `a OP b` where both are exact ints of a few digits; NULL, without an exception, otherwise.
+#[inline]
+unsafe fn ints(op: BinOp, a: Obj, b: Obj) -> Obj {
+    let int = type_ptr!(PyLong_Type);
+    // SAFETY: the caller's objects, of the class found.
+    unsafe { if type_of(a) == int && type_of(b) == int { super::wide::binary(op, a, b) } else { null_mut() } }
+}
+
 /// `a OP b`; `op` is [`BinOp`]'s position.
 pub unsafe extern "C" fn binary(op: i32, a: Obj, b: Obj) -> Obj {
     let Some(&op) = BinOp::ALL.get(op as usize) else {
@@ -19,6 +27,10 @@ pub unsafe extern "C" fn binary(op: i32, a: Obj, b: Obj) -> Obj {
     };
     // SAFETY: the caller's objects.
     unsafe {
+        let made = ints(op, a, b);
+        if !made.is_null() {
+            return made;
+        }
         match op {
             BinOp::Add => capi::PyNumber_Add(a, b),
             BinOp::Sub => capi::PyNumber_Subtract(a, b),
@@ -44,6 +56,10 @@ pub unsafe extern "C" fn inplace(op: i32, a: Obj, b: Obj) -> Obj {
     };
     // SAFETY: the caller's objects.
     unsafe {
+        let made = ints(op, a, b);
+        if !made.is_null() {
+            return made;
+        }
         match op {
             BinOp::Add => capi::PyNumber_InPlaceAdd(a, b),
             BinOp::Sub => capi::PyNumber_InPlaceSubtract(a, b),

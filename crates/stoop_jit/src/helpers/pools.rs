@@ -14,6 +14,8 @@ use stoop_cpython::generator;
 use stoop_cpython::layout::{self, read, write};
 use stoop_cpython::type_ptr;
 
+use super::ffi;
+
 /// Bits of a digit.
 const DIGIT_BITS: u32 = 30;
 /// The greatest digit.
@@ -36,7 +38,7 @@ struct Pool(UnsafeCell<Kept>);
 unsafe impl Sync for Pool {}
 
 /// By how many digits the ints have.
-static INTS: [Pool; 3] = [Pool::new(), Pool::new(), Pool::new()];
+static INTS: [Pool; 5] = [const { Pool::new() }; 5];
 static FLOATS: Pool = Pool::new();
 
 impl Pool {
@@ -84,6 +86,27 @@ pub unsafe extern "C" fn new_int(value: i64) -> Obj {
     unsafe {
         let Some(o) = INTS[digits - 1].take() else { return capi::PyLong_FromLongLong(value) };
         set_int(o, value, digits);
+        o
+    }
+}
+
+/// An int of any size that such a value can have. NULL, with an exception, without memory.
+pub unsafe fn new_wide(value: i128) -> Obj {
+    // SAFETY: the GIL is held; the pool's ints have room for so many digits.
+    unsafe {
+        if let Ok(value) = i64::try_from(value) {
+            return new_int(value);
+        }
+        let magnitude = value.unsigned_abs();
+        let digits = (128 - magnitude.leading_zeros()).div_ceil(DIGIT_BITS) as usize;
+        let Some(o) = INTS[digits - 1].take() else {
+            return ffi::_PyLong_FromByteArray(value.to_le_bytes().as_ptr(), size_of::<i128>(), 1, 1);
+        };
+        let l = layout::get();
+        write(o, l.long_tag, (digits as u64) << 3 | if value < 0 { NEGATIVE } else { 0 });
+        for k in 0..digits {
+            write(o, l.long_digits + 4 * k as i32, (magnitude >> (DIGIT_BITS * k as u32)) as u32 & ONES as u32);
+        }
         o
     }
 }

@@ -1,6 +1,6 @@
 //! The optimistic inference of types over a whole function.
 
-use stoop_ir::{BinOp, Class, Def, Flags, Function, InstData, Op, Type, Value};
+use stoop_ir::{Class, Def, Flags, Function, InstData, Op, Type, Value};
 
 use super::rules::{Rule, rule};
 
@@ -76,7 +76,10 @@ fn result_type(f: &Function, types: &[Option<Type>], d: &InstData, declared: Typ
     Some(match rule(f, types, d) {
         Rule::IntBin(_) | Rule::IntNeg | Rule::IntAbs | Rule::FloatToInt | Rule::BoolToInt => Type::Exact(Class::Int),
         Rule::IntExtreme(_) | Rule::FloatRound => Type::Exact(Class::Int),
-        Rule::NumBin(BinOp::TrueDiv) => Type::Exact(Class::Float),
+        Rule::NumBin(op) => {
+            let class = |k: usize| ty(d.args[k]).and_then(Type::class);
+            super::rules::numbers_yield(op, class(0), class(1)).map_or(declared, Type::Exact)
+        }
         Rule::NumCmp(_) if declared.is_ref() => Type::Exact(Class::Bool),
         Rule::Math(_) | Rule::FloatExtreme(_) => Type::Exact(Class::Float),
         Rule::FloatBin(_) | Rule::IntTrueDiv | Rule::FloatNeg | Rule::FloatAbs | Rule::FloatSqrt | Rule::ToFloat => {

@@ -308,8 +308,15 @@ impl Specialiser {
                 self.yields(f, d, v);
             }
             Rule::NumBin(op) => {
-                let ty = if op == BinOp::TrueDiv { Type::Exact(Class::Float) } else { Type::Obj };
+                let class = |k: usize| self.ty(f, a(k)).class();
+                let ty = rules::numbers_yield(op, class(0), class(1)).map_or(Type::Obj, Type::Exact);
                 let v = self.emit(f, Op::NumBinary, &[a(0), a(1)], Imm::Bin(op), ty, st).expect("a number");
+                if rules::masks(f, op, &d.args) {
+                    let n = self.val(f, Op::UnboxInt, &[v], Type::I64, st);
+                    self.emit(f, Op::DecRef, &[v], Imm::None, Type::Void, None);
+                    self.yields(f, d, n);
+                    return;
+                }
                 self.yields(f, d, v);
             }
             Rule::NumCmp(c) => {

@@ -150,7 +150,7 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
     match d.op {
         Op::PyBinary | Op::PyInplace => {
             let Imm::Bin(op) = d.imm else { return Rule::Generic };
-            match binary(op, class(0), class(1), d.hint) {
+            match binary(op, class(0), class(1), width(f, types, d)) {
                 // `+=` extends the list.
                 Rule::Concat(Class::List) if d.op == Op::PyInplace => Rule::Generic,
                 rule => rule,
@@ -161,16 +161,22 @@ pub fn rule(f: &Function, types: &[Option<Type>], d: &InstData) -> Rule {
             // The interpreter does not specialise comparisons with ints of several digits.
             let guess =
                 |k: usize| class(k).or_else(|| (d.hint == Hint::None && is_large(f, d.args[1 - k])).then_some(Class::Int));
-            match compare(op, guess(0), guess(1), d.hint) {
+            let is_wide = is_int_of(types, d) && d.args.iter().any(|v| wide(f, types, *v, CHAIN).is_some());
+            match compare(op, guess(0), guess(1), if is_wide { Hint::Mixed } else { d.hint }) {
                 Rule::Generic if d.hint == Hint::None && matches!(op, CmpOp::Eq | CmpOp::Ne) => Rule::Equal(op),
                 rule => rule,
             }
         }
         Op::PyUnary => {
             let Imm::Un(op) = d.imm else { return Rule::Generic };
-            unary_rule(op, class(0))
+            match unary_rule(op, class(0)) {
+                Rule::IntNeg if d.hint == Hint::Generic => Rule::ResultClass(Class::Int),
+                rule => rule,
+            }
         }
         Op::PyToBool => match class(0) {
+            // Of any size.
+            Some(Class::Int) if d.hint == Hint::Generic || wide(f, types, d.args[0], CHAIN).is_some() => Rule::AnyTruth,
             Some(c @ (Class::Bool | Class::Int | Class::Float | Class::NoneType | Class::List | Class::Tuple | Class::Str)) => {
                 Rule::Truth(c)
             }
@@ -296,22 +302,29 @@ fn float_can(op: BinOp) -> bool {
 }
 
 fn binary(op: BinOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
+    let numbers = matches!(hint, Hint::Numbers | Hint::Mixed);
     use Class::{Bytes, Float, Int, List, Str, Tuple};
     match (a, b) {
         (Some(Class::Bool), Some(Class::Bool)) if matches!(op, BinOp::And | BinOp::Or | BinOp::Xor) => {
             Rule::OfClasses(Class::Bool, Class::Bool, Class::Bool)
         }
-        (Some(x), Some(y)) if is_int(x) && is_int(y) => match op {
-            BinOp::TrueDiv => Rule::IntTrueDiv,
-            BinOp::MatMul => Rule::Generic,
+        (Some(x), Some(y)) if is_int(x) && is_int(y) => match (op, hint) {
+            (BinOp::MatMul, _) => Rule::Generic,
+            // Too wide for a register, as experience or the operands tell: boxed ones of a few digits, then any.
+            (BinOp::TrueDiv, Hint::Generic) => Rule::ResultClass(Float),
+            (BinOp::Pow, Hint::Mixed | Hint::Generic) => Rule::Generic,
+            (_, Hint::Mixed | Hint::Generic) if x != y => Rule::Generic,
+            (_, Hint::Mixed) if x == Int => Rule::NumBin(op),
+            (_, Hint::Generic) if x == Int => Rule::ResultClass(Int),
+            (BinOp::TrueDiv, _) => Rule::IntTrueDiv,
             _ => Rule::IntBin(op),
         },
         (Some(Float), Some(y)) if (is_int(y) || y == Float) && float_can(op) => Rule::FloatBin(op),
         (Some(x), Some(Float)) if is_int(x) && float_can(op) => Rule::FloatBin(op),
         // The interpreter does not specialise mixed operands: beside a number, an unknown one is most often a float.
         (Some(Float | Int), None) | (None, Some(Float | Int)) if hint == Hint::None && mixed_can(op, a, b) => Rule::FloatBin(op),
-        (Some(Float), None) | (None, Some(Float)) if hint == Hint::Numbers && float_can(op) => Rule::FloatBin(op),
-        (None | Some(Int), None | Some(Int)) if hint == Hint::Numbers && numbers_can(op) => Rule::NumBin(op),
+        (Some(Float), None) | (None, Some(Float)) if numbers && float_can(op) => Rule::FloatBin(op),
+        (None | Some(Int), None | Some(Int)) if numbers && (numbers_can(op) || ints_have(op)) => Rule::NumBin(op),
         (Some(c @ (Str | List | Tuple | Bytes)), Some(d)) if c == d && op == BinOp::Add => Rule::Concat(c),
         (Some(c @ (List | Str | Tuple)), Some(Int)) if op == BinOp::Mul => Rule::OfClasses(c, Int, c),
         // Nor does it specialise these: beside an int, an unknown operand is most often an int.
@@ -345,22 +358,88 @@ fn is_large(f: &Function, v: Value) -> bool {
     text.and_then(|t| t.parse::<i64>().ok()).is_some_and(|n| n.unsigned_abs() >= 1 << 30)
 }
 
+/// How far back the operands of a chain of operators are asked whether they are wide.
+const CHAIN: usize = 4;
+
+fn is_int_of(types: &[Option<Type>], d: &InstData) -> bool {
+    d.args.iter().all(|v| known_class(types, *v) == Some(Class::Int))
+}
+
+/// The hint of an operator, whose operands may be known to be ints too wide for a register: what is asked next of those.
+fn width(f: &Function, types: &[Option<Type>], d: &InstData) -> Hint {
+    if matches!(d.hint, Hint::Mixed | Hint::Generic) {
+        return d.hint;
+    }
+    if !is_int_of(types, d) {
+        return if d.args.iter().any(|v| is_wide_constant(f, *v)) { Hint::Mixed } else { d.hint };
+    }
+    d.args.iter().filter_map(|v| wide(f, types, *v, CHAIN)).fold(d.hint, |hint, w| match (hint, w) {
+        (Hint::Generic, _) => hint,
+        (_, w) => w,
+    })
+}
+
+/// Whether an operator on wide ints mostly yields wide ones.
+pub(crate) fn widens(op: BinOp) -> bool {
+    !matches!(op, BinOp::Shr | BinOp::FloorDiv | BinOp::Mod)
+}
+
+/// Whether an operator's result is sure to fit a register: one of the operands is a constant mask that does.
+pub(crate) fn masks(f: &Function, op: BinOp, args: &[Value]) -> bool {
+    let is_mask = |v: &Value| super::constant(f, *v, Class::Int).is_some_and(|text| text.parse::<i64>().is_ok_and(|n| n >= 0));
+    op == BinOp::And && args.iter().any(is_mask)
+}
+
+fn is_wide_constant(f: &Function, v: Value) -> bool {
+    super::constant(f, v, Class::Int).is_some_and(|text| text.parse::<i64>().is_err())
+}
+
+/// Whether a value is an int that mostly does not fit a register: the hint with which it is made.
+fn wide(f: &Function, types: &[Option<Type>], v: Value, chain: usize) -> Option<Hint> {
+    let d = f.inst(f.def_inst(v)?);
+    match (d.op, d.imm) {
+        (Op::ConstObj, _) => is_wide_constant(f, v).then_some(Hint::Mixed),
+        (Op::PyBinary | Op::PyInplace, Imm::Bin(op)) if chain > 0 && is_int_of(types, d) => {
+            if !widens(op) || masks(f, op, &d.args) {
+                return None;
+            }
+            match d.hint {
+                Hint::Mixed | Hint::Generic => Some(d.hint),
+                _ => d.args.iter().find_map(|v| wide(f, types, *v, chain - 1)),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The class of what boxed numbers yield, as far as the operands' classes tell: only ints have some operators.
+pub(crate) fn numbers_yield(op: BinOp, a: Option<Class>, b: Option<Class>) -> Option<Class> {
+    let ints = a == Some(Class::Int) && b == Some(Class::Int);
+    let of_ints = matches!(op, BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Shl | BinOp::Shr);
+    match op {
+        BinOp::TrueDiv => Some(Class::Float),
+        _ => (ints || of_ints).then_some(Class::Int),
+    }
+}
+
 /// Whether boxed numbers of any kind have the operator.
 pub(crate) fn numbers_can(op: BinOp) -> bool {
     matches!(op, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::TrueDiv)
 }
 
 fn compare(op: CmpOp, a: Option<Class>, b: Option<Class>, hint: Hint) -> Rule {
+    let numbers = matches!(hint, Hint::Numbers | Hint::Mixed);
     use Class::Float;
     match (a, b) {
-        (Some(x), Some(y)) if is_int(x) && is_int(y) => Rule::IntCmp(op),
+        (Some(Class::Int), Some(Class::Int)) if matches!(hint, Hint::Mixed | Hint::Generic) => Rule::NumCmp(op),
+        (Some(x), Some(y)) if is_int(x) && is_int(y) && hint != Hint::Generic => Rule::IntCmp(op),
         (Some(Float), Some(y)) if is_int(y) || y == Float => Rule::FloatCmp(op),
         (Some(x), Some(Float)) if is_int(x) => Rule::FloatCmp(op),
         (Some(Float), None) | (None, Some(Float)) if hint == Hint::None && !matches!(op, CmpOp::Eq | CmpOp::Ne) => {
             Rule::FloatCmp(op)
         }
-        (Some(Float), None) | (None, Some(Float)) if hint == Hint::Numbers => Rule::FloatCmp(op),
-        (None | Some(Class::Int), None | Some(Class::Int)) if hint == Hint::Numbers => Rule::NumCmp(op),
+        (Some(Float), None) | (None, Some(Float)) if numbers => Rule::FloatCmp(op),
+        (None | Some(Class::Int), None | Some(Class::Int)) if numbers => Rule::NumCmp(op),
         (Some(Class::Int), None) | (None, Some(Class::Int)) if hint == Hint::None && !matches!(op, CmpOp::Eq | CmpOp::Ne) => {
             Rule::NumCmp(op)
         }
@@ -453,6 +532,7 @@ const EXTREME_OF: usize = 4;
 /// The class that all arguments have, where some of them may be guessed from the others, or all from the hint.
 fn alike(hint: Hint, classes: &[Option<Class>]) -> Option<Class> {
     let likely = match (classes.iter().flatten().next(), hint) {
+        (Some(Class::Int), Hint::Generic) => return None,
         (Some(c), _) => *c,
         (None, Hint::Class(c)) => c,
         _ => return None,
