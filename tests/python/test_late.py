@@ -85,7 +85,7 @@ def test_a_signal_interrupts_hot_loops_of_all_kinds(both_loop):
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         for f in KINDS:
             for turn in range(2):
-                signal.setitimer(signal.ITIMER_REAL, 0.2)
+                signal.setitimer(signal.ITIMER_REAL, 0.4)
                 try:
                     f()
                 except KeyboardInterrupt as e:

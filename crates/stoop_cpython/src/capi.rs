@@ -589,7 +589,16 @@ pub struct Optional {
     pub is_finalizing: Option<unsafe extern "C" fn() -> c_int>,
     /// `_PyFunction_Vectorcall` (3.12; on 3.13 read it from a function).
     pub function_vectorcall: Option<VectorcallFn>,
+    /// `_PyEval_AddPendingCall`: has a call made by some thread of an interpreter, 0 if there is room for it. Needs no GIL.
+    pub add_pending_call: Option<AddPendingCall>,
 }
+
+/// Interpreter, function, its argument, and 1 for the main thread alone.
+type AddPendingCall =
+    unsafe extern "C" fn(interp: *mut PyInterpreterState, f: PendingCall, arg: *mut c_void, main_only: c_int) -> c_int;
+
+/// What is called, with the GIL held, between two instructions; negative with an exception set.
+pub type PendingCall = unsafe extern "C" fn(arg: *mut c_void) -> c_int;
 
 /// The address of a symbol that not all versions export; NULL if there is none.
 pub fn symbol(name: &std::ffi::CStr) -> *mut c_void {
@@ -619,6 +628,7 @@ pub fn optional() -> &'static Optional {
                     if new.is_null() { symbol(c"_Py_IsFinalizing") } else { new }
                 }),
                 function_vectorcall: std::mem::transmute::<*mut c_void, Option<VectorcallFn>>(symbol(c"_PyFunction_Vectorcall")),
+                add_pending_call: std::mem::transmute::<*mut c_void, Option<AddPendingCall>>(symbol(c"_PyEval_AddPendingCall")),
             }
         }
     })

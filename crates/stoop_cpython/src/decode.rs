@@ -146,6 +146,21 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
+/// What the interpreter has learnt by now at an instruction that was decoded some time ago.
+///
+/// # Safety
+/// The code object lives; GIL held.
+pub unsafe fn feedback_now(info: &CodeInfo, instr: &Instr) -> Feedback {
+    let layout = layout::get();
+    // SAFETY: as documented.
+    let units = unsafe { Units::new(info.code, layout) };
+    let hint = match units.entry(instr.op_unit) {
+        Entry::Special(op, hint) if op == instr.op => Some(hint),
+        _ => None,
+    };
+    feedback::read(&units, layout.opcodes, instr.op_unit, instr.op, hint)
+}
+
 /// The code units of a code object, live.
 pub(crate) struct Units {
     code: Obj,

@@ -1,7 +1,8 @@
 //! Threads and the GIL, for those who are not called from Python.
 
 use crate::capi::{
-    PyEval_RestoreThread, PyEval_SaveThread, PyGILState_Ensure, PyGILState_Release, PyThreadState, PyThreadState_Get, optional,
+    PendingCall, PyEval_RestoreThread, PyEval_SaveThread, PyGILState_Ensure, PyGILState_Release, PyInterpreterState_Main,
+    PyThreadState, PyThreadState_Get, optional,
 };
 
 /// Whether the interpreter is shutting down: no foreign thread may ask for the GIL any more (it would never
@@ -19,6 +20,19 @@ pub fn is_finalizing() -> bool {
 pub unsafe fn current() -> *mut PyThreadState {
     // SAFETY: the caller's duty.
     unsafe { PyThreadState_Get() }
+}
+
+/// Whether [`ask`] works, and code that serves the eval breaker by itself can serve that, too: not on 3.12.
+pub fn can_ask() -> bool {
+    optional().handle_pending.is_some() && optional().add_pending_call.is_some()
+}
+
+/// Has `f` called soon by a thread of the main interpreter that runs Python code, between two instructions, with the
+/// GIL held. Needs no GIL, and takes it from nobody: a thread that waits for the GIL makes the one that has it wait
+/// until both have been woken. False if there is no room for the call.
+pub fn ask(f: PendingCall) -> bool {
+    // SAFETY: callable from any thread while the interpreter lives; the call needs no argument.
+    optional().add_pending_call.is_some_and(|add| unsafe { add(PyInterpreterState_Main(), f, std::ptr::null_mut(), 0) } == 0)
 }
 
 /// The GIL, held by a foreign thread until dropped.

@@ -197,8 +197,7 @@ pub fn after_fork() {
     sampler::after_fork();
     registry::after_fork();
     budget::after_fork();
-    let again = on().as_ref().map(|o| (o.settings, o.shared.clone()));
-    if let Some((settings, shared)) = again {
+    if let Some((settings, shared)) = at_work() {
         sampler::start(settings, shared);
     }
 }
@@ -206,6 +205,11 @@ pub fn after_fork() {
 /// What compilations need, while the engine is on.
 pub fn shared() -> Option<Arc<Shared>> {
     on().as_ref().map(|o| o.shared.clone())
+}
+
+/// How the sampler works and what compilations need, while the engine is on.
+pub fn at_work() -> Option<(Settings, Arc<Shared>)> {
+    on().as_ref().map(|o| (o.settings, o.shared.clone()))
 }
 
 /// Whether the engine is on.

@@ -18,7 +18,7 @@ use super::compile;
 use super::record::{CodeState, Record, Started};
 use super::sampler::{self, Settings};
 use super::trial::Verdict;
-use super::{budget, eager, generators, registry, turns, types};
+use super::{breadth, budget, eager, generators, registry, turns, types};
 use crate::frontend::Entry;
 use crate::reasons::Refusal;
 
@@ -26,6 +26,9 @@ use crate::reasons::Refusal;
 const SURELY_HOT: u64 = 3;
 /// How much of what is spent must come back for more to be spent on guesses.
 const FAIR_TRUST: u64 = 50;
+/// How many times its price code must have run for that is a small part of a wide program, unless as much comes back.
+const CAUTION: u64 = 16;
+const WELL_TRUSTED: u64 = 150;
 /// Compilations of a code object anew, at once, without that.
 const RETRIES: u32 = 2;
 /// Looks after which it is counted what has been gained.
@@ -61,9 +64,6 @@ pub unsafe fn look(me: *mut PyThreadState, settings: &Settings, ns: u64) -> bool
             budget::gained(registry::gained_ns());
         }
         for ts in frame::threads() {
-            if ts == me {
-                continue;
-            }
             // What is compiled in place is part of what it is in.
             let frames: Vec<*mut Frame> = frame::frames(ts).take(FRAMES).filter(|f| !frame::is_in_place(*f)).collect();
             // What calls interpreted functions gains little: they come first.
@@ -100,6 +100,9 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             return false;
         }
         s.samples = s.samples.saturating_add(1);
+        if sight.depth == 0 {
+            breadth::saw(&mut s.seen);
+        }
         s.heat_ns = s.heat_ns.saturating_add(sight.ns);
         let has_function = s.function.as_ref().is_some_and(|r| r.is_valid());
         if has_function {
@@ -119,7 +122,7 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
         }
         let Some(info) = decoded(s) else { return false };
         if !eager && !has_function && sight.depth < WATCHED && info.instrs.len() < LONGEST_WATCHED {
-            watch(s);
+            types::note_seen(s, &info);
         }
         if eager {
             return see_eagerly(f, code, &info, sight, settings);
@@ -148,13 +151,6 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
             return see_loops(f, s, &info) || enters;
         }
         enters
-    }
-}
-
-/// Notes what the interpreter's caches hold now.
-fn watch(s: &mut CodeState) {
-    if let Ok(info) = compile::info(s) {
-        types::note_seen(s, &info);
     }
 }
 
@@ -284,6 +280,7 @@ static LEAST_TOLD: AtomicU32 = AtomicU32::new(u32::MAX);
 
 /// Takes what [`called`] needs of the settings.
 pub fn start(settings: &Settings) {
+    breadth::start();
     LEAST_TOLD.store(if settings.functions { settings.threshold } else { u32::MAX }, Ordering::Relaxed);
 }
 
@@ -422,9 +419,13 @@ fn pays(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> bool {
         && (budget::affords(price, bargain(instrs) > 1) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
 }
 
-/// How long code of such a price must have run: for longer where little comes back of what is spent.
+/// How long code of such a price must have run: for longer where little comes back of what is spent, and where it is but a
+/// small part of what the program does.
 fn least(s: &CodeState, price: u64) -> u64 {
-    price * (1 + u64::from(s.recompiles)) * 100 / budget::trust().min(100)
+    let trust = budget::trust();
+    // Of what compiled code calls its calls tell, better than looks do.
+    let small = trust < WELL_TRUSTED && s.told == 0 && !breadth::is_narrow() && !breadth::is_large(&s.seen);
+    price * if small { CAUTION } else { 1 } * (1 + u64::from(s.recompiles)) * 100 / trust.min(100)
 }
 
 /// Whether a region that turns out to be so large (functions are inlined into it) is still worth its price.

@@ -3,6 +3,7 @@
 mod abi;
 mod addresses;
 mod bind;
+mod breadth;
 pub mod breaker;
 mod budget;
 pub(crate) mod chains;

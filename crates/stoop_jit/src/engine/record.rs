@@ -9,6 +9,7 @@ use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{Frame, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
 
+use super::breadth::Sightings;
 use super::homes::Home;
 use super::trial::Trial;
 use super::turns::Turns;
@@ -157,6 +158,8 @@ pub struct CodeState {
     pub info: Option<Arc<CodeInfo>>,
     /// Times the sampler saw it running.
     pub samples: u32,
+    /// Times it was the innermost code, lately.
+    pub seen: Sightings,
     /// Nanoseconds of processor time it has run since then or since something of it was last compiled, as far as
     /// samples tell.
     pub heat_ns: u64,
@@ -232,6 +235,7 @@ impl CodeState {
             code,
             info: None,
             samples: 0,
+            seen: Sightings::default(),
             heat_ns: 0,
             owed: false,
             told: 0,

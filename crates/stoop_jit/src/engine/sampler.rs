@@ -1,18 +1,20 @@
-//! The sampler: a thread that now and then takes the GIL, looks at what every thread runs, and compiles what is hot.
+//! The sampler: a thread that now and then has it looked at what every thread runs, and compiles what is hot.
 //!
-//! It holds the GIL for microseconds: regions are prepared under it, optimised and lowered without it, and
-//! installed under it again. It sleeps longer while nothing new is found.
+//! What needs the GIL takes microseconds: looking, preparing regions, and installing what was optimised and lowered
+//! without it. Who waits for the GIL makes the thread that has it stop until both have been woken, which costs more than
+//! all of that, so the program's own threads are asked to do it, between two instructions. Where they can't be (3.12) the
+//! sampler takes the GIL. It sleeps longer while nothing new is found.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use stoop_cpython::capi::{self, Frame, Obj};
-use stoop_cpython::thread::Visitor;
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
+use stoop_cpython::thread::{self, Visitor};
 use stoop_cpython::{frame, monitoring};
 
 use super::compile::{self, Job, Shared};
-use super::{budget, choose, eager, journal, registry, totals};
+use super::{api, budget, choose, eager, journal, registry, stack, totals};
 use crate::frontend::Entry;
 use crate::heap;
 
@@ -49,6 +51,16 @@ struct Running {
 /// Jobs that the program's own threads have prepared.
 static JOBS: Mutex<Vec<Job>> = Mutex::new(Vec::new());
 
+/// Jobs that are optimised and lowered.
+static FINISHED: Mutex<Vec<(Job, compile::Output)>> = Mutex::new(Vec::new());
+/// Whether somebody should look, and whether a thread of the program has been asked and has not come to it yet.
+static LOOK: AtomicBool = AtomicBool::new(false);
+static ASKED: AtomicBool = AtomicBool::new(false);
+/// Whether the last look has found something that may become hot.
+static FOUND: AtomicBool = AtomicBool::new(false);
+/// Processor time at the last look.
+static USED: AtomicU64 = AtomicU64::new(0);
+
 /// The longest sleep, while nothing is found.
 const LONGEST: Duration = Duration::from_millis(50);
 /// Frames among which one that runs a certain code object is looked for.
@@ -58,6 +70,8 @@ const LONGEST_CHAIN: usize = 64;
 pub fn start(settings: Settings, shared: Arc<Shared>) {
     let generation = GENERATION.fetch_add(1, Ordering::SeqCst) + 1;
     RUNNING.store(true, Ordering::SeqCst);
+    ASKED.store(false, Ordering::SeqCst);
+    USED.store(budget::process_ns(), Ordering::Relaxed);
     choose::start(&settings);
     let doing = Arc::new(AtomicU8::new(LOOKING));
     let its_own = doing.clone();
@@ -116,7 +130,8 @@ pub fn after_fork() {
 }
 
 fn drop_jobs() {
-    for j in std::mem::take(&mut *lock(&JOBS)) {
+    let finished = std::mem::take(&mut *lock(&FINISHED));
+    for j in std::mem::take(&mut *lock(&JOBS)).into_iter().chain(finished.into_iter().map(|f| f.0)) {
         j.abandon();
     }
 }
@@ -228,32 +243,84 @@ pub unsafe fn complete(job: Job, out: compile::Output, shared: &Shared) {
     }
 }
 
+/// What a thread of the program has been asked to do.
+unsafe extern "C" fn asked(_: *mut std::ffi::c_void) -> std::ffi::c_int {
+    // A panic has told its message hook; the program goes on.
+    let _ = std::panic::catch_unwind(|| {
+        // SAFETY: a pending call has the GIL, and no exception set; whatever fails in here is nobody's concern.
+        unsafe {
+            ASKED.store(false, Ordering::SeqCst);
+            if !stack::is_low(thread::current()) {
+                serve(thread::current());
+            }
+            if !capi::PyErr_Occurred().is_null() {
+                capi::PyErr_Clear();
+            }
+        }
+    });
+    0
+}
+
+/// Does what waits for the GIL: looks, and installs what is finished.
+///
+/// # Safety
+/// The GIL is held, by the thread `me`.
+unsafe fn serve(me: *mut PyThreadState) {
+    let Some((settings, shared)) = api::at_work().filter(|_| is_running()) else { return };
+    if LOOK.swap(false, Ordering::SeqCst) {
+        let begin = Instant::now();
+        let now = budget::process_ns();
+        let ns = now.saturating_sub(USED.swap(now, Ordering::Relaxed));
+        // SAFETY: as documented.
+        FOUND.store(unsafe { choose::look(me, &settings, ns) }, Ordering::Relaxed);
+        totals::count(|t| {
+            t.samples += 1;
+            t.sampling_us += begin.elapsed().as_micros() as u64;
+        });
+    }
+    // Installing may run Python code, which may stop all this; who stops it drops what is left.
+    while is_running() {
+        let Some((job, out)) = lock(&FINISHED).pop() else { break };
+        // SAFETY: as documented.
+        unsafe { complete(job, out, &shared) };
+    }
+}
+
+/// Has done what waits for the GIL. False while the interpreter shuts down.
+fn have_served(visitor: &mut Option<Visitor>) -> bool {
+    if let Some(v) = visitor {
+        // SAFETY: the visit holds the GIL.
+        return v.visit(|me| unsafe { serve(me) }).is_some();
+    }
+    // Who has been asked comes to it when Python code runs; before that there is nothing to look at.
+    if !ASKED.swap(true, Ordering::SeqCst) && !thread::ask(asked) {
+        ASKED.store(false, Ordering::SeqCst);
+    }
+    !thread::is_finalizing()
+}
+
 fn run(settings: Settings, shared: &Shared, generation: u64, doing: &AtomicU8) {
     // Given back last: what is dropped before goes there.
     let _heap = heap::claim();
-    let Some(mut visitor) = Visitor::new() else { return };
+    let mut visitor = if thread::can_ask() { None } else { Visitor::new() };
+    if visitor.is_none() && !thread::can_ask() {
+        return;
+    }
     let mut pause = settings.interval;
-    let mut used = budget::process_ns();
     let alive = || RUNNING.load(Ordering::SeqCst) && GENERATION.load(Ordering::SeqCst) == generation;
     while alive() {
         std::thread::park_timeout(pause);
         if !alive() {
             break;
         }
-        let begin = Instant::now();
-        let found = visitor.visit(|me| {
-            let now = budget::process_ns();
-            let ns = now - std::mem::replace(&mut used, now);
-            // SAFETY: the visit holds the GIL.
-            unsafe { choose::look(me, &settings, ns) }
-        });
-        let Some(found) = found else { return };
-        totals::count(|t| {
-            t.samples += 1;
-            t.sampling_us += begin.elapsed().as_micros() as u64;
-        });
+        LOOK.store(true, Ordering::SeqCst);
+        if !have_served(&mut visitor) {
+            return;
+        }
         let jobs = std::mem::take(&mut *lock(&JOBS));
         let usual = (settings.interval * budget::ease()).min(LONGEST.max(settings.interval));
+        // What has not been looked at yet did not run.
+        let found = FOUND.load(Ordering::Relaxed) && !ASKED.load(Ordering::SeqCst);
         pause = if found || !jobs.is_empty() { usual } else { (pause * 5 / 4).clamp(usual, LONGEST.max(settings.interval)) };
         let mut jobs = jobs.into_iter();
         while let Some(mut job) = jobs.next() {
@@ -264,13 +331,10 @@ fn run(settings: Settings, shared: &Shared, generation: u64, doing: &AtomicU8) {
                 std::mem::forget((job, out, jobs, visitor));
                 return;
             }
-            let mut finished = Some((job, out));
-            // SAFETY: the visit holds the GIL.
-            let done = visitor.visit(|_| finished.take().map(|(job, out)| unsafe { complete(job, out, shared) }));
-            if done.is_none() || !alive() {
-                // What is left is abandoned by who stops this thread, with the GIL; what the interpreter's end took by
-                // surprise is never freed, because its invariants may still name it.
-                std::mem::forget(finished);
+            // What is left is abandoned by who stops this thread, with the GIL; what the interpreter's end took by
+            // surprise is never freed, because its invariants may still name it.
+            lock(&FINISHED).push((job, out));
+            if !have_served(&mut visitor) || !alive() {
                 lock(&JOBS).extend(jobs);
                 return;
             }

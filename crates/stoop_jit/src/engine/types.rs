@@ -6,7 +6,7 @@ use std::cell::UnsafeCell;
 use std::collections::HashMap;
 
 use stoop_cpython::capi::{self, Obj};
-use stoop_cpython::decode::{CodeInfo, Instr};
+use stoop_cpython::decode::{self, CodeInfo, Instr};
 use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::{objects, type_ptr};
 
@@ -82,9 +82,14 @@ impl Site {
 }
 
 /// Notes the classes that the interpreter's caches hold now: each holds the last one only, and others at other times.
-pub fn note_seen(s: &mut CodeState, info: &CodeInfo) {
+///
+/// # Safety
+/// The code object of `info`, which lives; the GIL is held.
+pub unsafe fn note_seen(s: &mut CodeState, info: &CodeInfo) {
     for i in info.instrs.iter().filter(|i| matches!(i.op, Opcode::LoadAttr | Opcode::StoreAttr)) {
-        if let Some(class) = i.feedback.instance_version().and_then(by_version) {
+        // SAFETY: as documented.
+        let now = unsafe { decode::feedback_now(info, i) };
+        if let Some(class) = now.instance_version().and_then(by_version) {
             s.sites.entry(i.unit).or_default().note(class);
         }
     }
