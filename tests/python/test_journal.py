@@ -9,17 +9,18 @@ import stoop, sys
 stoop.enable(threshold=1_000_000, journal=sys.argv[1])
 
 class A:
-    x = 1
+    def __init__(self):
+        self.x = 1
 
 def f(o):
     return o.x + 1
 
-for _ in range(3):
+for _ in range(30):
     f(A())
 stoop.compile(f)
 for _ in range(100):
     f(A())
-B = type("B", (), {"x": 2})
+B = type("B", (A,), {})
 for _ in range(100):
     f(B())
 stoop.disable()
@@ -39,11 +40,11 @@ def test_lines_tell_what_was_done(tmp_path):
     done = python(str(program), str(journal))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     lines = journal.read_text().splitlines()
-    assert all(re.match(r" *\d+\.\d +\d+\.\d f function 8: \w", line) for line in lines), lines
+    assert all(re.match(r" *\d+\.\d +\d+\.\d f function 9: \w", line) for line in lines), lines
     told = [line.split(": ", 1)[1] for line in lines]
     # Another class came, and what is done without a journal is not in it.
     assert [t.split()[0] for t in told if t.split()[0] in ("compiled", "void")][:2] == ["compiled", "void"], told
-    assert "at line 9 of f" in next(t for t in told if t.startswith("void"))
+    assert "at line 10 of f" in next(t for t in told if t.startswith("void"))
 
 
 def test_a_file_that_cannot_be_written_is_done_without(tmp_path):
