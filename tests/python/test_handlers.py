@@ -377,3 +377,29 @@ def test_a_tracer_switched_on_in_a_handler(both, kind):
             print(e)
     """)
     run.assert_compiled("f")
+
+
+def test_exception_classes_that_make_something_else(both):
+    run = both("""
+        from probe import hot
+
+        class Nothing(BaseException):
+            @classmethod
+            def __new__(*args, **kwargs):
+                return None
+
+        def raised():
+            raise Nothing
+
+        def cause(of):
+            raise IndexError from of
+
+        hot(raised, raising=TypeError)
+        hot(cause, KeyError, raising=IndexError)
+        for f, *args in ((raised,), (cause, KeyError), (cause, KeyError(1)), (cause, None), (cause, 5), (cause, Nothing)):
+            try:
+                f(*args)
+            except (TypeError, IndexError) as e:
+                print(type(e).__name__, e, repr(e.__cause__), repr(e.__context__), e.__suppress_context__)
+    """)
+    run.assert_compiled("raised", "cause")

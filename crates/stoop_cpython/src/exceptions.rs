@@ -23,6 +23,11 @@ pub unsafe fn handler_of(code: Obj, unit: u32) -> Option<Handler> {
     rows.into_iter().find(|h| h.start <= unit && unit < h.end)
 }
 
+/// Whether `raise … from Class` looks at what calling the class has made (3.13).
+pub fn checks_causes() -> bool {
+    layout::get().minor >= 13
+}
+
 /// Adds the traceback entry for the current frame, at the instruction where it stands, to the exception that is set.
 ///
 /// # Safety

@@ -36,9 +36,7 @@ pub unsafe extern "C" fn raise(exception: Obj, cause: Obj) -> i32 {
                 return -1;
             }
             if !is_exception(made) {
-                let format = c"calling %R should have returned an instance of BaseException, not %R";
-                capi::PyErr_Format(capi::PyExc_TypeError, format.as_ptr(), exception, type_of(made));
-                decref(made);
+                made_no_exception(exception, made);
                 return -1;
             }
             made
@@ -60,12 +58,26 @@ pub unsafe extern "C" fn raise(exception: Obj, cause: Obj) -> i32 {
     }
 }
 
+/// Says that calling an exception class made something else, which is dropped.
+unsafe fn made_no_exception(class: Obj, made: Obj) {
+    // SAFETY: live objects, a reference of the caller's.
+    unsafe {
+        let format = c"calling %R should have returned an instance of BaseException, not %R";
+        capi::PyErr_Format(capi::PyExc_TypeError, format.as_ptr(), class, type_of(made));
+        decref(made);
+    }
+}
+
 unsafe fn set_cause(value: Obj, cause: Obj) -> bool {
     // SAFETY: live objects; the setter takes a reference over.
     unsafe {
         let cause = if is_exception_class(cause) {
             let made = capi::PyObject_CallNoArgs(cause);
             if made.is_null() {
+                return false;
+            }
+            if !is_exception(made) && stoop_cpython::exceptions::checks_causes() {
+                made_no_exception(cause, made);
                 return false;
             }
             made
