@@ -20,6 +20,7 @@ use super::entry::is_quiet;
 use super::exits::HANDED_BACK;
 use super::generators::{self, look_up, missing};
 use super::record::Record;
+use super::trial::Verdict;
 use crate::frontend::Entry;
 
 /// What machine code adds to a value that is to be sent to what lies on top of the generator's stack.
@@ -70,13 +71,20 @@ pub(super) unsafe fn hands_on(generator: Obj) -> bool {
     unsafe { generator::delegate(generator).is_some_and(|inner| is_exact(inner) && is_suspended(inner)) }
 }
 
-/// Resumes a suspended or fresh generator with a value (borrowed).
+/// Resumes a suspended or fresh generator with a value (borrowed). Where it waits for another that is not compiled, nothing
+/// is done, and where that one's region is still to be tried, and is not being `tried`: that region.
 ///
 /// # Safety
 /// A live, exact generator that the caller holds; the running thread, in which no tool listens.
-pub(super) unsafe fn run(ts: *mut PyThreadState, generator: Obj, sent: Obj) -> Outcome {
+pub(super) unsafe fn run(ts: *mut PyThreadState, generator: Obj, sent: Obj, tried: bool) -> Result<Outcome, Option<*mut Record>> {
     // SAFETY: as documented.
-    unsafe { if layout::get().minor == 12 { run_of::<Of312>(ts, generator, sent) } else { run_of::<Of313>(ts, generator, sent) } }
+    unsafe {
+        if layout::get().minor == 12 {
+            run_of::<Of312>(ts, generator, sent, tried)
+        } else {
+            run_of::<Of313>(ts, generator, sent, tried)
+        }
+    }
 }
 
 /// Does what the result of a generator's machine code says. The generator has been entered, by itself.
@@ -94,12 +102,28 @@ pub(super) unsafe fn settle(ts: *mut PyThreadState, generator: Obj, result: usiz
     }
 }
 
-unsafe fn run_of<V: Version>(ts: *mut PyThreadState, generator: Obj, sent: Obj) -> Outcome {
+unsafe fn run_of<V: Version>(
+    ts: *mut PyThreadState,
+    generator: Obj,
+    sent: Obj,
+    tried: bool,
+) -> Result<Outcome, Option<*mut Record>> {
     // SAFETY: as for `run`.
     unsafe {
         let mut row = Row::<V>::new(ts, generator);
         let inner = row.follow(generator);
-        row.drive(Step::Resume(inner, capi::new_ref(sent)))
+        if row.depth > 0 && !tried {
+            let instead = match look_up(generator::place(inner)) {
+                Some(r) if !r.is_null() => ((*r).trial.verdict == Verdict::Open && !eager::is_on()).then_some(Some(r)),
+                Some(_) => None,
+                None => (!eager::is_on()).then_some(None),
+            };
+            if let Some(instead) = instead {
+                generator::count_calls(ts, -row.depth);
+                return Err(instead);
+            }
+        }
+        Ok(row.drive(Step::Resume(inner, capi::new_ref(sent))))
     }
 }
 

@@ -70,7 +70,10 @@ unsafe extern "C" fn next<V: Version>(generator: Obj) -> Obj {
         }
         match look_up(generator::place(generator)) {
             Some(r) if !r.is_null() && (*r).trial.verdict == Verdict::Open => try_out::<V>(ts, generator, r),
-            _ => slowly(ts, generator),
+            _ => match slowly(ts, generator, false) {
+                Ok(value) => value,
+                Err(r) => try_out::<V>(ts, generator, r),
+            },
         }
     }
 }
@@ -84,13 +87,14 @@ unsafe fn former(generator: Obj) -> Obj {
     }
 }
 
-/// The slot, with a close look.
-unsafe fn slowly(ts: *mut PyThreadState, generator: Obj) -> Obj {
+/// The slot, with a close look. The region that is still to be tried, if there is one, unless that is what is going on.
+unsafe fn slowly(ts: *mut PyThreadState, generator: Obj, tried: bool) -> Result<Obj, *mut Record> {
     // SAFETY: as for `next`.
     unsafe {
-        match advance(ts, generator, capi::none()) {
-            None => former(generator),
-            Some(outcome) => answer(outcome),
+        match advance(ts, generator, capi::none(), tried) {
+            Err(None) => Ok(former(generator)),
+            Err(Some(record)) => Err(record),
+            Ok(outcome) => Ok(answer(outcome)),
         }
     }
 }
@@ -107,7 +111,10 @@ unsafe fn try_out<V: Version>(ts: *mut PyThreadState, generator: Obj, record: *m
         p.pays.set(true);
         let start = trial::now();
         let value = match compiled {
-            true => quickly::<V>(ts, generator).unwrap_or_else(|| slowly(ts, generator)),
+            true => match quickly::<V>(ts, generator) {
+                Some(value) => value,
+                None => slowly(ts, generator, true).unwrap_or_else(|_| former(generator)),
+            },
             false => former(generator),
         };
         let ticks = trial::now() - start;
@@ -228,23 +235,29 @@ unsafe fn answer(outcome: Outcome) -> Obj {
     }
 }
 
-/// Resumes a generator with a value (borrowed), if there is anything to gain; `None`: nothing has been done.
-pub(super) unsafe fn advance(ts: *mut PyThreadState, generator: Obj, sent: Obj) -> Option<Outcome> {
+/// Resumes a generator with a value (borrowed), if there is anything to gain; else nothing has been done. Then a region may
+/// be named that is to be tried first, unless that is what is going on.
+pub(super) unsafe fn advance(
+    ts: *mut PyThreadState,
+    generator: Obj,
+    sent: Obj,
+    tried: bool,
+) -> Result<Outcome, Option<*mut Record>> {
     // SAFETY: a live generator, the GIL held.
     unsafe {
         if !ON.load(Ordering::Relaxed) || !is_exact(generator) {
-            return None;
+            return Err(None);
         }
         let suspended = is_suspended(generator);
         let starts = is_fresh(generator) && sent == capi::none();
         if !suspended && !starts {
-            return None;
+            return Err(None);
         }
         let delegates = suspended && chains::hands_on(generator);
         if !delegates && !is_known(generator) || !is_quiet(ts) || stack::is_low(ts) {
-            return None;
+            return Err(None);
         }
-        Some(chains::run(ts, generator, sent))
+        chains::run(ts, generator, sent, tried)
     }
 }
 

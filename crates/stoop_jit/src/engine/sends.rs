@@ -67,22 +67,33 @@ unsafe extern "C" fn send<V: Version>(generator: Obj, value: Obj, result: *mut O
         let ts = capi::PyThreadState_Get();
         match look_up(generator::place(generator)) {
             Some(r) if !r.is_null() && (*r).trial.verdict == Verdict::Open => try_out(ts, generator, value, result, r),
-            _ => natively(ts, generator, value, result),
+            _ => match natively(ts, generator, value, result, false) {
+                Ok(status) => status,
+                Err(record) => try_out(ts, generator, value, result, record),
+            },
         }
     }
 }
 
-unsafe fn natively(ts: *mut PyThreadState, generator: Obj, value: Obj, result: *mut Obj) -> i32 {
+/// The region that is still to be tried, if there is one, unless that is what is going on.
+unsafe fn natively(
+    ts: *mut PyThreadState,
+    generator: Obj,
+    value: Obj,
+    result: *mut Obj,
+    tried: bool,
+) -> Result<i32, *mut Record> {
     // SAFETY: as for `send`.
     unsafe {
-        let (status, value) = match advance(ts, generator, value) {
-            None => return former(generator, value, result),
-            Some(Outcome::Yielded(value)) => (YIELDED, value),
-            Some(Outcome::Returned(value)) => (RETURNED, value),
-            Some(Outcome::Raised) => (RAISED, std::ptr::null_mut()),
+        let (status, value) = match advance(ts, generator, value, tried) {
+            Err(None) => return Ok(former(generator, value, result)),
+            Err(Some(record)) => return Err(record),
+            Ok(Outcome::Yielded(value)) => (YIELDED, value),
+            Ok(Outcome::Returned(value)) => (RETURNED, value),
+            Ok(Outcome::Raised) => (RAISED, std::ptr::null_mut()),
         };
         result.write(value);
-        status
+        Ok(status)
     }
 }
 
@@ -94,7 +105,10 @@ unsafe fn try_out(ts: *mut PyThreadState, generator: Obj, value: Obj, result: *m
         (*record).active += 1;
         let compiled = (*record).trial.next_is_compiled();
         let start = trial::now();
-        let status = if compiled { natively(ts, generator, value, result) } else { former(generator, value, result) };
+        let status = match compiled {
+            true => natively(ts, generator, value, result, true).unwrap_or_else(|_| former(generator, value, result)),
+            false => former(generator, value, result),
+        };
         let ticks = trial::now() - start;
         (*record).active -= 1;
         // Deciding may free objects, which wants no exception set.
