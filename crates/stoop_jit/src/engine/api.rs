@@ -65,6 +65,7 @@ pub unsafe fn enable(config: Config) -> Result<(), String> {
         stoop_cpython::handled::watch_views();
         generators::start();
         crate::helpers::consumers::start();
+        crate::helpers::heaps::restart();
         keepers::start();
         watch::install(watch::Handlers {
             function: registry::on_function,
@@ -136,6 +137,7 @@ pub fn disable() {
         // SAFETY: the GIL is held.
         unsafe {
             crate::helpers::consumers::stop();
+            crate::helpers::heaps::stop();
             monitoring::uninstall();
         }
     }

@@ -574,7 +574,10 @@ fn finish_unmetered(job: &mut Job, shared: &Shared) -> Output {
 /// The C function of a built-in function or method, for the code generator.
 fn native(o: Obj) -> Option<Native> {
     // SAFETY: the record keeps its constants alive; the GIL is held.
-    let n = unsafe { natives::native(o) }?;
+    let n = unsafe {
+        crate::helpers::heaps::start();
+        natives::native(o)?
+    };
     let convention = match n.convention {
         natives::Convention::Nothing => Convention::Nothing,
         natives::Convention::One => Convention::One,

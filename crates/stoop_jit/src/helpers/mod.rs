@@ -39,6 +39,7 @@ mod delegates;
 pub mod exceptions;
 mod ffi;
 pub mod hashed;
+pub mod heaps;
 pub mod instances;
 pub mod matching;
 pub mod names;
