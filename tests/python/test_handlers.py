@@ -209,13 +209,15 @@ def test_operands_are_dropped_in_order(both):
                     T("c") + T("d")
                 except ArithmeticError as e:
                     t = T("e")
-                    del t
+                    del t  # drop
                 print("after")
 
         hot(f, 2)
         f(3)
     """)
-    run.assert_compiled("f").assert_stayed("f")
+    # Nowhere else: what ends there runs code.
+    run.assert_compiled("f").assert_left("f", "drop")
+    assert len(run.exits("f")) == 1
 
 
 def test_a_handler_that_gets_hot(both):

@@ -82,6 +82,8 @@ helpers! {
     PyYieldFromIter(R L) -> R;
     /// (object, the argument of GET_AWAITABLE) What `await` sends to.
     PyAwaitable(R L) -> R;
+    /// (object) The same; 1 if that may have run any code, 0 if it has certainly not.
+    DeallocTold(R) -> I;
     /// Box an int.
     BoxInt(L) -> R;
     /// Box a float.

@@ -72,9 +72,6 @@ pub(crate) unsafe fn learn(l: &layout::Layout, instance: Obj) -> bool {
     // SAFETY: as documented: such instances have a header.
     unsafe {
         let class = type_of(instance);
-        if l.values_valid.is_none() {
-            return true;
-        }
         let alone = read::<usize, _>(instance, WEAK_REFERENCES) == 0 && read::<usize, _>(instance, GC_NEXT) != 0;
         let reference = capi::PyWeakref_NewRef(instance, std::ptr::null_mut());
         if reference.is_null() {
@@ -82,7 +79,7 @@ pub(crate) unsafe fn learn(l: &layout::Layout, instance: Obj) -> bool {
         }
         let referred = read::<Obj, _>(instance, WEAK_REFERENCES) == reference;
         capi::decref(reference);
-        let fine = alone && referred && read::<u64, _>(class, l.tp_flags) & flags::PLAIN == flags::PLAIN;
+        let fine = alone && referred && has_header(l, class);
         let frees = read::<usize, _>(class, l.tp_free) == capi::PyObject_GC_Del as *const () as usize;
         let ends = read::<usize, _>(class, l.tp_finalize) == 0 && read::<usize, _>(class, l.tp_del) == 0;
         if fine && frees && ends {
@@ -92,12 +89,19 @@ pub(crate) unsafe fn learn(l: &layout::Layout, instance: Obj) -> bool {
     }
 }
 
+/// Whether instances of a class have a header of four words, and values in themselves (3.13) or named by it (3.12).
+unsafe fn has_header(l: &layout::Layout, class: Obj) -> bool {
+    let wanted = if l.values_valid.is_some() { flags::PLAIN } else { flags::PLAIN & !flags::INLINE_VALUES };
+    // SAFETY: a live type.
+    unsafe { read::<u64, _>(class, l.tp_flags) & wanted == wanted }
+}
+
 /// Whether an instance of a class is its attributes and nothing else, and goes without a finaliser.
 unsafe fn is_plain(class: Obj) -> bool {
     let l = layout::get();
     // SAFETY: a live type, and its bases.
     unsafe {
-        let own = type_flags(class) & flags::PLAIN == flags::PLAIN
+        let own = has_header(l, class)
             && read::<usize, _>(class, l.tp_dealloc) == DEALLOC.load(Ordering::Relaxed)
             && read::<usize, _>(class, l.tp_free) == capi::PyObject_GC_Del as *const () as usize
             && read::<usize, _>(class, l.tp_finalize) == 0
@@ -134,6 +138,47 @@ unsafe fn claim(class: Obj, version: u32, place: &mut Place) {
     }
 }
 
+/// What an instance of a plain class holds, if that is all there is to it.
+///
+/// # Safety
+/// A live object of the class, the GIL held.
+pub(crate) unsafe fn values<'a>(o: Obj, class: Obj) -> Option<&'a [Obj]> {
+    let l = layout::get();
+    // SAFETY: as documented.
+    unsafe {
+        if !has_header(l, class) {
+            return None;
+        }
+        let version = type_version(class);
+        let (_, place) = kept(version);
+        let plain = if version != 0 && place.version == version { place.plain } else { is_plain(class) };
+        let values = match l.values_valid {
+            Some(_) => o.cast::<u8>().offset(read::<isize, _>(class, l.tp_basicsize)),
+            // Marked, where it names values.
+            None => match read::<usize, _>(o, l.managed_dict) {
+                word if word & 1 == 1 => (word + 1) as *mut u8,
+                _ => return None,
+            },
+        };
+        if !plain || l.values_valid.is_some_and(|valid| !is_bare(o, values, valid)) || read::<usize, _>(o, WEAK_REFERENCES) != 0 {
+            return None;
+        }
+        let keys: *mut u8 = read(class, l.ht_cached_keys);
+        let first = values.offset(l.values_first as isize).cast::<Obj>();
+        Some(std::slice::from_raw_parts(first, read::<isize, _>(keys, l.keys_nentries).max(0) as usize))
+    }
+}
+
+/// Whether an instance has its values in itself, no dict, and nobody that refers to it weakly.
+unsafe fn is_bare(o: Obj, values: *mut u8, valid: i32) -> bool {
+    // SAFETY: an instance of a plain class, and its values.
+    unsafe {
+        read::<u8, _>(values, valid) == 1
+            && read::<usize, _>(o, layout::get().managed_dict) == 0
+            && read::<usize, _>(o, WEAK_REFERENCES) == 0
+    }
+}
+
 /// Destroys an instance whose last reference is gone, if it can be kept. Whether it was.
 ///
 /// # Safety
@@ -157,10 +202,7 @@ pub unsafe fn put(o: Obj, release: unsafe fn(Obj)) -> bool {
             return false;
         }
         let values = o.cast::<u8>().offset(read::<isize, _>(class, l.tp_basicsize));
-        let bare = read::<u8, _>(values, valid) == 1
-            && read::<usize, _>(o, l.managed_dict) == 0
-            && read::<usize, _>(o, WEAK_REFERENCES) == 0;
-        if !bare {
+        if !is_bare(o, values, valid) {
             return false;
         }
         *depth += 1;

@@ -28,6 +28,7 @@ pub mod natives;
 pub mod objects;
 pub mod opcodes;
 mod probe;
+pub mod quiet;
 pub mod thread;
 mod v3_12;
 mod v3_13;

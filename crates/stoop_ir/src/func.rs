@@ -103,6 +103,8 @@ pub enum Hint {
     Method(u32, Const),
     /// Speculation failed here before: stay generic.
     Generic,
+    /// Of a drop: where it runs any code, the check right behind it leaves. Of that check: the same.
+    Leave,
 }
 
 /// A branch target with its arguments.

@@ -485,6 +485,7 @@ impl Parser {
             "numbers" => Hint::Numbers,
             "mixed" => Hint::Mixed,
             "generic" => Hint::Generic,
+            "leave" => Hint::Leave,
             w => return Err(format!("unknown hint `{w}`")),
         })
     }

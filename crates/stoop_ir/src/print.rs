@@ -222,6 +222,7 @@ fn write_inst(f: &mut dyn Write, func: &Function, n: &Numbers, i: Inst) -> Resul
         Hint::Numbers => write!(f, " !numbers"),
         Hint::Mixed => write!(f, " !mixed"),
         Hint::Generic => write!(f, " !generic"),
+        Hint::Leave => write!(f, " !leave"),
     }
 }
 

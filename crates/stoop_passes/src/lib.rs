@@ -14,6 +14,7 @@ pub mod fold_constants;
 pub mod guard_early;
 pub mod hoist_invariants;
 pub mod initialise_fresh;
+pub mod leave_at_drops;
 pub mod memory;
 mod natives;
 pub mod pipeline;

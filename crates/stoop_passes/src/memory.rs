@@ -4,7 +4,7 @@
 //! what a drop writes depends on the type of what is dropped: that is worked out here, once for all passes.
 
 use stoop_ir::cfg::Cfg;
-use stoop_ir::{Block, Function, Inst, Mem, Op, Value};
+use stoop_ir::{Block, Function, Hint, Inst, Mem, Op, Value};
 
 use crate::util::root;
 
@@ -73,7 +73,7 @@ impl Effects {
 fn writes(func: &Function, insts: &[Inst], k: usize) -> Mem {
     let d = func.inst(insts[k]);
     let table = d.op.info().writes;
-    let drops = |v: Value| if func.drop_is_silent(v) { table } else { Mem::ALL };
+    let drops = |v: Value| if func.drop_is_silent(v) || d.hint == Hint::Leave { table } else { Mem::ALL };
     match d.op {
         Op::DecRef => drops(d.args[0]),
         Op::StoreLocal => drops(d.args[1]),
@@ -126,6 +126,7 @@ fn former_is_silent(func: &Function, insts: &[Inst], k: usize) -> bool {
             return func.ty(r).drop_is_silent() || silent.contains(&r);
         }
         let drops_noisily = match d.op {
+            _ if d.hint == Hint::Leave => false,
             Op::DecRef => !func.drop_is_silent(d.args[0]),
             Op::StoreLocal => !func.drop_is_silent(d.args[1]),
             _ => false,

@@ -143,6 +143,12 @@ pub static PASSES: &[Pass] = &[
     PAIRS,
     CHECKS,
     DEAD,
+    Pass {
+        name: "leave_at_drops",
+        doc: "A drop that runs code leaves, so that what was known before it is known behind it.",
+        run: crate::leave_at_drops::run,
+    },
+    GUARDS,
     CSE,
     Pass {
         name: "address_lists",

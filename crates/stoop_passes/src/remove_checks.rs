@@ -6,7 +6,7 @@
 //! A `check.valid` that only the instruction right before it makes necessary says so (`check.valid 1`): it can then be
 //! made where a finaliser has run, which is hardly ever.
 
-use stoop_ir::{Flags, Function, Imm, Inst, Mem, Op};
+use stoop_ir::{Flags, Function, Hint, Imm, Inst, Mem, Op};
 
 use crate::memory::Effects;
 use crate::pipeline::PassContext;
@@ -55,6 +55,11 @@ pub fn remove(f: &mut Function) -> usize {
         let mut before_last = since;
         for i in insts {
             let before = since;
+            let stays = |k: &Inst| f.inst(*k).hint == Hint::Leave && f.inst(*k).op != Op::CheckValid;
+            if f.inst(i).op == Op::CheckValid && f.inst(i).hint == Hint::Leave && kept.last().is_some_and(stays) {
+                kept.push(i);
+                continue;
+            }
             if step(f, &effects, i, &mut since) {
                 if f.inst(i).op == Op::CheckValid {
                     let rare = before_last == Since::Nothing && kept.last().is_some_and(|k| drops_rarely(f.inst(*k).op));

@@ -18,6 +18,7 @@ const FAR: usize = 256;
 /// Runs the pass.
 pub fn run(func: &mut Function, ctx: &mut PassContext) {
     forget_same_stores(func);
+    hand_over_stored(func);
     let mut dead = vec![false; func.insts.len()];
     let mut pairs = 0;
     for b in 0..func.blocks.len() {
@@ -71,6 +72,27 @@ fn forget_same_stores(func: &mut Function) {
             let new = d.args[0];
             let d = func.inst_mut(i);
             (d.op, d.args, d.imm) = (Op::DecRef, vec![new], Imm::None);
+        }
+    }
+}
+
+/// What is stored takes the reference along that the operand stack had, before what was there is dropped: as the
+/// interpreter does it.
+fn hand_over_stored(func: &mut Function) {
+    for b in 0..func.blocks.len() {
+        let insts = &func.blocks[b].insts;
+        let is = |i: Inst, op: Op, v: Value| func.inst(i).op == op && root(func, func.inst(i).args[0]) == v;
+        let over = |w: &[Inst]| {
+            let (store, take, former) = (func.inst(w[0]), func.inst(w[1]), func.inst(w[2]));
+            let swaps = store.op == Op::SwapField && take.op == Op::IncRef && former.op == Op::DecRef;
+            swaps
+                && Some(former.args[0]) == store.result
+                && is(w[1], Op::IncRef, root(func, store.args[1]))
+                && is(w[3], Op::DecRef, root(func, store.args[1]))
+        };
+        let dead: Vec<Inst> = insts.windows(4).filter(|w| over(w)).flat_map(|w| [w[1], w[3]]).collect();
+        if !dead.is_empty() {
+            func.blocks[b].insts.retain(|i| !dead.contains(i));
         }
     }
 }

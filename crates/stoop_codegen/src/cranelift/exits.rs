@@ -396,7 +396,8 @@ impl Lower<'_> {
         if std::mem::take(&mut self.check_follows) {
             if let (Some((destroy, object)), Some(done)) = (self.destroying.take(), self.b.current_block()) {
                 self.b.switch_to_block(destroy);
-                let fell = self.stub_result(Stub::Destroy, &[object], false);
+                let told = self.f.inst(self.inst).hint == stoop_ir::Hint::Leave;
+                let fell = self.stub_result(if told { Stub::DestroyOrLeave } else { Stub::Destroy }, &[object], false);
                 // The exit stands after the writing of the slots, and must leave what is in them alone.
                 let before = self.facts.clone();
                 for (k, v) in std::mem::take(&mut self.written) {

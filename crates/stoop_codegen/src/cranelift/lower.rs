@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{self, InstBuilder, SigRef, SourceLoc, StackSlot, Sta
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::collections::HashMap;
-use stoop_ir::{Block, Class, Flags, Function, Imm, Inst, InstData, Op, Type};
+use stoop_ir::{Block, Class, Flags, Function, Hint, Imm, Inst, InstData, Op, Type};
 
 /// What is left to do after lowering.
 pub(crate) struct Lowered {
@@ -125,6 +125,10 @@ pub(crate) fn lower(
             l.check_after = next.filter(|n| n.op == Op::CheckValid).and_then(|n| n.state);
             if func.inst(inst).op != Op::CheckValid {
                 l.check_follows = next.is_some_and(|n| is_about(n, func.inst(inst)));
+            }
+            let (leaves, told) = (func.inst(inst).hint == Hint::Leave, next.is_some_and(|n| n.hint == Hint::Leave));
+            if leaves && func.inst(inst).op != Op::CheckValid && !(l.check_follows && told) {
+                return Err(l.malformed("has lost its check"));
             }
             l.instruction(inst)?;
         }

@@ -23,6 +23,8 @@ pub(crate) enum Stub {
     Helper(Helper),
     /// (object) Destroys it; whether an assumption fell, or somebody may have written the locals.
     Destroy,
+    /// (object) The same, and 1 if that may have run any code.
+    DestroyOrLeave,
     /// Serves the eval breaker: the helper's result.
     Poll,
     /// The same, and 1 if an assumption fell.
@@ -189,6 +191,11 @@ impl Assembler<'_> {
                 self.and_check(destroy, false, &[frame_object(request)], &request.valid, Some(slow))
             }
             Stub::Poll => self.helper(Helper::Poll, &[Operand::TState, Operand::Frame], request),
+            Stub::DestroyOrLeave => {
+                let destroy = self.helper(Helper::DeallocTold, &[], request);
+                let slow = self.helper(Helper::MayBeWritten, &[Operand::Frame], request);
+                self.and_check(destroy, true, &[frame_object(request)], &request.valid, Some(slow))
+            }
             Stub::PollAndCheck => {
                 let poll = self.helper(Helper::Poll, &[Operand::TState, Operand::Frame], request);
                 self.and_check(poll, true, &[], &request.valid, None)

@@ -159,6 +159,35 @@ fn a_check_leaves_when_a_watched_word_changed() {
 }
 
 #[test]
+fn a_drop_that_may_have_run_code_leaves() {
+    let text = "func \"t\"
+         s0 = code 0 unit 9 locals [v0] stack []
+         b0():
+           v0: obj = entry.local #0
+           v1: obj = entry.local #1
+           DROP !leave
+           check.valid 1 state s0 !leave
+           return v0";
+    for drop in ["decref v1", "v2: null = const.null\nstore.local #1 v2, v1"] {
+        let text = text.replace("DROP", drop);
+        for (count, told, valid, leaves) in [(1, 0, 1, false), (1, 1, 1, true), (1, 0, 0, true), (2, 1, 0, false)] {
+            let mut w = World::new();
+            let (a, b) = (w.object(POINT, &[]), w.object(POINT, &[]));
+            set_word(b, 0, count);
+            *w.valid = valid;
+            w.results(&[told]);
+            let out = w.local(0, a).local(1, b).run(&text);
+            assert_eq!(out.calls().len(), usize::from(count == 1), "{drop}, count {count}");
+            if leaves {
+                assert_eq!(out.exit().unit, 9, "{drop}");
+            } else {
+                assert_eq!(out.returned(), a, "{drop}, count {count}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_check_about_one_drop_is_made_where_that_destroys() {
     let text = "func \"t\"
          s0 = code 0 unit 9 locals [v0] stack []

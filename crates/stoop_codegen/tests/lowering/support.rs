@@ -202,7 +202,7 @@ mod fakes {
             SlotSetFloat slot_set_float, PyLoadMethod load_method, PyCall py_call,
         }
         plain {
-            FindHome MakeHome MatchClass MatchKeys LoadBuildClass
+            DeallocTold FindHome MakeHome MatchClass MatchKeys LoadBuildClass
             Poll Recheck FirstInlined RoomForInlined PopInlined ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NumBinary NumCompare NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx

@@ -14,7 +14,7 @@ use super::classes;
 use super::homes::{self, Home};
 use super::invariants::{self, Kind};
 use super::record::{CodeState, Record};
-use super::types;
+use super::types::{self, version_of};
 use crate::frontend::{Constructor, Environment, Known, Place, Source, SuperMethod};
 use crate::helpers::attributes::{self, Found, OfClass};
 
@@ -719,6 +719,11 @@ impl Environment for Live<'_> {
         unsafe { (*self.state).generic.contains(&unit) }
     }
 
+    fn drops_run_code(&self, unit: u32) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.state).noisy.contains(&unit) }
+    }
+
     fn is_mixed(&self, unit: u32) -> bool {
         // SAFETY: as above.
         unsafe { (*self.state).mixed.contains(&unit) }
@@ -785,16 +790,4 @@ fn is_atom(o: Obj) -> bool {
         classes::class_of(o),
         Some(Class::Int | Class::Float | Class::Bool | Class::NoneType | Class::Str | Class::Bytes | Class::Complex)
     )
-}
-
-/// A class's version tag, given one if it has none.
-fn version_of(class: Obj) -> Option<u32> {
-    // SAFETY: a live class, the GIL held.
-    unsafe {
-        if objects::type_version(class) == 0 {
-            capi::PyUnstable_Type_AssignVersionTag(class);
-        }
-        let version = objects::type_version(class);
-        (version != 0).then_some(version)
-    }
 }

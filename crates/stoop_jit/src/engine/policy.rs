@@ -41,6 +41,9 @@ const MIN_NS_A_CALL: u64 = 3000;
 /// This many instructions, compiled, make up for a call's cost.
 const MIN_INSTRUCTIONS_A_CALL: usize = 12;
 
+/// Exits at a drop that ran code, before that is expected of it.
+const DROP_PATIENCE: u64 = 4;
+
 /// An exit was taken.
 ///
 /// # Safety
@@ -65,6 +68,7 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame, values: 
                 }
                 return;
             }
+            Op::CheckValid if r.is_valid() && count == DROP_PATIENCE => return registry::drops_run_code(record, e, frame),
             Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll => return,
             // Where most entries come to it, the code is of no use without.
             Op::Exit if is_never_ran(r, e) && count * 2 > r.entries => USELESS_PATIENCE,

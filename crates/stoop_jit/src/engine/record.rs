@@ -185,6 +185,8 @@ pub struct CodeState {
     pub generic: BTreeSet<u32>,
     /// Code units of operators where ints and floats met otherwise than expected.
     pub mixed: BTreeSet<u32>,
+    /// Code units before which drops keep running code.
+    pub noisy: BTreeSet<u32>,
     /// The classes that guards of attributes met, by code unit.
     pub sites: BTreeMap<u32, super::types::Site>,
     /// Local slots whose class at an entry is not worth assuming.
@@ -248,6 +250,7 @@ impl CodeState {
             asked: false,
             generic: BTreeSet::new(),
             mixed: BTreeSet::new(),
+            noisy: BTreeSet::new(),
             sites: BTreeMap::new(),
             generic_locals: BTreeSet::new(),
             function: None,

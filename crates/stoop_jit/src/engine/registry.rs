@@ -599,6 +599,30 @@ pub unsafe fn assume_less_at(record: *mut Record, unit: u32, frame: *mut Frame) 
     }
 }
 
+/// Whether an exit was taken because a drop ran code, as far as that can be told.
+fn is_about_drops((e, count): (&ExitDesc, &u64)) -> bool {
+    e.op == Op::CheckValid && *count > 0
+}
+
+/// Drops keep running code: a region that expects it is made.
+///
+/// # Safety
+/// A live region, the exit that such a drop leaves by, and the frame it runs in.
+pub unsafe fn drops_run_code(record: *mut Record, e: &ExitDesc, frame: *mut Frame) {
+    // SAFETY: as documented.
+    unsafe {
+        let r = &*record;
+        let others = r.exits.iter().zip(&r.exit_counts).filter(|(o, n)| **n > 0 && o.op == Op::CheckValid);
+        let mut news = false;
+        for o in others.map(|(o, _)| o).chain([e]) {
+            news |= state(owner(r, o)).noisy.insert(o.unit);
+        }
+        if news {
+            compile_anew(record, None, frame);
+        }
+    }
+}
+
 /// `worst` is the exit that is to blame, unless something else is.
 unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mut Frame) {
     // SAFETY: the callers' region and frame.
@@ -637,8 +661,9 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
         for (code, unit) in guesses {
             forget_guess(code as Obj, unit);
         }
+        let about_drops = worst.is_none() && (&(*record).exits).iter().zip(&(*record).exit_counts).any(is_about_drops);
         let Some(s) = find(code) else { return };
-        if learnt && s.classes_learnt < MAX_LEARNT {
+        if (learnt || about_drops) && s.classes_learnt < MAX_LEARNT {
             s.classes_learnt += 1;
         } else {
             s.recompiles += 1;

@@ -140,6 +140,18 @@ pub fn by_version(version: u32) -> Option<Obj> {
     (unsafe { objects::type_version(class) } == version).then_some(class)
 }
 
+/// A class's version tag, given one if it has none.
+pub fn version_of(class: Obj) -> Option<u32> {
+    // SAFETY: a live class, the GIL held.
+    unsafe {
+        if objects::type_version(class) == 0 {
+            capi::PyUnstable_Type_AssignVersionTag(class);
+        }
+        let version = objects::type_version(class);
+        (version != 0).then_some(version)
+    }
+}
+
 /// Looks at every class, for those that got their versions since the last time.
 fn look(t: &mut Table, version: u32) {
     let known = t.newest;

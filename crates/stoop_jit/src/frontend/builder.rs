@@ -475,6 +475,9 @@ impl Builder<'_> {
                 (false, _) => Op::CheckValid,
             };
             self.void(op, &[], Imm::None, Some(st));
+            if self.env.drops_run_code(unit) {
+                self.set_hint(stoop_ir::Hint::Generic);
+            }
         }
         self.ran_python = false;
         self.dropped = false;

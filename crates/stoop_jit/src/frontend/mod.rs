@@ -216,6 +216,8 @@ pub trait Environment {
     fn is_version_of(&self, class: Class, version: u32) -> bool;
     /// Whether speculation at this code unit has failed too often.
     fn is_generic(&self, unit: u32) -> bool;
+    /// Whether drops before this code unit keep running code.
+    fn drops_run_code(&self, unit: u32) -> bool;
     /// Whether ints and floats, or lists and tuples, meet at this code unit, now these, now those.
     fn is_mixed(&self, unit: u32) -> bool;
     /// The class of what a local slot holds at the entry, if worth assuming; `Some(None)` when it is unbound.

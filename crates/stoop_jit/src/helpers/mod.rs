@@ -67,6 +67,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::FindHome => homes::find as *const () as usize,
         Helper::MakeHome => homes::make as *const () as usize,
         Helper::Dealloc => pools::destroy as *const () as usize,
+        Helper::DeallocTold => pools::destroy_told as *const () as usize,
         Helper::BoxInt => reserve::box_int as *const () as usize,
         Helper::BoxFloat => reserve::box_float as *const () as usize,
         Helper::UnboxInt => boxes::unbox_int as *const () as usize,

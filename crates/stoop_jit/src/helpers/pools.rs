@@ -165,6 +165,16 @@ pub unsafe extern "C" fn destroy(o: Obj) {
     }
 }
 
+/// The same; 1 if that may have run any code, 0 if it has certainly not.
+pub unsafe extern "C" fn destroy_told(o: Obj) -> i32 {
+    // SAFETY: the caller's object.
+    unsafe {
+        let quiet = stoop_cpython::quiet::dies_quietly(o);
+        destroy(o);
+        i32::from(!quiet)
+    }
+}
+
 /// Gives a reference up unless NULL.
 pub unsafe fn release(o: Obj) {
     // SAFETY: the caller's reference.

@@ -1,0 +1,98 @@
+//! Whether an object's end runs any code: a finaliser's, a weak reference's, or that of a class nothing is known of.
+
+use crate::capi::{self, Obj, type_of};
+use crate::layout::{self, read};
+use crate::{instances, objects, type_ptr};
+
+/// How many objects that a dying one holds are looked at, directly and indirectly.
+const MOST: usize = 24;
+
+/// The references that are left to an object when what has died lets go of its own.
+struct Left {
+    objects: [(Obj, isize); MOST],
+    count: usize,
+}
+
+impl Left {
+    /// One reference goes. Whether that is the last; `None` if there is no room to remember.
+    fn release(&mut self, o: Obj) -> Option<bool> {
+        if let Some(known) = self.objects[..self.count].iter_mut().find(|known| known.0 == o) {
+            known.1 -= 1;
+            return Some(known.1 == 0);
+        }
+        if self.count == MOST {
+            return None;
+        }
+        // SAFETY: something that is still there holds it.
+        let left = unsafe { (*o).ob_refcnt } as isize - 1;
+        self.objects[self.count] = (o, left);
+        self.count += 1;
+        Some(left == 0)
+    }
+}
+
+/// Whether an object of the class is what it says and nothing else.
+fn is_simple(class: Obj) -> bool {
+    class == type_ptr!(PyLong_Type)
+        || class == type_ptr!(PyFloat_Type)
+        || class == type_ptr!(PyUnicode_Type)
+        || class == type_ptr!(PyBytes_Type)
+        || class == type_ptr!(PyRangeIter_Type)
+        || class == type_ptr!(PyComplex_Type)
+}
+
+/// What an object holds, if that is all there is to it; `None` for what is not known, or is too much.
+unsafe fn held<'a>(o: Obj, class: Obj) -> Option<&'a [Obj]> {
+    let l = layout::get();
+    // SAFETY: the caller's object, of the class; its fields and items are references or NULL.
+    unsafe {
+        let items = if class == type_ptr!(PyTuple_Type) {
+            objects::tuple_slice(o)
+        } else if class == type_ptr!(PyList_Type) {
+            objects::list_slice(o)
+        } else if class == type_ptr!(PyListIter_Type) {
+            std::slice::from_raw_parts(o.cast::<u8>().offset(l.list_iter_seq as isize).cast(), 1)
+        } else if class == type_ptr!(PyTupleIter_Type) {
+            std::slice::from_raw_parts(o.cast::<u8>().offset(l.tuple_iter_seq as isize).cast(), 1)
+        } else if class == type_ptr!(PyDict_Type) {
+            let empty = read::<isize, _>(o, l.dict_used) == 0;
+            return empty.then_some(&[]);
+        } else {
+            return instances::values(o, class);
+        };
+        (items.len() <= MOST).then_some(items)
+    }
+}
+
+/// Whether it is certain that the end of an object, and of all that ends with it, runs no code.
+///
+/// # Safety
+/// An object whose last reference is gone, the GIL held.
+pub unsafe fn dies_quietly(o: Obj) -> bool {
+    let mut left = Left { objects: [(std::ptr::null_mut(), 0); MOST], count: 0 };
+    let mut dead = [o; MOST];
+    let mut count = 1;
+    while count > 0 {
+        count -= 1;
+        // SAFETY: everything here is alive until the caller destroys the object.
+        unsafe {
+            let o = dead[count];
+            let class = type_of(o);
+            if is_simple(class) {
+                continue;
+            }
+            let Some(items) = held(o, class) else { return false };
+            for item in items.iter().copied().filter(|item| !item.is_null() && !capi::is_immortal(*item)) {
+                match left.release(item) {
+                    Some(true) if count < MOST => {
+                        dead[count] = item;
+                        count += 1;
+                    }
+                    Some(false) => {}
+                    _ => return false,
+                }
+            }
+        }
+    }
+    true
+}
