@@ -24,7 +24,7 @@ impl Left {
             return None;
         }
         // SAFETY: something that is still there holds it.
-        let left = unsafe { (*o).ob_refcnt } as isize - 1;
+        let left = unsafe { (*o).ob_refcnt } - 1;
         self.objects[self.count] = (o, left);
         self.count += 1;
         Some(left == 0)
@@ -54,6 +54,8 @@ unsafe fn held<'a>(o: Obj, class: Obj) -> Option<&'a [Obj]> {
             std::slice::from_raw_parts(o.cast::<u8>().offset(l.list_iter_seq as isize).cast(), 1)
         } else if class == type_ptr!(PyTupleIter_Type) {
             std::slice::from_raw_parts(o.cast::<u8>().offset(l.tuple_iter_seq as isize).cast(), 1)
+        } else if class == type_ptr!(PyCell_Type) {
+            std::slice::from_raw_parts(o.cast::<u8>().offset(l.cell_ref as isize).cast(), 1)
         } else if class == type_ptr!(PyDict_Type) {
             let empty = read::<isize, _>(o, l.dict_used) == 0;
             return empty.then_some(&[]);
