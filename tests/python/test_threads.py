@@ -404,3 +404,56 @@ def test_a_signal_during_a_call_is_handled_by_the_caller(both):
         run(_thread.interrupt_main)
     """)
     run.assert_compiled("f", "after")
+
+
+def test_threads_leave_in_another_order_than_they_came(both):
+    run = both("""
+        import threading
+        from probe import compiled, hot
+
+        K = 1
+
+        def f(entered, go, n):
+            entered.set()
+            go.wait()
+            for i in range(n):
+                n += K
+            return n, K
+
+        def made(k):
+            space = {}
+            exec(f"def g(n):\\n    t = {k}\\n    for i in range(n):\\n        t += i * {k} + n\\n    return t", space)
+            return space["g"]
+
+        class Open:
+            def set(self):
+                pass
+            wait = set
+
+        hot(f, Open(), Open(), 3)
+        results = []
+        class Visit:
+            def __init__(self):
+                self.entered, self.go = threading.Event(), threading.Event()
+                self.thread = threading.Thread(target=lambda: results.append(f(n=5, entered=self.entered, go=self.go)))
+                self.thread.start()
+                self.entered.wait()
+            def leave(self):
+                self.go.set()
+                self.thread.join()
+
+        for turn in range(4):
+            first, second, third = Visit(), Visit(), Visit()
+            second.leave()
+            first.leave()
+            # Others take the place of what has been let go.
+            K += 1
+            compiled(f)
+            for k in range(60):
+                g = made(k)
+                g(3)
+                compiled(g)
+            third.leave()
+        print(results)
+    """)
+    run.assert_compiled("f")

@@ -56,7 +56,7 @@ pub unsafe extern "C" fn call(f: Obj, args: *const Obj, nargsf: usize, kwnames: 
     const OFFSET: usize = 1 << (usize::BITS - 1);
     // SAFETY: the protocol gives `count` live arguments; the record lives while it is installed.
     unsafe {
-        let r = &mut *record;
+        let r = &*record;
         let count = nargsf & !OFFSET;
         let ts = capi::PyThreadState_Get();
         if r.valid.load(Ordering::Relaxed) == 0
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn call(f: Obj, args: *const Obj, nargsf: usize, kwnames: 
             capi::incref(a);
             *frame::slot(fr, k) = a;
         }
-        run(ts, fr, r)
+        run(ts, fr, record)
     }
 }
 
@@ -135,15 +135,17 @@ pub unsafe extern "C" fn pop(ts: *mut PyThreadState, fr: *mut Frame) {
     unsafe { frame::pop_frame(ts, fr) }
 }
 
+/// Runs a function's region. A pointer, no reference: other threads enter and leave it meanwhile, so the count of
+/// activations must be read anew.
 #[inline]
-unsafe fn run(ts: *mut PyThreadState, fr: *mut Frame, r: &mut Record) -> Obj {
-    // SAFETY: a valid record has code; the frame is complete.
+unsafe fn run(ts: *mut PyThreadState, fr: *mut Frame, record: *mut Record) -> Obj {
+    // SAFETY: a valid record has code, and lives while it is marked active; the frame is complete.
     unsafe {
-        r.entries += 1;
-        r.active += 1;
-        let native = r.native.expect("a valid region has code");
+        (*record).entries += 1;
+        (*record).active += 1;
+        let native = (*record).native.expect("a valid region has code");
         let result = native(ts, fr);
-        r.active -= 1;
+        (*record).active -= 1;
         if result & 1 == 0 {
             return result as Obj;
         }
@@ -179,7 +181,7 @@ unsafe fn call_slowly(f: Obj, args: *const Obj, nargsf: usize, kwnames: Obj, rec
             return interpreted(f, args, nargsf, kwnames);
         }
         match super::bind::bind(ts, f, args, nargsf, kwnames, &(*record).info) {
-            Some(fr) => run(ts, fr, &mut *record),
+            Some(fr) => run(ts, fr, record),
             // Wrong arguments: the interpreter knows what to say.
             None => {
                 frame::leave_call(ts);
@@ -229,7 +231,7 @@ pub unsafe fn jumped(ts: *mut PyThreadState, code: Obj, from: u32, to: u32) -> A
 unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: *mut Record, arrived: u64) -> Answer {
     // SAFETY: as for `jumped`; the region is of this code.
     unsafe {
-        let r = &mut *record;
+        let r = &*record;
         let observed = monitoring::other_tools_active(ts, code) || !r.is_unobserved();
         if r.valid.load(Ordering::Relaxed) == 0 || observed || stack::is_low(ts) || !is_quiet(ts) {
             return Answer::Go;
@@ -245,7 +247,7 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         if frame::stacktop(fr) != base + depth as i32 {
             return Answer::Go;
         }
-        if !r.turns.enters(fr, arrived) {
+        if !(*record).turns.enters(fr, arrived) {
             return Answer::Go;
         }
         // The dict's entries are one activation's at a time.
@@ -255,21 +257,22 @@ unsafe fn enter_loop(ts: *mut PyThreadState, fr: *mut Frame, code: Obj, record: 
         frame::forget_object(fr);
         frame::set_stacktop(fr, base);
         let saved = frame::native_begin(ts);
-        r.entries += 1;
-        r.active += 1;
+        // By the pointer from here on: other threads enter and leave the region while it runs.
+        (*record).entries += 1;
+        (*record).active += 1;
         let start = std::time::Instant::now();
         let calls = links::interpreted_calls();
-        let native = r.native.expect("a valid region has code");
+        let native = (*record).native.expect("a valid region has code");
         if r.active == 1 {
-            r.turns.begin();
+            (*record).turns.begin();
         }
         let result = native(ts, fr);
-        r.active -= 1;
-        homes::end(&r.variables);
-        let decided = r.active == 0 && r.turns.end();
-        r.interpreted_calls += links::interpreted_calls() - calls;
-        r.native_ns += start.elapsed().as_nanos() as u64;
-        r.timed_entries += 1;
+        (*record).active -= 1;
+        homes::end(&(*record).variables);
+        let decided = (*record).active == 0 && (*record).turns.end();
+        (*record).interpreted_calls += links::interpreted_calls() - calls;
+        (*record).native_ns += start.elapsed().as_nanos() as u64;
+        (*record).timed_entries += 1;
         frame::native_end(ts, saved);
         if result != HANDED_BACK {
             return Answer::Raise;
