@@ -241,16 +241,17 @@ for threads in (1, 2):
     calls.clear()
     sb.to_ndarray(raw, dtype, threads=threads, **options)
     assert len(calls) >= 2, calls
-    def stop(*_):
-        raise KeyError("mine")
+signal.setitimer(signal.ITIMER_REAL, 0)
+def stop(*_):
+    raise KeyError("mine")
 signal.signal(signal.SIGALRM, stop)
 for threads in (1, 2):
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
         sb.to_ndarray(raw, dtype, threads=threads, **options)
         print("went on")
     except KeyError:
         print("ended")
-signal.setitimer(signal.ITIMER_REAL, 0)
 print(len(sb.to_ndarray(raw, dtype, **options)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

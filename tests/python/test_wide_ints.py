@@ -62,6 +62,13 @@ def collatz(n):
         steps += 1
     return steps
 
+def steps_of(c):
+    steps = 0
+    while c != 1:
+        c = c * 3 + 1 if c & 1 else c >> 1
+        steps += 1
+    return steps
+
 def digits(n):
     k, total = 7**n, 0
     while k:
@@ -96,6 +103,21 @@ def test_results_are_pythons(both_loop, call):
     )
     states = {(f["state"], f["reason"]) for f in run.rows(name)}
     assert states == {("compiled", None)}, states
+
+
+def test_arguments_are_found_wide_soon(both_loop, tmp_path):
+    """What does not fit a register at a loop's entry is given up at the operator that wanted it there."""
+    run = both_loop(
+        FUNCTIONS
+        + textwrap.dedent("""
+        warm(steps_of, 2**66)
+        print([steps_of(2**66 + i) for i in range(400)], steps_of(27))
+    """),
+        journal=str(tmp_path / "journal"),
+    )
+    assert {(f["state"], f["reason"]) for f in run.rows("steps_of")} == {("compiled", None)}
+    voided = [w for w in (tmp_path / "journal").read_text().splitlines() if "steps_of" in w and ": void after" in w]
+    assert 1 <= len(voided) <= 6, voided
 
 
 def test_what_python_raises_is_raised(both_loop):

@@ -21,6 +21,7 @@ pub fn run(f: &mut Function) -> usize {
     if count == 0 {
         return 0;
     }
+    let askers = askers(f, &chosen);
     for b in 1..f.blocks.len() {
         for p in f.blocks[b].params.clone() {
             if chosen[p.index()] {
@@ -31,7 +32,7 @@ pub fn run(f: &mut Function) -> usize {
     }
     let mut replace: Vec<Option<Value>> = vec![None; f.values.len()];
     for b in 0..f.blocks.len() {
-        rewrite_block(f, Block(b as u32), &chosen, &mut replace);
+        rewrite_block(f, Block(b as u32), &chosen, &askers, &mut replace);
     }
     f.replace_uses(&replace);
     count
@@ -135,6 +136,37 @@ fn choose(f: &Function) -> Vec<bool> {
     chosen
 }
 
+/// Who wants each chosen parameter's int in a register: code object and code unit in one immediate, as `guard_early` has
+/// it. An int that is too big where the block is entered is that place's doing.
+fn askers(f: &Function, chosen: &[bool]) -> Vec<Imm> {
+    let mut askers = vec![Imm::None; f.values.len()];
+    for i in f.blocks.iter().flat_map(|b| &b.insts) {
+        let d = f.inst(*i);
+        if d.op == Op::UnboxInt && chosen[d.args[0].index()] && askers[d.args[0].index()] == Imm::None {
+            askers[d.args[0].index()] = match (d.imm, d.state) {
+                (Imm::None, Some(s)) => {
+                    let s = &f.states[s.index()];
+                    Imm::Int(i64::from(s.code) << 32 | i64::from(s.unit))
+                }
+                (asker, _) => asker,
+            };
+        }
+    }
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for t in f.blocks.iter().flat_map(|b| &b.insts).flat_map(|i| &f.inst(*i).targets) {
+            for (p, a) in f.blocks[t.block.index()].params.iter().zip(&t.args) {
+                if askers[p.index()] != Imm::None && chosen[a.index()] && askers[a.index()] == Imm::None {
+                    askers[a.index()] = askers[p.index()];
+                    changed = true;
+                }
+            }
+        }
+    }
+    askers
+}
+
 /// The parameters that get ints which mostly do not fit a register: each use says so by itself where they do not.
 fn wide_params(f: &Function) -> Vec<bool> {
     let mut wide: Vec<bool> = f.values.iter().map(|v| matches!(v.def, Def::Inst(i) if makes_wide(f, i))).collect();
@@ -183,7 +215,7 @@ struct Boxed {
     held: i32,
 }
 
-fn rewrite_block(f: &mut Function, b: Block, chosen: &[bool], replace: &mut [Option<Value>]) {
+fn rewrite_block(f: &mut Function, b: Block, chosen: &[bool], askers: &[Imm], replace: &mut [Option<Value>]) {
     let is_chosen = |v: Value| chosen.get(v.index()).copied().unwrap_or(false);
     let insts = std::mem::take(&mut f.blocks[b.index()].insts);
     let mut out: Vec<Inst> = Vec::with_capacity(insts.len());
@@ -202,7 +234,7 @@ fn rewrite_block(f: &mut Function, b: Block, chosen: &[bool], replace: &mut [Opt
         }
         own_in_state(f, i, &boxes);
         if d.op.is(Flags::TERM) {
-            finish(f, i, chosen, &mut boxes, &mut out);
+            finish(f, i, chosen, askers, &mut boxes, &mut out);
             drop_boxes(f, at, &mut boxes, &mut out);
             out.push(i);
             continue;
@@ -341,7 +373,14 @@ fn own_in_state(f: &mut Function, i: Inst, boxes: &BTreeMap<Value, Boxed>) {
 }
 
 /// Rewrites a terminator's arguments.
-fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut BTreeMap<Value, Boxed>, out: &mut Vec<Inst>) {
+fn finish(
+    f: &mut Function,
+    term: Inst,
+    chosen: &[bool],
+    askers: &[Imm],
+    boxes: &mut BTreeMap<Value, Boxed>,
+    out: &mut Vec<Inst>,
+) {
     let is_chosen = |v: Value| chosen.get(v.index()).copied().unwrap_or(false);
     let mut targets: Vec<Target> = f.inst(term).targets.clone();
     let mut unneeded: Vec<Value> = Vec::new();
@@ -366,7 +405,8 @@ fn finish(f: &mut Function, term: Inst, chosen: &[bool], boxes: &mut BTreeMap<Va
                             _ => (Op::UnboxBool, Type::I1),
                         };
                         let state = op.needs_state().then(|| edge_state(f, t.block, &original, out));
-                        let (i, r) = f.make_inst(op, &[a], Imm::None, ty, state);
+                        let asker = if op == Op::UnboxInt { askers[p.index()] } else { Imm::None };
+                        let (i, r) = f.make_inst(op, &[a], asker, ty, state);
                         out.push(i);
                         r.expect("a value")
                     }

@@ -16,6 +16,7 @@ mod environment;
 mod exits;
 mod framed;
 pub(crate) mod generators;
+mod guesses;
 pub mod homes;
 mod invariants;
 pub(crate) mod jitdump;

@@ -10,18 +10,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stoop_codegen::memory::Code;
 use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState, VectorcallFn};
-use stoop_cpython::decode::CodeInfo;
-use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
 use stoop_cpython::watch::{CodeEvent, FunctionEvent};
 use stoop_cpython::{inspect, monitoring};
-use stoop_ir::{Imm, Op};
+use stoop_ir::Op;
 
 use super::addresses::{self, AddressMap};
 use super::entry::INTERPRETED;
 use super::record::{CodeState, Record, Started};
 use super::trial::Verdict;
-use super::{budget, choose, eager, generators, invariants, journal, keepers, links, sampler, totals, trial, turns};
+use super::{budget, choose, eager, generators, guesses, invariants, journal, keepers, links, sampler, totals, trial, turns};
 use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
 use crate::stats::{self, CodeStats};
@@ -529,47 +527,6 @@ pub unsafe fn note_class(record: *mut Record, e: &ExitDesc, class: Obj) {
     }
 }
 
-/// The instruction whose guess a guard is: one that was moved to a load still speaks for the operator that asked for it.
-unsafe fn guesser(record: *mut Record, e: &ExitDesc) -> (usize, u32) {
-    // SAFETY: the caller's region.
-    let (code, inlined) = unsafe { ((*record).code, &(*record).inlined) };
-    let (number, unit) = match (e.op, e.imm) {
-        (Op::GuardClass | Op::UnboxInt, Imm::Int(asked)) => ((asked >> 32) as u32, asked as u32),
-        _ => (e.code, e.unit),
-    };
-    (if number == 0 { code } else { inlined[number as usize - 1].code.code } as usize, unit)
-}
-
-/// Does not guess that again: operators on numbers take all kinds of them next, unpacking lists and tuples, and after
-/// that any object.
-fn forget_guess(code: Obj, unit: u32) {
-    let s = state(code);
-    let Some((info, k)) = s.info.clone().and_then(|i| i.index_of(unit).map(|k| (i, k))) else { return };
-    let i = &info.instrs[k];
-    let numbers = matches!(i.op, Opcode::BinaryOp | Opcode::CompareOp)
-        && matches!(i.feedback, Feedback::None | Feedback::Int | Feedback::Float);
-    let first = match i.op {
-        Opcode::UnpackSequence => {
-            let first = s.mixed.insert(unit);
-            if let Some(from) = info.instrs[..k].last().filter(|l| l.op == Opcode::LoadFast) {
-                expect_lists_and_tuples(s, &info, from.arg);
-            }
-            first
-        }
-        _ => numbers && s.mixed.insert(unit),
-    };
-    if !first {
-        s.generic.insert(unit);
-    }
-}
-
-/// A variable held a list and a tuple: what is unpacked from it elsewhere may be either.
-fn expect_lists_and_tuples(s: &mut CodeState, info: &CodeInfo, slot: u32) {
-    let unpacks =
-        info.instrs.windows(2).filter(|w| w[0].op == Opcode::LoadFast && w[0].arg == slot && w[1].op == Opcode::UnpackSequence);
-    s.mixed.extend(unpacks.map(|w| w[1].unit));
-}
-
 /// A guard kept failing: void the region and do not assume that again.
 ///
 /// # Safety
@@ -578,12 +535,12 @@ pub unsafe fn assume_less(record: *mut Record, e: &ExitDesc, frame: *mut Frame) 
     // SAFETY: as documented.
     unsafe {
         let code = (*record).code;
-        if let Some(slot) = (*record).entry_slots.get(&e.inst).copied() {
-            let s = state(code);
-            s.generic_locals.insert(slot);
-            expect_lists_and_tuples(s, &(*record).info, slot);
+        let slot = (*record).entry_slots.get(&e.inst).copied();
+        let news = slot.filter(|slot| state(code).generic_locals.insert(*slot));
+        if let Some(slot) = news {
+            guesses::expect_lists_and_tuples(state(code), &(*record).info, slot);
         }
-        compile_anew(record, Some(e), frame);
+        compile_anew(record, Some(e), news, frame);
     }
 }
 
@@ -595,7 +552,7 @@ pub unsafe fn assume_less_at(record: *mut Record, unit: u32, frame: *mut Frame) 
     // SAFETY: as documented.
     unsafe {
         state((*record).code).generic.insert(unit);
-        compile_anew(record, None, frame);
+        compile_anew(record, None, None, frame);
     }
 }
 
@@ -618,13 +575,13 @@ pub unsafe fn drops_run_code(record: *mut Record, e: &ExitDesc, frame: *mut Fram
             news |= state(owner(r, o)).noisy.insert(o.unit);
         }
         if news {
-            compile_anew(record, None, frame);
+            compile_anew(record, None, None, frame);
         }
     }
 }
 
-/// `worst` is the exit that is to blame, unless something else is.
-unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mut Frame) {
+/// `worst` is the exit that is to blame, unless something else is. What `news` held at the entry is not guessed any more.
+unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, news: Option<u32>, frame: *mut Frame) {
     // SAFETY: the callers' region and frame.
     unsafe {
         let code = (*record).code;
@@ -645,21 +602,28 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, frame: *mu
             .filter(|(o, n)| (**n >= OTHERS || **n * ONE_IN > entries) && super::policy::is_guess(o))
             .map(|(o, _)| o)
             .chain(worst);
-        let failing = failing.filter(|o| !(&(*record).entry_slots).contains_key(&o.inst));
+        // Where a variable's value at the entry is not guessed, it is an operator that asks for its class there.
+        let entry_slots = &(*record).entry_slots;
+        let asked = |slot: &u32| Some(*slot) != news && state(code).generic_locals.contains(slot);
+        let failing = failing.filter(|o| entry_slots.get(&o.inst).is_none_or(asked));
         let (classes, others): (Vec<_>, Vec<_>) = failing.partition(|o| is_attribute(&*record, o));
         // One instruction may have several guards.
         let sites: BTreeSet<(usize, u32)> = classes.into_iter().map(|o| (owner(&*record, o) as usize, o.unit)).collect();
-        let mut guesses: BTreeSet<(usize, u32)> = others.into_iter().map(|o| guesser(record, o)).collect();
+        let mut failed: BTreeSet<(usize, u32)> = others.into_iter().map(|o| guesses::guesser(record, o)).collect();
         let mut learnt = false;
         for (code, unit) in sites {
             if state(code as Obj).sites.entry(unit).or_default().fail() {
                 learnt = true;
             } else {
-                guesses.insert((code, unit));
+                failed.insert((code, unit));
             }
         }
-        for (code, unit) in guesses {
-            forget_guess(code as Obj, unit);
+        for (code, unit) in failed {
+            guesses::forget(code as Obj, unit);
+        }
+        let wide = worst.filter(|e| e.op == Op::UnboxInt && find(code).is_some_and(|s| s.recompiles >= guesses::WIDE_ENOUGH));
+        if let Some((code, unit)) = wide.map(|e| guesses::guesser(record, e)) {
+            guesses::expect_wide(code as Obj, unit);
         }
         let about_drops = worst.is_none() && (&(*record).exits).iter().zip(&(*record).exit_counts).any(is_about_drops);
         let Some(s) = find(code) else { return };
