@@ -16,12 +16,13 @@ use crate::util::substitute;
 /// Runs the pass; returns the number of parameters unboxed.
 pub fn run(f: &mut Function) -> usize {
     retype(f);
-    let chosen = choose(f);
+    let mut chosen = choose(f);
+    let askers = askers(f, &chosen);
+    leave_unasked(f, &askers, &mut chosen);
     let count = chosen.iter().filter(|c| **c).count();
     if count == 0 {
         return 0;
     }
-    let askers = askers(f, &chosen);
     for b in 1..f.blocks.len() {
         for p in f.blocks[b].params.clone() {
             if chosen[p.index()] {
@@ -165,6 +166,24 @@ fn askers(f: &Function, chosen: &[bool]) -> Vec<Imm> {
         }
     }
     askers
+}
+
+/// Ints that nobody wants in a register stay boxed where one comes from elsewhere: it might be too big, for nobody's sake.
+fn leave_unasked(f: &Function, askers: &[Imm], chosen: &mut [bool]) {
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for t in f.blocks.iter().flat_map(|b| &b.insts).flat_map(|i| &f.inst(*i).targets) {
+            for (p, a) in f.blocks[t.block.index()].params.iter().zip(&t.args) {
+                let unasked = chosen[p.index()] && askers[p.index()] == Imm::None && f.ty(*p) == Type::Exact(Class::Int);
+                let constant = f.def_inst(*a).is_some_and(|i| f.inst(i).op == Op::ConstObj);
+                if unasked && !chosen[a.index()] && !constant && unboxed_operand(f, *a).is_none() {
+                    chosen[p.index()] = false;
+                    changed = true;
+                }
+            }
+        }
+    }
 }
 
 /// The parameters that get ints which mostly do not fit a register: each use says so by itself where they do not.
