@@ -130,6 +130,11 @@ def both(tmp_path, text, status=0, timeout=60, flags=(), **options):
     return Run(text, plain, stoop, record)
 
 
+def resumptions(run, name):
+    """How often machine code was entered where generators of that name go on."""
+    return sum(r["entries"] for r in run.regions(name) if r["kind"] == "resume")
+
+
 def both_loop(tmp_path, text, **options):
     """`both` for programs whose running loops are to be taken over: the sampler looks often."""
     return both(tmp_path, text, **{"threshold": 2, "sample_interval_ms": 1, "compile_share": 100, **options})

@@ -1,20 +1,6 @@
 """Generators and coroutines that wait for others: what machine code hides of them nobody misses."""
 
-import textwrap
-
-import pytest
-from harness import both as run_both
-
-
-@pytest.fixture
-def both(tmp_path):
-    """As everywhere, with everything compiled at its third occasion."""
-    return lambda text: run_both(tmp_path, "import probe\n" + textwrap.dedent(text), threshold=1)
-
-
-def resumptions(run, name):
-    """How often machine code was entered where generators of that name go on."""
-    return sum(r["entries"] for r in run.regions(name) if r["kind"] == "resume")
+from harness import resumptions
 
 
 def test_trees_seen_from_inside(both):

@@ -3,18 +3,7 @@
 import textwrap
 
 import pytest
-from harness import both as run_both
-
-
-@pytest.fixture
-def both(tmp_path):
-    """As everywhere, with everything compiled at its third occasion."""
-    return lambda text: run_both(tmp_path, "import probe\n" + textwrap.dedent(text), threshold=1)
-
-
-def resumptions(run, name):
-    """How often machine code was entered where generators of that name go on."""
-    return sum(r["entries"] for r in run.regions(name) if r["kind"] == "resume")
+from harness import both_early, resumptions
 
 
 def test_counting(both):
@@ -88,7 +77,7 @@ def test_each_guard_left(tmp_path, guard):
             out += [next(it), it.send(None), it.send(None), next(it)]
         print(out)
     """
-    run = run_both(tmp_path, text, threshold=1, force_exit=guard)
+    run = both_early(tmp_path, text, force_exit=guard)
     assert resumptions(run, "g") > 0 or not run.regions("g")
 
 

@@ -1,10 +1,9 @@
 //! Making the generators and coroutines that calls of their functions yield, without running the bytecode that does so.
 
-use std::cell::UnsafeCell;
-
 use crate::capi::{self, Frame, Obj, PyThreadState, decref, incref, new_ref};
 use crate::frame;
 use crate::generator;
+use crate::kept::{Pool, revive_untracked};
 use crate::layout::{self, at, owner, read, write};
 use crate::opcodes::Opcode;
 use crate::type_ptr;
@@ -19,36 +18,16 @@ const ASYNC_GENERATOR: u32 = 0x200;
 const MOST: usize = 32;
 /// How many operands and locals those have that are kept.
 const LARGEST: usize = 32;
-/// The garbage collector's two words, before the object.
-const GC_NEXT: i32 = -16;
-const GC_PREVIOUS: i32 = -8;
-
-struct Kept {
-    items: [Obj; MOST],
-    count: usize,
-}
-
-struct Pool(UnsafeCell<Kept>);
-
-// SAFETY: every access is made with the GIL held, which orders them.
-unsafe impl Sync for Pool {}
-
 /// Memory of generators that are gone, by the number of slots, for the next ones. Nobody refers to it.
-static POOLS: [Pool; LARGEST] =
-    [const { Pool(UnsafeCell::new(Kept { items: [std::ptr::null_mut(); MOST], count: 0 })) }; LARGEST];
+static POOLS: [Pool<MOST>; LARGEST] = [const { Pool::new() }; LARGEST];
 
 /// Memory for a generator with so many slots: an object with one reference, whose fields are to be written.
 #[inline]
 unsafe fn take(slots: usize) -> Option<Obj> {
     // SAFETY: what is kept was an object of that size.
     unsafe {
-        let kept = &mut *POOLS.get(slots)?.0.get();
-        kept.count = kept.count.checked_sub(1)?;
-        let o = kept.items[kept.count];
-        write(o, GC_NEXT, 0usize);
-        write(o, GC_PREVIOUS, 0usize);
-        // Tells who traces memory, too.
-        capi::_Py_NewReference(o);
+        let o = POOLS.get(slots)?.take()?;
+        revive_untracked(o);
         Some(o)
     }
 }
@@ -70,20 +49,15 @@ pub unsafe fn drop_ended(o: Obj) {
         let plain = (handled.is_null() || handled == capi::none())
             && read::<usize, _>(o, l.gen_exc_state + 16) == 0
             && (*code).ob_refcnt > 1;
-        if let Some(pool) = POOLS.get(slots as usize).filter(|_| plain) {
-            let kept = &mut *pool.0.get();
-            if kept.count < MOST {
-                capi::PyObject_GC_UnTrack(o.cast());
-                decref(read(o, l.gen_name));
-                decref(read(o, l.gen_name + 8));
-                decref(code);
-                (*o).ob_refcnt = 0;
-                kept.items[kept.count] = o;
-                kept.count += 1;
-                return;
-            }
+        if plain && POOLS.get(slots as usize).is_some_and(|pool| pool.put(o)) {
+            capi::PyObject_GC_UnTrack(o.cast());
+            decref(read(o, l.gen_name));
+            decref(read(o, l.gen_name + 8));
+            decref(code);
+            (*o).ob_refcnt = 0;
+        } else {
+            decref(o);
         }
-        decref(o);
     }
 }
 

@@ -9,6 +9,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::capi::{self, Obj, type_of};
+use crate::kept::{GC_NEXT, Kept, revive_untracked};
 use crate::layout::{self, flags, read, write};
 use crate::objects::{type_flags, type_version};
 use crate::type_ptr;
@@ -23,8 +24,6 @@ const PATIENCE: u32 = 4096;
 const DEEPEST: u32 = 32;
 
 /// Before an object: the collector's two words, the dict, and the list of weak references.
-const GC_NEXT: i32 = -16;
-const GC_PREVIOUS: i32 = -8;
 const WEAK_REFERENCES: i32 = -32;
 const HEADER: usize = 32;
 
@@ -39,29 +38,28 @@ struct Place {
     plain: bool,
     /// How often another class has come here.
     missed: u32,
-    count: usize,
-    items: [Obj; MOST],
+    kept: Kept<MOST>,
 }
 
-struct Kept {
+struct Places {
     depth: u32,
     places: [Place; PLACES],
 }
 
-struct Held(UnsafeCell<Kept>);
+struct Held(UnsafeCell<Places>);
 // SAFETY: every access is made with the GIL held, which orders them.
 unsafe impl Sync for Held {}
 
-static KEPT: Held = Held(UnsafeCell::new(Kept {
+static HELD: Held = Held(UnsafeCell::new(Places {
     depth: 0,
-    places: [const { Place { version: 0, plain: false, missed: 0, count: 0, items: [std::ptr::null_mut(); MOST] } }; PLACES],
+    places: [const { Place { version: 0, plain: false, missed: 0, kept: Kept::new() } }; PLACES],
 }));
 
 /// The place of a version, and how deep it is. References live until something else runs.
-fn kept(version: u32) -> (&'static mut u32, &'static mut Place) {
+fn place_of(version: u32) -> (&'static mut u32, &'static mut Place) {
     // SAFETY: the GIL is held, and no caller keeps these over what may come back here.
-    let kept = unsafe { &mut *KEPT.0.get() };
-    (&mut kept.depth, &mut kept.places[version as usize % PLACES])
+    let held = unsafe { &mut *HELD.0.get() };
+    (&mut held.depth, &mut held.places[version as usize % PLACES])
 }
 
 /// Takes note of how classes made in Python free their instances; whether all is where it should be.
@@ -126,15 +124,15 @@ unsafe fn is_plain(class: Obj) -> bool {
 #[cold]
 unsafe fn claim(class: Obj, version: u32, place: &mut Place) {
     place.missed += 1;
-    if place.count > 0 && place.missed < PATIENCE {
+    if !place.kept.items().is_empty() && place.missed < PATIENCE {
         return;
     }
     // SAFETY: what is kept is memory that nobody refers to; the block begins before the header.
     unsafe {
-        for o in &place.items[..place.count] {
+        for o in place.kept.items() {
             capi::PyObject_Free(o.cast::<u8>().sub(HEADER).cast());
         }
-        *place = Place { version, plain: is_plain(class), missed: 0, count: 0, items: [std::ptr::null_mut(); MOST] };
+        *place = Place { version, plain: is_plain(class), missed: 0, kept: Kept::new() };
     }
 }
 
@@ -150,7 +148,7 @@ pub(crate) unsafe fn values<'a>(o: Obj, class: Obj) -> Option<&'a [Obj]> {
             return None;
         }
         let version = type_version(class);
-        let (_, place) = kept(version);
+        let (_, place) = place_of(version);
         let plain = if version != 0 && place.version == version { place.plain } else { is_plain(class) };
         let values = match l.values_valid {
             Some(_) => o.cast::<u8>().offset(read::<isize, _>(class, l.tp_basicsize)),
@@ -194,11 +192,11 @@ pub unsafe fn put(o: Obj, release: unsafe fn(Obj)) -> bool {
             return false;
         }
         let Some(valid) = l.values_valid else { return false };
-        let (depth, place) = kept(version);
+        let (depth, place) = place_of(version);
         if place.version != version {
             claim(class, version, place);
         }
-        if place.version != version || !place.plain || place.count == MOST || *depth >= DEEPEST {
+        if place.version != version || !place.plain || place.kept.is_full() || *depth >= DEEPEST {
             return false;
         }
         let values = o.cast::<u8>().offset(read::<isize, _>(class, l.tp_basicsize));
@@ -217,12 +215,9 @@ pub unsafe fn put(o: Obj, release: unsafe fn(Obj)) -> bool {
         }
         write::<u8, _>(values, l.values_size, 0);
         // What was let go may have run anything.
-        let (depth, place) = kept(version);
+        let (depth, place) = place_of(version);
         *depth -= 1;
-        if place.version == version && place.count < MOST {
-            place.items[place.count] = o;
-            place.count += 1;
-        } else {
+        if place.version != version || !place.kept.put(o) {
             capi::PyObject_GC_Del(o.cast());
         }
         capi::decref(class);
@@ -239,17 +234,13 @@ pub unsafe fn take(class: Obj) -> Option<Obj> {
     // SAFETY: as documented. The version tells that the class is the one it was, and as it was.
     unsafe {
         let version = type_version(class);
-        let (_, place) = kept(version);
+        let (_, place) = place_of(version);
         if place.version != version || version == 0 {
             return None;
         }
-        place.count = place.count.checked_sub(1)?;
-        let o = place.items[place.count];
-        write::<usize, _>(o, GC_NEXT, 0);
-        write::<usize, _>(o, GC_PREVIOUS, 0);
+        let o = place.kept.take()?;
+        revive_untracked(o);
         capi::incref(class);
-        // Tells who traces memory, too.
-        capi::_Py_NewReference(o);
         capi::PyObject_GC_Track(o.cast());
         Some(o)
     }

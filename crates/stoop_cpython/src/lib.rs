@@ -22,6 +22,7 @@ pub mod hashed;
 mod in_place;
 pub mod inspect;
 pub mod instances;
+pub mod kept;
 pub mod layout;
 pub mod monitoring;
 pub mod natives;

@@ -530,3 +530,17 @@ text_enum! {
         Ge = "ge",
     }
 }
+
+impl CmpOp {
+    /// Whether it holds (IEEE rules for doubles).
+    pub fn holds<T: PartialOrd>(self, a: &T, b: &T) -> bool {
+        match self {
+            CmpOp::Lt => a < b,
+            CmpOp::Le => a <= b,
+            CmpOp::Eq => a == b,
+            CmpOp::Ne => a != b,
+            CmpOp::Gt => a > b,
+            CmpOp::Ge => a >= b,
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Python's arithmetic on unboxed constants.
 
-use stoop_ir::{CmpOp, Op};
+use stoop_ir::Op;
 
 /// The result of a binary operation, or `None` where compiled code would leave.
 pub fn int_binary(op: Op, a: i64, b: i64) -> Option<i64> {
@@ -40,20 +40,10 @@ pub fn int_unary(op: Op, a: i64) -> Option<i64> {
     }
 }
 
-/// Whether a comparison holds (IEEE rules for doubles).
-pub fn compare<T: PartialOrd>(op: CmpOp, a: &T, b: &T) -> bool {
-    match op {
-        CmpOp::Lt => a < b,
-        CmpOp::Le => a <= b,
-        CmpOp::Eq => a == b,
-        CmpOp::Ne => a != b,
-        CmpOp::Gt => a > b,
-        CmpOp::Ge => a >= b,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use stoop_ir::CmpOp;
+
     use super::*;
 
     #[test]
@@ -81,6 +71,6 @@ mod tests {
         assert_eq!(int_binary(Op::IntPow, 2, 63), None);
         assert_eq!(int_binary(Op::IntPow, 2, -1), None);
         assert_eq!(int_unary(Op::IntNeg, i64::MIN), None);
-        assert!(!compare(CmpOp::Le, &f64::NAN, &f64::NAN) && compare(CmpOp::Ne, &f64::NAN, &f64::NAN));
+        assert!(!CmpOp::Le.holds(&f64::NAN, &f64::NAN) && CmpOp::Ne.holds(&f64::NAN, &f64::NAN));
     }
 }

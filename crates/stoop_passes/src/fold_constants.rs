@@ -299,10 +299,10 @@ fn fold_index(func: &Function, d: &InstData) -> Fold {
 fn fold_int_cmp(func: &Function, d: &InstData) -> Fold {
     let Imm::Cmp(op) = d.imm else { return Fold::Keep };
     if d.args[0] == d.args[1] {
-        return bool(arithmetic::compare(op, &0, &0));
+        return bool(op.holds(&0, &0));
     }
     match (const_int(func, d.args[0]), const_int(func, d.args[1])) {
-        (Some(a), Some(b)) => bool(arithmetic::compare(op, &a, &b)),
+        (Some(a), Some(b)) => bool(op.holds(&a, &b)),
         _ => Fold::Keep,
     }
 }
@@ -315,7 +315,7 @@ fn fold_float(func: &Function, d: &InstData) -> Fold {
         (Op::FloatSub, _) => float(a - b),
         (Op::FloatMul, _) => float(a * b),
         (Op::FloatDiv, _) if b != 0.0 => float(a / b),
-        (Op::FloatCmp, Imm::Cmp(op)) => bool(arithmetic::compare(op, &a, &b)),
+        (Op::FloatCmp, Imm::Cmp(op)) => bool(op.holds(&a, &b)),
         _ => Fold::Keep,
     }
 }

@@ -3,7 +3,7 @@
 use super::Step;
 use super::heap::{Fault, Kind, Val};
 use crate::func::{Imm, InstData};
-use crate::ops::{BinOp, CmpOp, MathFn, Op};
+use crate::ops::{BinOp, MathFn, Op};
 
 /// Does an operation on unboxed values; `None` if it is not one.
 pub(super) fn step(data: &InstData, args: &[Val]) -> Result<Option<Step>, Fault> {
@@ -11,8 +11,8 @@ pub(super) fn step(data: &InstData, args: &[Val]) -> Result<Option<Step>, Fault>
         (Op::ConstInt, [], Imm::Int(i)) => Some(Val::I64(i)),
         (Op::ConstBool, [], Imm::Int(i)) => Some(Val::I1(i != 0)),
         (Op::ConstFloat, [], Imm::Float(bits)) => Some(Val::F64(f64::from_bits(bits))),
-        (Op::IntCmp, [Val::I64(a), Val::I64(b)], Imm::Cmp(c)) => Some(Val::I1(compare(c, a, b))),
-        (Op::FloatCmp, [Val::F64(a), Val::F64(b)], Imm::Cmp(c)) => Some(Val::I1(compare(c, a, b))),
+        (Op::IntCmp, [Val::I64(a), Val::I64(b)], Imm::Cmp(c)) => Some(Val::I1(c.holds(a, b))),
+        (Op::FloatCmp, [Val::F64(a), Val::F64(b)], Imm::Cmp(c)) => Some(Val::I1(c.holds(a, b))),
         (Op::IntSelect | Op::FloatSelect, [Val::I1(c), x, y], _) => Some(if *c { *x } else { *y }),
         (Op::FloatFn, [Val::F64(a)], Imm::Int(k)) => {
             let row = usize::try_from(k).ok().and_then(|k| MathFn::ALL.get(k)).ok_or("no such function")?;
@@ -41,17 +41,6 @@ pub(super) fn step(data: &InstData, args: &[Val]) -> Result<Option<Step>, Fault>
         _ => return Ok(None),
     };
     Ok(Some(value.map_or(Step::Leave, |v| Step::Value(Some(v)))))
-}
-
-fn compare<T: PartialOrd>(op: CmpOp, a: &T, b: &T) -> bool {
-    match op {
-        CmpOp::Lt => a < b,
-        CmpOp::Le => a <= b,
-        CmpOp::Eq => a == b,
-        CmpOp::Ne => a != b,
-        CmpOp::Gt => a > b,
-        CmpOp::Ge => a >= b,
-    }
 }
 
 /// Outer `None`: not such an operation. Inner `None`: it leaves.
@@ -98,8 +87,8 @@ pub(super) fn numbers(imm: Imm, a: &Kind, b: &Kind) -> Option<Val> {
         _ => None,
     };
     match (imm, a, b) {
-        (Imm::Cmp(c), Kind::Int(a), Kind::Int(b)) => Some(Val::I1(compare(c, a, b))),
-        (Imm::Cmp(c), _, _) => Some(Val::I1(compare(c, &float(a)?, &float(b)?))),
+        (Imm::Cmp(c), Kind::Int(a), Kind::Int(b)) => Some(Val::I1(c.holds(a, b))),
+        (Imm::Cmp(c), _, _) => Some(Val::I1(c.holds(&float(a)?, &float(b)?))),
         (Imm::Bin(op @ (BinOp::Add | BinOp::Sub | BinOp::Mul)), Kind::Int(a), Kind::Int(b)) => match op {
             BinOp::Add => a.checked_add(*b).map(Val::I64),
             BinOp::Sub => a.checked_sub(*b).map(Val::I64),

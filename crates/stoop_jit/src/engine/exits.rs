@@ -199,6 +199,19 @@ pub(super) unsafe fn let_go(maker: &mut Maker<'_>, locals: &[(u32, Recipe)]) {
     }
 }
 
+/// The exit of a region that is being taken, counted.
+///
+/// # Safety
+/// As for [`side_exit`].
+unsafe fn taken(record: *mut Record, index: u32) -> *const ExitDesc {
+    // SAFETY: the record lives while an activation runs; its exits do not change.
+    unsafe {
+        generator::reveal();
+        (&mut (*record).exit_counts)[index as usize] += 1;
+        &raw const (&(*record).exits)[index as usize]
+    }
+}
+
 /// The runtime helper `SideExit`.
 ///
 /// # Safety
@@ -212,9 +225,7 @@ pub unsafe extern "C" fn side_exit(
 ) -> usize {
     // SAFETY: the record lives while an activation runs; its exits do not change.
     unsafe {
-        generator::reveal();
-        let e: *const ExitDesc = &(&(*record).exits)[index as usize];
-        (&mut (*record).exit_counts)[index as usize] += 1;
+        let e = taken(record, index);
         if matches!((*e).op, Op::Check | Op::CheckHandling) && !(super::entry::is_quiet(ts) && (*record).is_unobserved()) {
             super::registry::stand_aside();
         }
@@ -269,9 +280,7 @@ pub unsafe extern "C" fn raise_exit(
 ) -> usize {
     // SAFETY: as above. The exception is kept aside while the frame is rebuilt.
     unsafe {
-        generator::reveal();
-        let e: *const ExitDesc = &(&(*record).exits)[index as usize];
-        (&mut (*record).exit_counts)[index as usize] += 1;
+        let e = taken(record, index);
         let nlocalsplus = (&(*record).info).nlocalsplus;
         let exc = capi::PyErr_GetRaisedException();
         let mut maker = Maker::new(&*e, values);

@@ -164,6 +164,13 @@ pub unsafe extern "C" fn unpack(sequence: Obj, count: i64) -> Obj {
 }
 
 unsafe fn unpack_iterable(iterable: Obj, count: usize) -> Obj {
+    // SAFETY: the caller's object.
+    unsafe { unpack_by(iterable, count, |iter, items| take_exactly(iter, count, items)) }
+}
+
+/// A tuple of what `take` takes from an iterable, `count` items as far as is known; false, with an exception, if those are
+/// not the ones wanted.
+unsafe fn unpack_by(iterable: Obj, count: usize, take: impl FnOnce(Obj, &mut Vec<Obj>) -> bool) -> Obj {
     // SAFETY: the caller's object; items are owned by `items` until the tuple takes them.
     unsafe {
         let iter = capi::PyObject_GetIter(iterable);
@@ -174,14 +181,12 @@ unsafe fn unpack_iterable(iterable: Obj, count: usize) -> Obj {
             return iter;
         }
         let mut items = Vec::with_capacity(count);
-        let complete = take_exactly(iter, count, &mut items);
-        let tuple = if complete {
-            // The iterator goes first, as in the interpreter, where the items are on the stack by now.
+        let complete = take(iter, &mut items);
+        // The iterator goes first, as in the interpreter, where the items are on the stack by now.
+        if complete {
             decref(iter);
-            build_tuple(items.as_ptr(), count as i64)
-        } else {
-            null_mut()
-        };
+        }
+        let tuple = if complete { build_tuple(items.as_ptr(), items.len() as i64) } else { null_mut() };
         if tuple.is_null() {
             drop_all(&items);
             if !complete {
@@ -477,31 +482,8 @@ pub unsafe extern "C" fn unpack_ex(iterable: Obj, counts: i64) -> Obj {
 }
 
 unsafe fn unpack_around(iterable: Obj, before: usize, after: usize) -> Obj {
-    // SAFETY: the caller's object; items are owned by `items` until the tuple takes them.
-    unsafe {
-        let iter = capi::PyObject_GetIter(iterable);
-        if iter.is_null() {
-            if capi::PyErr_ExceptionMatches(capi::PyExc_TypeError) != 0 && is_not_iterable(iterable) {
-                type_error(c"cannot unpack non-iterable %.200s object", iterable);
-            }
-            return iter;
-        }
-        let mut items = Vec::with_capacity(before + 1 + after);
-        let complete = take_around(iter, before, after, &mut items);
-        let tuple = if complete {
-            decref(iter);
-            build_tuple(items.as_ptr(), items.len() as i64)
-        } else {
-            null_mut()
-        };
-        if tuple.is_null() {
-            drop_all(&items);
-            if !complete {
-                decref(iter);
-            }
-        }
-        tuple
-    }
+    // SAFETY: the caller's object.
+    unsafe { unpack_by(iterable, before + 1 + after, |iter, items| take_around(iter, before, after, items)) }
 }
 
 unsafe fn take_around(iter: Obj, before: usize, after: usize, items: &mut Vec<Obj>) -> bool {

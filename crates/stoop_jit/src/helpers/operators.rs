@@ -20,61 +20,58 @@ unsafe fn ints(op: BinOp, a: Obj, b: Obj) -> Obj {
     unsafe { if type_of(a) == int && type_of(b) == int { super::wide::binary(op, a, b) } else { null_mut() } }
 }
 
+type Operator = unsafe extern "C" fn(Obj, Obj) -> Obj;
+
+unsafe extern "C" fn power(a: Obj, b: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    unsafe { capi::PyNumber_Power(a, b, capi::none()) }
+}
+
+unsafe extern "C" fn inplace_power(a: Obj, b: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    unsafe { capi::PyNumber_InPlacePower(a, b, capi::none()) }
+}
+
+/// The interpreter's `a OP b` and `a OP= b`.
+fn operators(op: BinOp) -> (Operator, Operator) {
+    match op {
+        BinOp::Add => (capi::PyNumber_Add, capi::PyNumber_InPlaceAdd),
+        BinOp::Sub => (capi::PyNumber_Subtract, capi::PyNumber_InPlaceSubtract),
+        BinOp::Mul => (capi::PyNumber_Multiply, capi::PyNumber_InPlaceMultiply),
+        BinOp::TrueDiv => (capi::PyNumber_TrueDivide, capi::PyNumber_InPlaceTrueDivide),
+        BinOp::FloorDiv => (capi::PyNumber_FloorDivide, capi::PyNumber_InPlaceFloorDivide),
+        BinOp::Mod => (capi::PyNumber_Remainder, capi::PyNumber_InPlaceRemainder),
+        BinOp::Pow => (power, inplace_power),
+        BinOp::And => (capi::PyNumber_And, capi::PyNumber_InPlaceAnd),
+        BinOp::Or => (capi::PyNumber_Or, capi::PyNumber_InPlaceOr),
+        BinOp::Xor => (capi::PyNumber_Xor, capi::PyNumber_InPlaceXor),
+        BinOp::Shl => (capi::PyNumber_Lshift, capi::PyNumber_InPlaceLshift),
+        BinOp::Shr => (capi::PyNumber_Rshift, capi::PyNumber_InPlaceRshift),
+        BinOp::MatMul => (capi::PyNumber_MatrixMultiply, capi::PyNumber_InPlaceMatrixMultiply),
+    }
+}
+
 /// `a OP b`; `op` is [`BinOp`]'s position.
 pub unsafe extern "C" fn binary(op: i32, a: Obj, b: Obj) -> Obj {
-    let Some(&op) = BinOp::ALL.get(op as usize) else {
-        return unknown();
-    };
     // SAFETY: the caller's objects.
-    unsafe {
-        let made = ints(op, a, b);
-        if !made.is_null() {
-            return made;
-        }
-        match op {
-            BinOp::Add => capi::PyNumber_Add(a, b),
-            BinOp::Sub => capi::PyNumber_Subtract(a, b),
-            BinOp::Mul => capi::PyNumber_Multiply(a, b),
-            BinOp::TrueDiv => capi::PyNumber_TrueDivide(a, b),
-            BinOp::FloorDiv => capi::PyNumber_FloorDivide(a, b),
-            BinOp::Mod => capi::PyNumber_Remainder(a, b),
-            BinOp::Pow => capi::PyNumber_Power(a, b, capi::none()),
-            BinOp::And => capi::PyNumber_And(a, b),
-            BinOp::Or => capi::PyNumber_Or(a, b),
-            BinOp::Xor => capi::PyNumber_Xor(a, b),
-            BinOp::Shl => capi::PyNumber_Lshift(a, b),
-            BinOp::Shr => capi::PyNumber_Rshift(a, b),
-            BinOp::MatMul => capi::PyNumber_MatrixMultiply(a, b),
-        }
-    }
+    unsafe { operate(op, a, b, |both| both.0) }
 }
 
 /// `a OP= b`; `op` is [`BinOp`]'s position.
 pub unsafe extern "C" fn inplace(op: i32, a: Obj, b: Obj) -> Obj {
+    // SAFETY: the caller's objects.
+    unsafe { operate(op, a, b, |both| both.1) }
+}
+
+#[inline]
+unsafe fn operate(op: i32, a: Obj, b: Obj, which: impl FnOnce((Operator, Operator)) -> Operator) -> Obj {
     let Some(&op) = BinOp::ALL.get(op as usize) else {
         return unknown();
     };
     // SAFETY: the caller's objects.
     unsafe {
         let made = ints(op, a, b);
-        if !made.is_null() {
-            return made;
-        }
-        match op {
-            BinOp::Add => capi::PyNumber_InPlaceAdd(a, b),
-            BinOp::Sub => capi::PyNumber_InPlaceSubtract(a, b),
-            BinOp::Mul => capi::PyNumber_InPlaceMultiply(a, b),
-            BinOp::TrueDiv => capi::PyNumber_InPlaceTrueDivide(a, b),
-            BinOp::FloorDiv => capi::PyNumber_InPlaceFloorDivide(a, b),
-            BinOp::Mod => capi::PyNumber_InPlaceRemainder(a, b),
-            BinOp::Pow => capi::PyNumber_InPlacePower(a, b, capi::none()),
-            BinOp::And => capi::PyNumber_InPlaceAnd(a, b),
-            BinOp::Or => capi::PyNumber_InPlaceOr(a, b),
-            BinOp::Xor => capi::PyNumber_InPlaceXor(a, b),
-            BinOp::Shl => capi::PyNumber_InPlaceLshift(a, b),
-            BinOp::Shr => capi::PyNumber_InPlaceRshift(a, b),
-            BinOp::MatMul => capi::PyNumber_InPlaceMatrixMultiply(a, b),
-        }
+        if made.is_null() { which(operators(op))(a, b) } else { made }
     }
 }
 

@@ -7,10 +7,9 @@
 //! Every helper here needs the GIL, which orders all accesses to the pools.
 #![allow(clippy::missing_safety_doc, reason = "the module's heading states it for all")]
 
-use std::cell::UnsafeCell;
-
 use stoop_cpython::capi::{self, Obj, type_of};
 use stoop_cpython::generator;
+use stoop_cpython::kept::{self, Pool};
 use stoop_cpython::layout::{self, read, write};
 use stoop_cpython::type_ptr;
 
@@ -27,50 +26,18 @@ const NEGATIVE: u64 = 2;
 /// How many objects a pool keeps.
 const MOST: usize = 64;
 
-struct Kept {
-    items: [Obj; MOST],
-    count: usize,
-}
-
-struct Pool(UnsafeCell<Kept>);
-
-// SAFETY: every access is made with the GIL held, which orders them.
-unsafe impl Sync for Pool {}
-
 /// By how many digits the ints have.
-static INTS: [Pool; 5] = [const { Pool::new() }; 5];
-static FLOATS: Pool = Pool::new();
+static INTS: [Pool<MOST>; 5] = [const { Pool::new() }; 5];
+static FLOATS: Pool<MOST> = Pool::new();
 
-impl Pool {
-    const fn new() -> Pool {
-        Pool(UnsafeCell::new(Kept { items: [std::ptr::null_mut(); MOST], count: 0 }))
-    }
-
-    /// Keeps an object that nobody refers to any more. Whether there was room.
-    #[inline]
-    unsafe fn put(&self, o: Obj) -> bool {
-        // SAFETY: nobody else is here.
-        let kept = unsafe { &mut *self.0.get() };
-        let room = kept.count < MOST;
-        if room {
-            kept.items[kept.count] = o;
-            kept.count += 1;
-        }
-        room
-    }
-
-    /// An object with one reference and a value that is still to be set, if one is kept.
-    #[inline]
-    unsafe fn take(&self) -> Option<Obj> {
-        // SAFETY: nobody else is here; what is kept has a type, and the memory of its own that it had.
-        unsafe {
-            let kept = &mut *self.0.get();
-            kept.count = kept.count.checked_sub(1)?;
-            let o = kept.items[kept.count];
-            // Tells who traces memory, too.
-            capi::_Py_NewReference(o);
-            Some(o)
-        }
+/// An object with one reference and a value that is still to be set, if one is kept.
+#[inline]
+unsafe fn take(pool: &Pool<MOST>) -> Option<Obj> {
+    // SAFETY: the GIL is held; what is kept has a type, and the memory of its own that it had.
+    unsafe {
+        let o = pool.take()?;
+        kept::revive(o);
+        Some(o)
     }
 }
 
@@ -84,7 +51,7 @@ pub unsafe extern "C" fn new_int(value: i64) -> Obj {
     let digits = digits(value);
     // SAFETY: the pool's ints have room for so many digits.
     unsafe {
-        let Some(o) = INTS[digits - 1].take() else { return capi::PyLong_FromLongLong(value) };
+        let Some(o) = take(&INTS[digits - 1]) else { return capi::PyLong_FromLongLong(value) };
         set_int(o, value, digits);
         o
     }
@@ -99,7 +66,7 @@ pub unsafe fn new_wide(value: i128) -> Obj {
         }
         let magnitude = value.unsigned_abs();
         let digits = (128 - magnitude.leading_zeros()).div_ceil(DIGIT_BITS) as usize;
-        let Some(o) = INTS[digits - 1].take() else {
+        let Some(o) = take(&INTS[digits - 1]) else {
             return ffi::_PyLong_FromByteArray(value.to_le_bytes().as_ptr(), size_of::<i128>(), 1, 1);
         };
         let l = layout::get();
@@ -139,7 +106,7 @@ pub unsafe fn set_int(o: Obj, value: i64, digits: usize) {
 pub unsafe extern "C" fn new_float(value: f64) -> Obj {
     // SAFETY: the pool's floats have a value.
     unsafe {
-        let Some(o) = FLOATS.take() else { return capi::PyFloat_FromDouble(value) };
+        let Some(o) = take(&FLOATS) else { return capi::PyFloat_FromDouble(value) };
         write(o, layout::get().float_value, value);
         o
     }
