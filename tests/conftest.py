@@ -1,6 +1,7 @@
 """Shared by all Python tests."""
 
 import sys
+import textwrap
 from functools import partial
 from pathlib import Path
 
@@ -27,3 +28,9 @@ def both_loop(tmp_path):
 def both_early(tmp_path):
     """The same at the third turn of a loop, whatever time the machine has for the sampler."""
     return partial(harness.both_early, tmp_path)
+
+
+@pytest.fixture
+def early(tmp_path):
+    """`both_early` for programs that need no `hot`: what they import from `probe` is nothing."""
+    return lambda text: harness.both_early(tmp_path, "import probe\n" + textwrap.dedent(text))

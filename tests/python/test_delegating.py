@@ -3,9 +3,9 @@
 from harness import resumptions
 
 
-def test_trees_seen_from_inside(both):
+def test_trees_seen_from_inside(early):
     """What is below a row looks at it, raises, or is no generator; rows that are closed, thrown into, collected."""
-    run = both(
+    run = early(
         """
     import sys, gc, traceback, weakref, types
     class Tree:
@@ -104,9 +104,9 @@ def test_trees_seen_from_inside(both):
     assert resumptions(run, "Tree.__iter__") > 20
 
 
-def test_finalisers(both):
+def test_finalisers(early):
     """A local that is finalised as a generator of a row ends sees the frame that goes on."""
-    run = both(
+    run = early(
         """
     import sys
     class Fin:
@@ -135,9 +135,9 @@ def test_finalisers(both):
     assert resumptions(run, "mid") > 20
 
 
-def test_values_sent_through(both):
+def test_values_sent_through(early):
     """What a row is sent arrives at the innermost."""
-    run = both(
+    run = early(
         """
     def acc():
         t = 0
@@ -163,9 +163,9 @@ def test_values_sent_through(both):
     assert resumptions(run, "gather") > 20
 
 
-def test_tracer_below_a_row(both):
+def test_tracer_below_a_row(early):
     """A tracer that the innermost switches on sees those that wait come back."""
-    run = both(
+    run = early(
         """
     import sys
     events=[]
@@ -191,9 +191,9 @@ def test_tracer_below_a_row(both):
     assert resumptions(run, "mid2") > 20
 
 
-def test_depth_of_rows(both):
+def test_depth_of_rows(early):
     """A row counts as that many calls, and raises where the interpreter does."""
-    run = both(
+    run = early(
         """
     import sys
     sys.unraisablehook = [].append
@@ -218,9 +218,9 @@ def test_depth_of_rows(both):
     assert resumptions(run, "deep") > 20
 
 
-def test_contexts_in_rows(both):
+def test_contexts_in_rows(early):
     """What one that waits handles is the context of what the innermost raises."""
-    run = both(
+    run = early(
         """
     import sys
     def c1():
@@ -248,9 +248,9 @@ def test_contexts_in_rows(both):
     assert resumptions(run, "c2") > 20
 
 
-def test_asked_while_it_waits(both):
+def test_asked_while_it_waits(early):
     """One that waits runs, as far as anybody can tell."""
-    run = both(
+    run = early(
         """
     def me(box):
         yield 1
@@ -268,9 +268,9 @@ def test_asked_while_it_waits(both):
     assert resumptions(run, "sub") > 20
 
 
-def test_servers(both):
+def test_servers(early):
     """Tasks that take from a queue and await each other."""
-    run = both(
+    run = early(
         """
     import asyncio, gc, sys, traceback, types, warnings
     async def fib(n):
@@ -301,9 +301,9 @@ def test_servers(both):
     assert resumptions(run, "mid") > 20
 
 
-def test_awaitables(both):
+def test_awaitables(early):
     """Everything that can be awaited, and what cannot."""
-    run = both(
+    run = early(
         """
     import asyncio, gc, sys, traceback, types, warnings
     async def fib(n):
@@ -366,9 +366,9 @@ def test_awaitables(both):
     assert resumptions(run, "awaits") > 20
 
 
-def test_failing_coroutines(both):
+def test_failing_coroutines(early):
     """Tracebacks through coroutines that wait; cancelling."""
-    run = both(
+    run = early(
         """
     import asyncio, gc, sys, traceback, types, warnings
     def drive(c):
@@ -399,9 +399,9 @@ def test_failing_coroutines(both):
     assert resumptions(run, "boom") > 20
 
 
-def test_async_for_and_with(both):
+def test_async_for_and_with(early):
     """Asynchronous generators, context managers, coroutines' origins, depth, and the frames of those that wait."""
-    run = both(
+    run = early(
         """
     import asyncio, gc, sys, traceback, types, warnings
     def drive(c):

@@ -6,9 +6,9 @@ import pytest
 from harness import both_early, resumptions
 
 
-def test_counting(both):
+def test_counting(early):
     """Locals and operands survive each suspension; what ends the generator ends it."""
-    run = both("""
+    run = early("""
         def count(n, step):
             i = 0
             while i < n:
@@ -96,9 +96,9 @@ GENEXPRS = [
 
 
 @pytest.mark.parametrize("text", GENEXPRS)
-def test_consumed_by_builtins(both, text):
+def test_consumed_by_builtins(early, text):
     """Generator expressions that builtins consume, with ints, then floats, then something that raises."""
-    run = both(f"""
+    run = early(f"""
         def f(a):
             return {text}
 
@@ -121,9 +121,9 @@ def test_consumed_by_builtins(both, text):
     assert resumptions(run, "f.<locals>.<genexpr>") > 200
 
 
-def test_half_consumed_and_closed(both):
+def test_half_consumed_and_closed(early):
     """close() runs `finally` where the generator stands; so does letting it go."""
-    run = both("""
+    run = early("""
         def g(log, n):
             try:
                 for i in range(n):
@@ -154,9 +154,9 @@ def test_half_consumed_and_closed(both):
     assert resumptions(run, "g") > 500
 
 
-def test_thrown_into_and_sent_to(both):
+def test_thrown_into_and_sent_to(early):
     """throw() and send() find the generator as the interpreter would have left it."""
-    run = both("""
+    run = early("""
         def g():
             got = []
             n = 0
@@ -189,9 +189,9 @@ def test_thrown_into_and_sent_to(both):
     assert resumptions(run, "g") > 50
 
 
-def test_raising_inside(both):
+def test_raising_inside(early):
     """Tracebacks, contexts, and StopIteration that becomes a RuntimeError."""
-    run = both("""
+    run = early("""
         import traceback
 
         def g(a, odd):
@@ -239,9 +239,9 @@ TREE = """
 """
 
 
-def test_trees(both):
+def test_trees(early):
     """Rows of generators that delegate: values, what they return, exceptions, frames seen from the innermost."""
-    both(
+    early(
         textwrap.dedent(TREE)
         + textwrap.dedent("""
     import sys
@@ -308,9 +308,9 @@ def test_trees(both):
     )
 
 
-def test_already_running(both):
+def test_already_running(early):
     """A generator that asks itself, or one that waits for it, for its next value."""
-    both("""
+    early("""
         def g(n):
             for i in range(n):
                 if i == n - 1:
@@ -333,9 +333,9 @@ def test_already_running(both):
     """)
 
 
-def test_recursion_limit(both):
+def test_recursion_limit(early):
     """A row of generators counts as that many calls."""
-    both("""
+    early("""
         import sys
 
         def nest(n):
@@ -366,9 +366,9 @@ def test_recursion_limit(both):
     """)
 
 
-def test_tools_switched_on_inside(both):
+def test_tools_switched_on_inside(early):
     """A tracer, or a profiler, that is switched on while a generator runs sees what is left."""
-    both(
+    early(
         textwrap.dedent(TREE)
         + textwrap.dedent("""
     import sys
@@ -414,9 +414,9 @@ def test_tools_switched_on_inside(both):
     )
 
 
-def test_what_it_holds(both):
+def test_what_it_holds(early):
     """The list that a suspended generator goes over changes; generators are collected with the cycles they are in."""
-    run = both("""
+    run = early("""
         import gc
         import weakref
 
@@ -457,9 +457,9 @@ def test_what_it_holds(both):
     assert resumptions(run, "g") > 300
 
 
-def test_handlers_and_contexts(both):
+def test_handlers_and_contexts(early):
     """Yields within `try`, `with` and while an exception is handled."""
-    run = both("""
+    run = early("""
         import contextlib
         import sys
 
@@ -500,9 +500,9 @@ def test_handlers_and_contexts(both):
     assert resumptions(run, "g") + resumptions(run, "inside") > 20
 
 
-def test_threads(both):
+def test_threads(early):
     """A generator that two threads ask tells one of them that it runs."""
-    run = both("""
+    run = early("""
         import sys
         import threading
 
@@ -537,9 +537,9 @@ def test_threads(both):
     assert resumptions(run, "g") > 1000
 
 
-def test_coroutines(both):
+def test_coroutines(early):
     """`await` of what does and does not suspend; async generators are as ever."""
-    both("""
+    early("""
         import asyncio
 
         async def fib(n):
@@ -570,9 +570,9 @@ def test_coroutines(both):
     """)
 
 
-def test_any_all_and_sum(both):
+def test_any_all_and_sum(early):
     """Compiled code consumes generators as `any`, `all` and `sum` do, whatever comes."""
-    run = both("""
+    run = early("""
         import sys
 
         class Truth:
@@ -649,9 +649,9 @@ def test_any_all_and_sum(both):
         assert sum(r["entries"] for r in run.regions(name)) > 10, run.rows(name)
 
 
-def test_ints_let_go(both):
+def test_ints_let_go(early):
     """Ints that were let go come back as others: nobody who still has one sees that."""
-    run = both("""
+    run = early("""
         def numbers(n, step):
             i = 1000
             while i < n:
