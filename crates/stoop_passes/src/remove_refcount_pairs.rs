@@ -5,7 +5,8 @@
 //! holds it, and still does at the decref: the pair never decides when the object dies. Frame states in between that
 //! hand the reference over take one of their own instead; if one of them does not know of it, the pair stays.
 //! Counts of immortal objects (truth values, None) go without asking. A store to a slot that holds the same object already
-//! is a drop of one of its two references.
+//! is a drop of one of its two references. What all ways into a block take a reference of last and hand over as its
+//! parameter is taken in the block, where what drops it may be.
 
 use stoop_ir::{Class, Flags, Function, Imm, Inst, Mem, Op, State, Type, Value};
 
@@ -19,6 +20,7 @@ const FAR: usize = 256;
 pub fn run(func: &mut Function, ctx: &mut PassContext) {
     forget_same_stores(func);
     hand_over_stored(func);
+    take_in_joins(func);
     let mut dead = vec![false; func.insts.len()];
     let mut pairs = 0;
     for b in 0..func.blocks.len() {
@@ -95,6 +97,44 @@ fn hand_over_stored(func: &mut Function) {
             func.blocks[b].insts.retain(|i| !dead.contains(i));
         }
     }
+}
+
+/// Moves the references that each way into a block ends with taking of what becomes a parameter into the block.
+fn take_in_joins(func: &mut Function) {
+    let mut ways: Vec<Vec<Inst>> = vec![Vec::new(); func.blocks.len()];
+    for b in &func.blocks {
+        let Some(last) = b.insts.last().copied() else { continue };
+        func.inst(last).targets.iter().for_each(|t| ways[t.block.index()].push(last));
+    }
+    let holder: FastMap<Inst, usize> = func.blocks.iter().enumerate().filter_map(|(k, b)| Some((*b.insts.last()?, k))).collect();
+    for (b, ways) in ways.iter().enumerate() {
+        if ways.is_empty() || !ways.iter().all(|t| func.inst(*t).op == Op::Jump) {
+            continue;
+        }
+        for k in 0..func.blocks[b].params.len() {
+            let p = func.blocks[b].params[k];
+            let entry = func.blocks[b].entry_state;
+            if !func.ty(p).is_ref() || entry.is_some_and(|s| !holds(func, s, p)) {
+                continue;
+            }
+            let taken: Option<Vec<(usize, usize)>> =
+                ways.iter().map(|t| Some((holder[t], taken_last(func, holder[t], func.inst(*t).targets[0].args[k])?))).collect();
+            let Some(taken) = taken else { continue };
+            for (from, at) in taken {
+                func.blocks[from].insts.remove(at);
+            }
+            func.blocks[b].entry_state = entry.map(|s| without(func, s, p));
+            let (take, _) = func.make_inst(Op::IncRef, &[p], Imm::None, Type::Void, None);
+            func.blocks[b].insts.insert(0, take);
+        }
+    }
+}
+
+/// Where a block that ends with a jump takes a reference to `v` last, with nothing but other such between.
+fn taken_last(func: &Function, block: usize, v: Value) -> Option<usize> {
+    let insts = &func.blocks[block].insts;
+    let mut tail = (0..insts.len() - 1).rev().take_while(|k| func.inst(insts[*k]).op == Op::IncRef);
+    tail.find(|k| root(func, func.inst(insts[*k]).args[0]) == root(func, v))
 }
 
 fn d_type(func: &Function, i: Inst) -> Type {

@@ -61,7 +61,11 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
     }
     match name.as_deref() {
         Some("builtins.len") if plain && p.args.len() == 1 => {
-            let n = b.op(Op::PyLen, &[p.args[0].value], Imm::None, Type::I64, Some(st));
+            let of = p.args[0].value;
+            let n = b.op(Op::PyLen, &[of], Imm::None, Type::I64, Some(st));
+            if let Some(super::builder::Kind::Exact(c)) = b.kind_of(of) {
+                b.set_hint(Hint::Class(c));
+            }
             b.ran_python = true;
             let v = b.op(Op::BoxInt, &[n], Imm::None, Type::Exact(Class::Int), None);
             finish(b, p, v);

@@ -45,6 +45,8 @@ pub(super) fn operands_hint(b: &Builder<'_>, i: &Instr, operands: &[Item]) -> Hi
             (Some(a), Some(b)) => Hint::Classes(a, b),
             // One side alone: the other is known by inference or not at all.
             (Some(a), None) if matches!(i.op, Opcode::BinarySubscr | Opcode::StoreSubscr) => Hint::Classes(a, Class::Int),
+            // Of what is looked for nobody asks, but in strs.
+            (None, Some(c)) if i.op == Opcode::ContainsOp => Hint::Class(c),
             _ => Hint::None,
         },
         _ => Hint::None,

@@ -291,7 +291,16 @@ pub unsafe extern "C" fn compare_bool(op: i32, a: Obj, b: Obj) -> i32 {
 /// `item in container`.
 pub unsafe extern "C" fn contains(item: Obj, container: Obj) -> i32 {
     // SAFETY: the caller's objects.
-    unsafe { capi::PySequence_Contains(container, item) }
+    unsafe {
+        let ty = type_of(container);
+        if ty == type_ptr!(PyList_Type) || ty == type_ptr!(PyTuple_Type) {
+            let found = super::hashed::contains(item, container);
+            if found >= 0 {
+                return found;
+            }
+        }
+        capi::PySequence_Contains(container, item)
+    }
 }
 
 /// `container[start:stop]`.
