@@ -95,6 +95,10 @@ GENEXPRS = [
 ]
 
 
+# Compiled code has no generator there: see test_consumed.
+IN_PLACE = ("sum", "any", "all")
+
+
 @pytest.mark.parametrize("text", GENEXPRS)
 def test_consumed_by_builtins(early, text):
     """Generator expressions that builtins consume, with ints, then floats, then something that raises."""
@@ -118,7 +122,8 @@ def test_consumed_by_builtins(early, text):
                 print(type(e).__name__, e, lines)
         print(f(ints) == first)
     """)
-    assert resumptions(run, "f.<locals>.<genexpr>") > 200
+    if text.split("(")[0] not in IN_PLACE:
+        assert resumptions(run, "f.<locals>.<genexpr>") > 200
 
 
 def test_half_consumed_and_closed(early):

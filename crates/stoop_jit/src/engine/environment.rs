@@ -73,11 +73,11 @@ unsafe fn look_up(class: Obj, name: &str) -> Obj {
 
 /// What the environment comes back to after an inlined function.
 pub struct Caller {
-    info: Arc<CodeInfo>,
-    state: *const CodeState,
-    globals: Obj,
-    builtins: Obj,
-    function: Obj,
+    pub(super) info: Arc<CodeInfo>,
+    pub(super) state: *const CodeState,
+    pub(super) globals: Obj,
+    pub(super) builtins: Obj,
+    pub(super) function: Obj,
 }
 
 /// Above this many instructions a function is not inlined.
@@ -119,7 +119,7 @@ impl Live<'_> {
         (plain && ran && !makes).then_some(info)
     }
 
-    fn known(&mut self, o: Obj) -> Known {
+    pub(super) fn known(&mut self, o: Obj) -> Known {
         // SAFETY: the GIL is held and `o` is alive; the reference keeps it so for the compiled code.
         unsafe { capi::incref(o) };
         self.keep.push(o);
@@ -453,15 +453,12 @@ impl Environment for Live<'_> {
         self.assumptions.push(format!("function {} unchanged", info.qualname));
         // SAFETY: an exact function, alive.
         let (globals, builtins) = unsafe { (inspect::function_globals(f), inspect::function_builtins(f)) };
-        let caller = Caller {
-            info: std::mem::replace(&mut self.info, info.clone()),
-            state: std::mem::replace(&mut self.state, super::registry::state(info.code)),
-            globals: std::mem::replace(&mut self.globals, globals),
-            builtins: std::mem::replace(&mut self.builtins, builtins),
-            function: std::mem::replace(&mut self.function, f),
-        };
-        self.callers.push(caller);
+        self.descend(info.clone(), globals, builtins, f);
         Some(info)
+    }
+
+    fn enter_expression(&mut self, code: u64) -> Option<Arc<CodeInfo>> {
+        self.enter_made(code as Obj)
     }
 
     fn leave(&mut self) {

@@ -212,6 +212,20 @@ unsafe fn taken(record: *mut Record, index: u32) -> *const ExitDesc {
     }
 }
 
+/// As [`let_go`], for operands.
+///
+/// # Safety
+/// As for [`rebuild`].
+pub(super) unsafe fn let_go_of_stack(maker: &mut Maker<'_>, stack: &[Recipe]) {
+    // SAFETY: as above.
+    unsafe {
+        let all: Vec<Obj> = stack.iter().map(|r| maker.object(*r)).collect();
+        for o in all {
+            capi::xdecref(o);
+        }
+    }
+}
+
 /// The runtime helper `SideExit`.
 ///
 /// # Safety

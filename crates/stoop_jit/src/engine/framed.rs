@@ -8,13 +8,17 @@ use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::{frame, inspect};
 use stoop_ir::{Flags, Function, Op};
 
-use crate::frontend;
+use crate::frontend::{self, Role};
 
 /// What frames of an inlined function are made of.
 ///
 /// # Safety
 /// The function is alive; the GIL is held.
 pub unsafe fn image(inlined: &frontend::Inlined) -> FrameImage {
+    if matches!(inlined.role, Role::Consumed(_)) {
+        // A generator's frame is never pushed.
+        return FrameImage { function: 0, words: Vec::new(), size: 0, locals: 0 };
+    }
     let f = inlined.function as Obj;
     // SAFETY: as documented.
     unsafe {
@@ -52,6 +56,13 @@ pub fn too_dear(f: &Function, info: &CodeInfo, inlined: &[frontend::Inlined], an
         let d = f.inst(*i);
         let Some(s) = d.state.map(|s| &f.states[s.index()]).filter(|s| s.parent.is_some()) else { continue };
         let at = s.code as usize - 1;
+        if d.op == Op::Poll {
+            continue;
+        }
+        if let Some(generator) = consumed_around(f, inlined, s).filter(|_| d.op.is(Flags::PY)) {
+            out.insert(generator);
+            continue;
+        }
         if d.op.is(Flags::PY) {
             pushes[at] += 1;
             let other = !any_price && inlined[at].code.code != info.code;
@@ -75,6 +86,19 @@ pub fn too_dear(f: &Function, info: &CodeInfo, inlined: &[frontend::Inlined], an
         }
     }
     if frames > most.frames { &out | &all } else { out }
+}
+
+/// The generator's code in which a state is, if what it yields is consumed in place.
+fn consumed_around(f: &Function, inlined: &[frontend::Inlined], state: &stoop_ir::FrameState) -> Option<u64> {
+    let mut at = state;
+    while let Some(p) = at.parent {
+        let function = &inlined[at.code as usize - 1];
+        if matches!(function.role, Role::Consumed(_)) {
+            return Some(function.function);
+        }
+        at = &f.states[p.index()];
+    }
+    None
 }
 
 /// Whether what is raised in an inlined function is caught by the region's own: compiled code goes on at a handler after

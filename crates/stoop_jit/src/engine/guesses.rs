@@ -42,6 +42,8 @@ pub fn forget(code: Obj, unit: u32) {
             }
             first
         }
+        // What a generator yields, taken for ints at first.
+        Opcode::YieldValue => s.mixed.insert(unit),
         _ => numbers && s.mixed.insert(unit),
     };
     if !first {

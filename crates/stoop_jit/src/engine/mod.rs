@@ -10,6 +10,7 @@ pub(crate) mod chains;
 mod choose;
 mod classes;
 pub mod compile;
+mod consumed;
 mod eager;
 mod entry;
 mod environment;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use stoop_codegen::unit::{ExitDesc, Recipe};
+use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::opcodes::Opcode;
-use stoop_cpython::{frame, handled};
+use stoop_cpython::{frame, generator, handled};
 
+use super::consumed;
 use super::exits;
 use super::homes::Home;
 use super::record::Record;
@@ -22,12 +23,27 @@ struct Calling<'a> {
     at: usize,
     /// What the function called stands in place of.
     role: Role,
+    /// The generator whose frame this is, if it is one's: a reference of our own.
+    generator: Option<Obj>,
+}
+
+/// The frame that runs, or has just run.
+struct Inner {
+    frame: *mut Frame,
+    /// As in [`Calling`].
+    generator: Option<Obj>,
 }
 
 impl Calling<'_> {
-    /// Takes what was called back, and tells where the interpreter goes on; `None` when an exception is set.
-    unsafe fn receive(&self, result: Obj) -> Option<u32> {
+    /// Takes what was called back, and the generator if it was one, and tells where the interpreter goes on; `None` when an
+    /// exception is set.
+    unsafe fn receive(&self, ts: *mut PyThreadState, result: Obj, generator: Option<Obj>) -> Option<u32> {
         let i = &self.info.instrs[self.at];
+        let result = match (self.role, generator) {
+            // SAFETY: the callers' frame and generator.
+            (Role::Consumed(c), Some(g)) => unsafe { consumed::finish(ts, self.frame, c, g, result) },
+            _ => result,
+        };
         // SAFETY: the stack has room for the result, where the instruction leaves one.
         unsafe {
             if result.is_null() {
@@ -52,7 +68,7 @@ impl Calling<'_> {
                     frame::push(self.frame, result);
                 }
                 Role::Call if i.op == Opcode::StoreSubscr => capi::decref(result),
-                Role::Call => frame::push(self.frame, result),
+                Role::Call | Role::Consumed(_) => frame::push(self.frame, result),
             }
         }
         Some(i.next)
@@ -93,7 +109,8 @@ unsafe fn operator_result(i: &Instr, x: Obj, y: Obj, result: Obj) -> Obj {
 /// An exit's frames, all but the innermost as they are in the middle of their calls, outermost first.
 struct Chain<'a> {
     calling: Vec<Calling<'a>>,
-    inner: *mut Frame,
+    /// None where a generator could not be made: an exception is set.
+    inner: Option<Inner>,
 }
 
 /// Frames of inlined functions that stand above the real one, outermost first.
@@ -125,39 +142,60 @@ unsafe fn make<'a>(
     unsafe {
         let info_of = |code: u32| -> &'a CodeInfo { if code == 0 { own } else { &inlined[code as usize - 1].code } };
         let mut found = standing(ts, real).into_iter();
-        let mut frame_of = |maker: &mut exits::Maker<'_>, code: u32, locals: &[(u32, Recipe)], stack: &[Recipe]| {
-            let nlocalsplus = info_of(code).nlocalsplus;
-            match found.next() {
-                Some(f) => {
-                    debug_assert_eq!(frame::code(f), info_of(code).code);
-                    frame::own_function(f);
-                    // Others could look, and write: it holds what it should.
-                    exits::rebuild(maker, f, &[], stack, nlocalsplus, &[]);
-                    exits::let_go(maker, locals);
-                    f
-                }
-                None => {
-                    frame::force_enter_call(ts);
-                    let f = frame::push_frame(ts, inlined[code as usize - 1].function as Obj);
-                    exits::rebuild(maker, f, locals, stack, nlocalsplus, &[]);
-                    f
-                }
-            }
-        };
         let mut calling: Vec<Calling<'a>> = Vec::new();
-        let callees = e.parents.iter().map(|p| p.code).rev().skip(1).chain([e.code]);
-        for (p, callee) in e.parents.iter().rev().zip(callees) {
-            let info = info_of(p.code);
-            if p.code == 0 {
-                exits::rebuild(maker, real, &p.locals, &p.stack, info.nlocalsplus, variables);
+        let states = e.parents.iter().rev().map(|p| (p.code, p.unit, &p.locals, &p.stack));
+        for (code, unit, locals, stack) in states.chain([(e.code, e.unit, &e.locals, &e.stack)]) {
+            let info = info_of(code);
+            let role = code.checked_sub(1).map(|k| inlined[k as usize].role);
+            if let (Some(role), Some(caller)) = (role, calling.last_mut()) {
+                caller.role = role;
             }
-            let f = if p.code == 0 { real } else { frame_of(maker, p.code, &p.locals, &p.stack) };
-            let k = info.index_of(p.unit).unwrap_or(0);
-            frame::set_running(f, info.instrs[k].op_unit);
-            calling.push(Calling { frame: f, info, at: k, role: inlined[callee as usize - 1].role });
+            let made = match role {
+                None => {
+                    exits::rebuild(maker, real, locals, stack, info.nlocalsplus, variables);
+                    Inner { frame: real, generator: None }
+                }
+                Some(Role::Consumed(consumer)) => {
+                    let g = consumed::begin(ts, real, consumer);
+                    if g.is_null() {
+                        exits::let_go(maker, locals);
+                        exits::let_go_of_stack(maker, stack);
+                        return Chain { calling, inner: None };
+                    }
+                    frame::force_enter_call(ts);
+                    let f = generator::frame_of(g);
+                    exits::rebuild(maker, f, locals, stack, info.nlocalsplus, &[]);
+                    consumed::share_iterator(f, info.nlocalsplus);
+                    Inner { frame: f, generator: Some(g) }
+                }
+                Some(_) => {
+                    let f = match found.next() {
+                        Some(f) => {
+                            debug_assert_eq!(frame::code(f), info.code);
+                            frame::own_function(f);
+                            // Others could look, and write: it holds what it should.
+                            exits::rebuild(maker, f, &[], stack, info.nlocalsplus, &[]);
+                            exits::let_go(maker, locals);
+                            f
+                        }
+                        None => {
+                            frame::force_enter_call(ts);
+                            let f = frame::push_frame(ts, inlined[code as usize - 1].function as Obj);
+                            exits::rebuild(maker, f, locals, stack, info.nlocalsplus, &[]);
+                            f
+                        }
+                    };
+                    Inner { frame: f, generator: None }
+                }
+            };
+            if calling.len() == e.parents.len() {
+                return Chain { calling, inner: Some(made) };
+            }
+            let k = info.index_of(unit).unwrap_or(0);
+            frame::set_running(made.frame, info.instrs[k].op_unit);
+            calling.push(Calling { frame: made.frame, info, at: k, role: Role::Call, generator: made.generator });
         }
-        let inner = frame_of(maker, e.code, &e.locals, &e.stack);
-        Chain { calling, inner }
+        unreachable!("the innermost frame is the last")
     }
 }
 
@@ -205,59 +243,78 @@ unsafe fn go_on(
         let own = (*record).info.clone();
         let inlined: Vec<crate::frontend::Inlined> = (&(*record).inlined).clone();
         let Chain { calling, inner } = make(&mut maker, ts, real, (&own, &inlined), &(*record).variables, e);
+        let Some(inner) = inner else {
+            capi::xdecref(exception);
+            return finish(ts, record, calling, std::ptr::null_mut(), None);
+        };
         if !exception.is_null() {
             capi::PyErr_SetRaisedException(exception);
         }
+        let generator = inner.generator;
         let result = if !exception.is_null() || maker.raises() {
-            unwind(ts, inner, &inlined[e.code as usize - 1].code, e.unit)
+            unwind(ts, &inner, &inlined[e.code as usize - 1].code, e.unit)
         } else {
-            frame::set_next(inner, e.unit);
+            frame::set_next(inner.frame, e.unit);
             frame::leave_call(ts);
-            frame::resume(ts, inner)
+            frame::resume(ts, inner.frame)
         };
-        finish(ts, record, calling, result)
+        finish(ts, record, calling, result, generator)
     }
 }
 
 /// Has the innermost frame handle the exception that is set, or ends it: what it returns.
-unsafe fn unwind(ts: *mut PyThreadState, inner: *mut Frame, info: &CodeInfo, unit: u32) -> Obj {
+unsafe fn unwind(ts: *mut PyThreadState, inner: &Inner, info: &CodeInfo, unit: u32) -> Obj {
     let op_unit = info.index_of(unit).map_or(unit, |k| info.instrs[k].op_unit);
     // SAFETY: the frame is complete, and the current one.
+    unsafe { raise_in(ts, inner.frame, inner.generator, op_unit) }
+}
+
+/// Has the current frame handle the exception that is set, raised at a unit, and run on; or ends it. What it returns or, a
+/// generator's, yields.
+unsafe fn raise_in(ts: *mut PyThreadState, f: *mut Frame, generator: Option<Obj>, op_unit: u32) -> Obj {
+    // SAFETY: the callers' complete frame.
     unsafe {
-        let handled = frame::unwind(ts, inner, op_unit, false);
+        let handled = frame::unwind(ts, f, op_unit, false);
         frame::leave_call(ts);
         if handled {
-            return frame::resume(ts, inner);
+            return frame::resume(ts, f);
         }
-        frame::pop_frame(ts, inner);
+        match generator {
+            Some(g) => generator::end(ts, g, || {}),
+            None => frame::pop_frame(ts, f),
+        }
     }
     std::ptr::null_mut()
 }
 
-/// Lets the interpreter run frames that are in the middle of calls, the innermost of which has just ended.
-unsafe fn finish(ts: *mut PyThreadState, record: *mut Record, mut calling: Vec<Calling<'_>>, mut result: Obj) -> usize {
+/// Lets the interpreter run frames that are in the middle of calls, the innermost of which has just ended, or yielded: a
+/// generator's.
+unsafe fn finish(
+    ts: *mut PyThreadState,
+    record: *mut Record,
+    mut calling: Vec<Calling<'_>>,
+    mut result: Obj,
+    mut generator: Option<Obj>,
+) -> usize {
     // SAFETY: each is the current frame when it is its turn.
     unsafe {
         while calling.len() > 1 {
             let Some(c) = calling.pop() else { break };
             let op_unit = c.info.instrs[c.at].op_unit;
-            match c.receive(result) {
-                Some(next) => frame::set_next(c.frame, next),
-                None => {
-                    if !frame::unwind(ts, c.frame, op_unit, false) {
-                        frame::leave_call(ts);
-                        frame::pop_frame(ts, c.frame);
-                        result = std::ptr::null_mut();
-                        continue;
-                    }
+            let next = c.receive(ts, result, generator);
+            generator = c.generator;
+            result = match next {
+                Some(next) => {
+                    frame::set_next(c.frame, next);
+                    frame::leave_call(ts);
+                    frame::resume(ts, c.frame)
                 }
-            }
-            frame::leave_call(ts);
-            result = frame::resume(ts, c.frame);
+                None => raise_in(ts, c.frame, c.generator, op_unit),
+            };
         }
         let c = &calling[0];
         let i = &c.info.instrs[c.at];
-        match c.receive(result) {
+        match c.receive(ts, result, generator) {
             Some(next) => exits::go_on(ts, c.frame, record, next),
             None => exits::raise(ts, c.frame, record, i.unit, i.op_unit),
         }

@@ -8,6 +8,7 @@ use stoop_cpython::layout;
 use stoop_cpython::opcodes::Quirks;
 use stoop_ir::{Block, Class, ConstData, FrameState, Function, Imm, Name, Op, StackEntry, State, Type, Value};
 
+use super::consumers::Made;
 pub use super::inline::{Inlined, Role};
 pub(super) use super::level::Item;
 use super::level::{Key, Level, argument_slots};
@@ -115,6 +116,10 @@ pub(super) struct Builder<'a> {
     pub(super) methods: HashMap<Value, Vec<(Known, Option<u32>)>>,
     /// Loops that count in registers, by what the stack names them.
     pub(super) walks: HashMap<Value, Walk>,
+    /// Functions made here.
+    pub(super) made_functions: HashMap<Value, Made>,
+    /// Loop headers whose first iteration gets a copy of its own.
+    pub(super) peel: &'a BTreeSet<u32>,
     pub(super) null: Value,
     pub(super) headers: Vec<(Block, u32)>,
     pub(super) back_edges: BTreeSet<(Block, Block)>,
@@ -167,6 +172,8 @@ pub fn build(req: &Request<'_>, env: &mut dyn Environment) -> Result<Built, Buil
         shapes: HashMap::new(),
         methods: HashMap::new(),
         walks: HashMap::new(),
+        made_functions: HashMap::new(),
+        peel: req.peel,
         null,
         headers: Vec::new(),
         back_edges: BTreeSet::new(),
@@ -447,7 +454,10 @@ impl Builder<'_> {
 
     // --- frame states and safe points -----------------------------------------------------------
 
-    pub(super) fn frame_state(&self, unit: u32, locals: &[Value], stack: &[Item]) -> FrameState {
+    pub(super) fn frame_state(&mut self, unit: u32, locals: &[Value], stack: &[Item]) -> FrameState {
+        let parent = if self.lv.consumed.is_some() { Some(self.caller_state(locals)) } else { self.lv.parent };
+        // Behind a generator's locals is what its consumer keeps.
+        let locals = if self.lv.consumed.is_some() { &locals[..self.lv.code.nlocalsplus as usize] } else { locals };
         let owns = |k: &usize| self.lv.is_inlined() && self.lv.owns[*k] && locals[*k] != self.null;
         FrameState {
             code: self.lv.number,
@@ -455,13 +465,14 @@ impl Builder<'_> {
             locals: locals.iter().map(|v| Some(*v)).collect(),
             owned: (0..locals.len()).filter(owns).map(|k| k as u32).collect(),
             stack: stack.iter().map(|i| StackEntry { value: i.value, owned: i.owned }).collect(),
-            parent: self.lv.parent,
+            parent,
         }
     }
 
     /// The present state, resuming at a code unit.
     pub(super) fn state(&mut self, unit: u32) -> State {
-        let s = self.frame_state(unit, &self.lv.locals, &self.lv.stack);
+        let (locals, stack) = (self.lv.locals.clone(), self.lv.stack.clone());
+        let s = self.frame_state(unit, &locals, &stack);
         self.f.add_state(s)
     }
 

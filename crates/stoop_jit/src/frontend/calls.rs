@@ -25,7 +25,7 @@ fn pop_call(b: &mut Builder<'_>, n: usize) -> Popped {
 }
 
 /// What a constant callable is called, when it is a well-known builtin.
-fn callee_name(b: &Builder<'_>, v: Value) -> Option<String> {
+pub(super) fn callee_name(b: &Builder<'_>, v: Value) -> Option<String> {
     let d = b.f.inst(b.f.def_inst(v)?);
     match (d.op, d.imm) {
         // A string's text is its own.
@@ -54,6 +54,9 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
         && let Some(methods) = b.methods.get(&p.callable.value).cloned()
     {
         return call_one_of(b, i, &p, &methods, st);
+    }
+    if i.kwnames.is_none() && p.args.is_empty() && super::consumers::call(b, k, i, p.callable, p.receiver)? {
+        return Ok(());
     }
     let plain = i.kwnames.is_none() && b.is_null(p.receiver) && !b.env.is_generic(i.unit);
     if plain && super::lists::bound_method(b, p.callable, &p.args, st) {

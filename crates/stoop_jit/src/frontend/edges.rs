@@ -3,6 +3,7 @@
 use stoop_ir::{Block, Imm, Op, Target, Type, Value};
 
 use super::builder::{BuildError, Builder};
+use super::consumers::UNIT_BITS;
 use super::level::{Item, Key, Start};
 use super::walks;
 
@@ -141,9 +142,11 @@ impl Builder<'_> {
         there.len() == self.lv.stack.len() && there.iter().zip(&self.lv.stack).all(one)
     }
 
-    /// Whether the block being translated is the header of a peeled loop, in the copy for the first iteration.
+    /// Whether the block being translated is the header of a peeled loop, in the copy for the first iteration. Not in a
+    /// generator that is consumed, which is hardly ever worth an exit.
     pub(super) fn in_first_iteration(&self) -> bool {
-        self.lv.peel.iter().position(|h| *h == self.lv.here).is_some_and(|bit| self.lv.steady & (1 << bit) == 0)
+        self.lv.consumed.is_none()
+            && self.lv.peel.iter().position(|h| *h == self.lv.here).is_some_and(|bit| self.lv.steady & (1 << bit) == 0)
     }
 
     fn current_unit_loops(&self) -> u32 {
@@ -171,7 +174,12 @@ impl Builder<'_> {
         if merges {
             for (k, v) in locals.iter_mut().enumerate() {
                 if self.varies(k) {
-                    let from = std::mem::replace(v, self.f.add_param(block, Type::MaybeNull));
+                    let ty = if k < self.lv.code.nlocalsplus as usize || self.lv.consumed.is_none() {
+                        Type::MaybeNull
+                    } else {
+                        self.f.ty(*v)
+                    };
+                    let from = std::mem::replace(v, self.f.add_param(block, ty));
                     self.same_example(from, *v);
                 }
             }
@@ -194,8 +202,8 @@ impl Builder<'_> {
         let entry = self.frame_state(key.unit, &locals, &stack);
         let st = self.f.add_state(entry);
         self.f.blocks[block.index()].entry_state = Some(st);
-        if self.lv.blocks.headers.contains(&key.unit) && !self.lv.is_inlined() {
-            self.headers.push((block, key.unit));
+        if self.lv.blocks.headers.contains(&key.unit) {
+            self.headers.push((block, self.lv.number << UNIT_BITS | key.unit));
         }
         self.lv.starts.insert(key, Start { block, locals, stack, handling: self.lv.handling });
         self.lv.work.push(key);

@@ -9,6 +9,7 @@ use stoop_ir::{Block, Imm, Op, Target, Type, Value};
 
 use super::blocks;
 use super::builder::{BuildError, Builder, Entry};
+use super::consumers::Consumer;
 use super::level::{Item, Level};
 
 /// What an inlined function stands in place of.
@@ -20,6 +21,8 @@ pub enum Role {
     Init,
     /// An operator, whose two operands lie on top of the caller's stack.
     Operator,
+    /// The call of a builtin that consumes the generator.
+    Consumed(Consumer),
 }
 
 /// A function inlined into another.

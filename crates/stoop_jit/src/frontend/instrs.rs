@@ -153,7 +153,8 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
     match i.op {
         // Where the interpreter serves the eval breaker at a call's start, so does compiled code.
         O::Resume if b.lv.entry == Entry::Function && !b.lv.is_inlined() && i.arg & 3 == 0 => poll(b, i),
-        O::Resume if matches!(b.lv.entry, Entry::Resume { .. }) && i.arg & 3 < 2 => poll(b, i),
+        O::Resume if matches!(b.lv.entry, Entry::Resume { .. }) && !b.lv.is_inlined() && i.arg & 3 < 2 => poll(b, i),
+        O::YieldValue if b.lv.consumed.is_some() => super::consumers::item(b, i),
         O::YieldValue => {
             suspend(b, k, i);
             return Ok(true);
@@ -435,6 +436,10 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
         O::PopExcept => pop_handled(b, k, i),
         O::RaiseVarargs => {
             raise(b, i);
+            return Ok(true);
+        }
+        O::ReturnValue | O::ReturnConst if b.lv.consumed.is_some() => {
+            super::consumers::end(b);
             return Ok(true);
         }
         O::ReturnValue => {

@@ -9,6 +9,7 @@ use stoop_ir::{Block, State, Value};
 
 use super::blocks::Blocks;
 use super::builder::Entry;
+use super::consumers::Consumed;
 use super::inline::Role;
 
 /// An entry of the abstract stack.
@@ -62,6 +63,8 @@ pub(super) struct Level {
     pub(super) handled_until: Option<usize>,
     /// The caller's state during the call, when this is inlined.
     pub(super) parent: Option<State>,
+    /// The generator this is, if what it yields is consumed in place.
+    pub(super) consumed: Option<Consumed>,
     /// Slots the function writes.
     pub(super) written: Vec<bool>,
     /// Inlined: slots whose reference compiled code owns.
@@ -120,6 +123,7 @@ impl Level {
             handling: 0,
             handled_until: None,
             parent: None,
+            consumed: None,
             owns: written.clone(),
             written,
             done_before: 0,
@@ -142,6 +146,13 @@ impl Level {
         self.written.resize(self.written.len() + variables.len(), true);
         self.owns.clone_from(&self.written);
         self.variables = variables;
+    }
+
+    /// Keeps values behind the locals, which change as these do.
+    pub(super) fn keep(&mut self, values: Vec<Value>) {
+        self.written.resize(self.written.len() + values.len(), true);
+        self.owns.resize(self.written.len(), false);
+        self.locals.extend(values);
     }
 
     /// The values of the region's own variables, by name.

@@ -12,6 +12,7 @@ pub mod blocks;
 mod builder;
 mod calls;
 mod construct;
+mod consumers;
 mod containers;
 mod edges;
 mod flow;
@@ -29,6 +30,7 @@ mod supers;
 mod walks;
 
 pub use builder::{BuildError, Built, Entry, Inlined, Request, Role, build};
+pub use consumers::Consumer;
 pub use handlers::cold_handler;
 pub use instrs::{EMPTY_LOOP, NEVER_RAN};
 pub use operators::{binary_op, comparison};
@@ -175,6 +177,8 @@ pub trait Environment {
     /// Goes into a function that is to be inlined: later questions are about its code, until [`Environment::leave`].
     /// `None` if it can't be: not a plain function, wrong number of arguments, too large, refused before.
     fn enter(&mut self, function: u64, arguments: u32) -> Option<std::sync::Arc<stoop_cpython::decode::CodeInfo>>;
+    /// Goes into the code of a generator expression, whose function the region makes; as [`Environment::enter`].
+    fn enter_expression(&mut self, code: u64) -> Option<std::sync::Arc<stoop_cpython::decode::CodeInfo>>;
     /// What an argument slot of the function last entered gets when the call does not give it.
     fn default(&mut self, slot: u32) -> Known;
     /// What calling a class with so many arguments does, if that is plain: an instance is made as `object` does it, and

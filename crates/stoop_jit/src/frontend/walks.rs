@@ -101,11 +101,17 @@ pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
         return true;
     }
     let next = b.lv.code.instrs.get(k + 1).cloned();
-    let Some(next) = next.filter(|n| n.op == Opcode::ForIter && !b.env.is_generic(i.unit)) else { return false };
-    if yields_within(b, &next) {
-        return false;
-    }
-    let seen = match next.feedback {
+    let loops = |n: &Instr| n.op == Opcode::ForIter || n.op == Opcode::Call && n.arg == 0;
+    let Some(next) = next.filter(|n| loops(n) && !b.env.is_generic(i.unit)) else { return false };
+    let seen = match next.op {
+        Opcode::ForIter if yields_within(b, &next) => return false,
+        Opcode::ForIter => next.feedback,
+        _ => match super::consumers::follows(b, k + 1, 1) {
+            Some(seen) => seen,
+            None => return false,
+        },
+    };
+    let seen = match seen {
         Feedback::IterList => Some(Class::List),
         Feedback::IterTuple => Some(Class::Tuple),
         _ => None,
@@ -119,6 +125,9 @@ pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
 
 /// Whether a loop, told by its FOR_ITER, yields: its iterator is needed in the frame then.
 fn yields_within(b: &Builder<'_>, i: &Instr) -> bool {
+    if b.lv.consumed.is_some() {
+        return false;
+    }
     let within = |x: &&Instr| x.unit > i.unit && x.unit < i.target.unwrap_or(0);
     b.lv.code.instrs.iter().filter(within).any(|x| x.op == Opcode::YieldValue)
 }
@@ -136,11 +145,15 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &
         _ => return false,
     };
     let then = |n: usize, op: Opcode| b.lv.code.instrs.get(k + n).is_some_and(|x| x.op == op);
-    if !then(1, Opcode::GetIter) || !then(2, Opcode::ForIter) || b.lv.blocks.by_unit.contains_key(&i.next) {
+    if !then(1, Opcode::GetIter) || b.lv.blocks.by_unit.contains_key(&i.next) {
         return false;
     }
-    let loops = b.lv.code.instrs[k + 2];
-    if yields_within(b, &loops) {
+    let Some(loops) = b.lv.code.instrs.get(k + 2).copied() else { return false };
+    let iterates = match loops.op {
+        Opcode::ForIter => !yields_within(b, &loops),
+        _ => super::consumers::follows(b, k + 2, 0).is_some(),
+    };
+    if !iterates {
         return false;
     }
     // Of what nothing is known, a list is most likely.

@@ -118,8 +118,33 @@ unsafe fn search<V: Version>(module: Obj, iterable: Obj, which: usize, wanted: b
             return former(module, iterable);
         };
         incref(iterable);
+        let result = searched::<V>(ts, iterable, None, wanted);
+        decref(iterable);
+        result
+    }
+}
+
+/// The same from what a generator has just yielded on, or after it has ended: then there is no such item.
+pub unsafe fn go_on_searching(ts: *mut PyThreadState, generator: Obj, item: Option<Obj>, wanted: bool) -> Obj {
+    // SAFETY: see the module.
+    unsafe {
+        if item.is_none() {
+            return if wanted { capi::py_false() } else { capi::py_true() };
+        }
+        match layout::get().minor {
+            12 => searched::<Of312>(ts, generator, item, wanted),
+            _ => searched::<Of313>(ts, generator, item, wanted),
+        }
+    }
+}
+
+/// Looks among that item and what a generator yields after it.
+unsafe fn searched<V: Version>(ts: *mut PyThreadState, generator: Obj, item: Option<Obj>, wanted: bool) -> Obj {
+    // SAFETY: see the module; the generator is held by the caller.
+    unsafe {
+        let mut first = item;
         let found = loop {
-            let item = match next::<V>(ts, iterable) {
+            let item = match first.take().map_or_else(|| next::<V>(ts, generator), Ok) {
                 Ok(item) => item,
                 Err(ended) => break ended.then_some(!wanted),
             };
@@ -138,7 +163,6 @@ unsafe fn search<V: Version>(module: Obj, iterable: Obj, which: usize, wanted: b
                 break Some(wanted);
             }
         };
-        decref(iterable);
         match found {
             Some(true) => capi::py_true(),
             Some(false) => capi::py_false(),
@@ -179,25 +203,101 @@ unsafe fn add_up<V: Version>(ts: *mut PyThreadState, module: Obj, generator: Obj
             }
             pools::release(item);
         };
-        let mut result = plus(pools::new_int(total), item);
-        if !result.is_null() && type_of(result) == type_ptr!(PyFloat_Type) {
-            let former: ArrayFn = std::mem::transmute(former(SUM));
-            let whole = former(module, [generator, result].as_ptr(), 2, std::ptr::null_mut());
-            decref(result);
-            return whole;
+        add_one(module, generator, pools::new_int(total), item)
+    }
+}
+
+/// Adds an item to the sum so far, which is an exact int, and then what a generator yields; both references are let go.
+/// Where ints go on, or floats begin, that is CPython's `sum`, which adds anything else by the items' protocols from then
+/// on.
+unsafe fn add_one(module: Obj, generator: Obj, sum: Obj, item: Obj) -> Obj {
+    // SAFETY: as for `sum`.
+    unsafe {
+        let ty = type_of(item);
+        let mut overflow = 0;
+        let is_int = (ty == type_ptr!(PyLong_Type) || ty == type_ptr!(PyBool_Type)) && {
+            capi::PyLong_AsLongAndOverflow(item, &raw mut overflow);
+            overflow == 0
+        };
+        let result = plus(sum, item);
+        if result.is_null() || former(SUM).is_null() || !is_int && type_of(result) != type_ptr!(PyFloat_Type) {
+            return add_anything(generator, result);
         }
+        let former: ArrayFn = std::mem::transmute(former(SUM));
+        let whole = former(module, [generator, result].as_ptr(), 2, std::ptr::null_mut());
+        decref(result);
+        whole
+    }
+}
+
+/// Adds what a generator yields to the sum so far, whose reference is let go, by the items' protocols.
+unsafe fn add_anything(generator: Obj, sum: Obj) -> Obj {
+    // SAFETY: as for `sum`.
+    unsafe {
+        let mut result = sum;
         while !result.is_null() {
-            match next::<V>(ts, generator) {
-                Ok(item) => result = plus(result, item),
-                Err(true) => break,
-                Err(false) => {
-                    decref(result);
-                    return std::ptr::null_mut();
+            let item = capi::PyIter_Next(generator);
+            if item.is_null() {
+                if capi::PyErr_Occurred().is_null() {
+                    break;
                 }
+                decref(result);
+                return std::ptr::null_mut();
             }
+            result = plus(result, item);
         }
         result
     }
+}
+
+/// `sum` of ints, of which so many have been added, from what a generator has just yielded on; there is no such item if it
+/// has ended. Takes the references.
+pub unsafe fn go_on_adding(generator: Obj, sum: Obj, item: Option<Obj>) -> Obj {
+    // SAFETY: see the module.
+    unsafe {
+        match item {
+            None => sum,
+            Some(item) => add_one(std::ptr::null_mut(), generator, sum, item),
+        }
+    }
+}
+
+/// The same of floats: the sum, and what adding has lost, if there was anything to add.
+pub unsafe fn go_on_adding_floats(generator: Obj, so_far: Option<(f64, f64)>, item: Option<Obj>) -> Obj {
+    // SAFETY: see the module.
+    unsafe {
+        let Some((mut sum, mut lost)) = so_far else { return go_on_adding(generator, pools::new_int(0), item) };
+        let mut next = item;
+        while let Some(item) = next {
+            let ty = type_of(item);
+            if ty == type_ptr!(PyFloat_Type) {
+                let x = capi::PyFloat_AsDouble(item);
+                let more = sum + x;
+                lost += if sum.abs() >= x.abs() { (sum - more) + x } else { (x - more) + sum };
+                sum = more;
+            } else {
+                let is_int = capi::PyType_IsSubtype(ty, type_ptr!(PyLong_Type)) != 0;
+                let mut overflow = 0;
+                let n = if is_int { capi::PyLong_AsLongAndOverflow(item, &raw mut overflow) } else { 0 };
+                if !is_int || overflow != 0 {
+                    return add_anything(generator, plus(capi::PyFloat_FromDouble(whole(sum, lost)), item));
+                }
+                sum += n as f64;
+            }
+            decref(item);
+            let more = capi::PyIter_Next(generator);
+            if more.is_null() && !capi::PyErr_Occurred().is_null() {
+                return more;
+            }
+            next = (!more.is_null()).then_some(more);
+        }
+        capi::PyFloat_FromDouble(whole(sum, lost))
+    }
+}
+
+/// A sum with what adding has lost, unless that says nothing.
+fn whole(sum: f64, lost: f64) -> f64 {
+    if lost != 0.0 && lost.is_finite() { sum + lost } else { sum }
 }
 
 /// The sum of two objects, which are let go.
