@@ -2,7 +2,7 @@
 # ruff: noqa: E501 (lines of the programs under test)
 
 import pytest
-from harness import OVERFLOW, TYPE
+from harness import OVERFLOW, TYPE, both_early
 from harness import both as run_both
 
 CALLS = [
@@ -23,6 +23,24 @@ CALLS = [
     "any(x for x in a)",
     "all(x for x in a)",
     "any(s.startswith(c) for c in ('x', s[:1]))",
+    "max(x * 3 for x in a)",
+    "min(x for x in a)",
+    "max(p.v for p in ps)",
+    "min(len(c) + x for c, x in zip(s, a))",
+    "max(x / 2 for x in a)",
+    "max(c for c in s)",
+    "min((x for x in a if x != k))",
+    "max((x, i) for i, x in enumerate(a))",
+    "tuple(x + 1 for x in a)",
+    "tuple(p.v for p in ps if p.v)",
+    "sorted(set(x * 2 for x in b), key=repr)",
+    "set(c for c in s if c != 'p')",
+    "set((x, y) for x in a for y in b) == set()",
+    "','.join(str(x) for x in a)",
+    "s.join(c for c in s if c > 'a')",
+    "','.join(p.name for p in ps)",
+    "dict((x, x) for x in a)",
+    "list(x for x in a)",
 ]
 
 
@@ -35,6 +53,7 @@ def test_results(both, call):
         class P:
             def __init__(self, v):
                 self.v = v
+                self.name = v if v == 3.5 else str(v)
 
         m = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
 
@@ -94,7 +113,7 @@ def test_no_generator_is_made(both):
     assert not [r for r in run.regions("f.<locals>.<genexpr>") if r["entries"] > 0]
 
 
-@pytest.mark.parametrize("guard", range(1, 40))
+@pytest.mark.parametrize("guard", range(1, 90, 2))
 def test_each_guard_left(both, guard):
     """Wherever machine code is left, the expression goes on just there, and the builtin with what it has."""
     run = both(
@@ -111,6 +130,11 @@ def test_each_guard_left(both, guard):
             t.append(sum(y + k for y in b if y < 3))
             t.append(any(p.v > k for p in ps))
             t.append(all(a[i] * k < 100 for i in range(len(a))))
+            t.append(max(x * y for x, y in zip(a, b)) if a else None)
+            t.append(min(p.v for p in ps) if ps else None)
+            t.append(tuple(x + k for x in a))
+            t.append(sorted(set(x % k for x in a)))
+            t.append(",".join(str(x) for x in a))
             return t
 
         a, b = list(range(8)), [0.1 * k for k in range(8)]
@@ -457,3 +481,84 @@ def test_other_classes_of_items(both):
     """)
     run.assert_compiled("f")
     run.assert_left("f", "item", TYPE)
+
+
+def test_modules_own_code(tmp_path):
+    """Variables of the module are read where the loop that stores them has them."""
+    run = both_early(
+        tmp_path,
+        """
+        import probe
+
+        class P:
+            def __init__(self, v):
+                self.v = v
+
+        a, ps, out = [1, 2, 3, 4], [P(k) for k in range(5)], []
+        k = 0
+        for n in range(4000):
+            k = k + 1 & 7
+            t = sum(x * k for x in a) + max(p.v + k for p in ps)
+            if any(x == k for x in a):
+                out.append((k, t, tuple(x + k for x in a)))
+            if n % 900 == 7:
+                a[1] = a[1] * 0.5
+        print(len(out), out[:5], out[-5:], a)
+        probe.snapshot()
+        """,
+    )
+    run.assert_loop("<module>")
+
+
+def test_empty(both):
+    """`max` and `min` of nothing raise; the others have an answer."""
+    run = both("""
+        from probe import hot
+
+        def f(a):
+            return max(x for x in a)
+
+        def g(a):
+            return min(x * 2.0 for x in a)
+
+        def h(a):
+            return tuple(x for x in a), set(x for x in a), "".join(x for x in a), sum(x for x in a), sum(x / 2 for x in a)
+
+        hot(f, [1])
+        hot(g, [1.0])
+        hot(h, [])
+        for k in range(200):
+            for e in f, g:
+                try:
+                    e([])
+                except ValueError as error:
+                    text = str(error)
+        print(text, f([3, 5]), g([3.0, 5.0]), h([]))
+    """)
+    run.assert_compiled("f", "g", "h")
+
+
+def test_which_one_is_chosen(both):
+    """Of equals the first; nan stays where it comes first; ints and floats mixed."""
+    run = both("""
+        from probe import hot
+
+        def f(a):
+            return max(x for x in a), min(x for x in a)
+
+        def g(a):
+            return max(x * 1.0 for x in a), min(x * 1.0 for x in a)
+
+        hot(f, [1, 2])
+        hot(g, [1.0, 2.0])
+        nan = float("nan")
+        for a in ([1, 1.0, True], [1.0, 1], [nan, 1.0], [1.0, nan], [0.0, -0.0], [-0.0, 0.0], [2**80, 1], [3, 2.5, 2**70],
+                  [True, False], [float("inf"), -1]):
+            print(f(a), g(a) if 2**80 not in a else None)
+        print(f("spam"), f([(1, 2), (1, 3)]), f(["b", "a"]), f([[2], [1]]))
+        try:
+            f([1, "x"])
+        except TypeError as e:
+            print(e)
+    """)
+    run.assert_compiled("f", "g")

@@ -105,6 +105,10 @@ pub(super) unsafe fn finish(ts: *mut PyThreadState, caller: *mut Frame, consumer
         kept.reverse();
         let function = frame::pop(caller);
         let yielded = !item.is_null() && generator::is_suspended(generator);
+        let callee = consumer.calls().then(|| {
+            let upper = frame::pop(caller);
+            [frame::pop(caller), upper]
+        });
         let result = if item.is_null() {
             item
         } else {
@@ -121,10 +125,29 @@ pub(super) unsafe fn finish(ts: *mut PyThreadState, caller: *mut Frame, consumer
                     let any = kept[2] == capi::py_true();
                     consumers::go_on_adding_floats(generator, any.then_some((sum, lost)), first)
                 }
+                Consumer::Extreme { greatest, of } => {
+                    let any = of.is_none() || kept[1] == capi::py_true();
+                    let best = if any { kept[0] } else { std::ptr::null_mut() };
+                    consumers::go_on_choosing(generator, best, greatest, first)
+                }
+                Consumer::Tuple => match consumers::go_on_extending(generator, kept[0], first) {
+                    true => capi::PyList_AsTuple(kept[0]),
+                    false => std::ptr::null_mut(),
+                },
+                Consumer::Set => match consumers::go_on_updating(generator, kept[0], first) {
+                    true => capi::new_ref(kept[0]),
+                    false => std::ptr::null_mut(),
+                },
+                Consumer::Join => match callee {
+                    Some([method, this]) if consumers::go_on_extending(generator, kept[0], first) => {
+                        capi::PyObject_Vectorcall(method, [this, kept[0]].as_ptr(), 2, std::ptr::null_mut())
+                    }
+                    _ => std::ptr::null_mut(),
+                },
             }
         };
         let exception = if result.is_null() { capi::PyErr_GetRaisedException() } else { std::ptr::null_mut() };
-        for o in kept.into_iter().chain([generator, function]) {
+        for o in kept.into_iter().chain([generator, function]).chain(callee.into_iter().flatten()) {
             capi::xdecref(o);
         }
         if result.is_null() {

@@ -45,6 +45,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "str", "builtins.str"),
     ("builtins", "list", "builtins.list"),
     ("builtins", "tuple", "builtins.tuple"),
+    ("builtins", "set", "builtins.set"),
     ("builtins", "enumerate", "builtins.enumerate"),
     ("builtins", "zip", "builtins.zip"),
     ("builtins", "isinstance", "builtins.isinstance"),

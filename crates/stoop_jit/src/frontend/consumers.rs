@@ -10,10 +10,10 @@
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
-use stoop_ir::{BinOp, Class, CmpOp, FrameState, Imm, Op, StackEntry, State, Target, Type, Value};
+use stoop_ir::{BinOp, Class, CmpOp, FrameState, Hint, Imm, Op, StackEntry, State, Target, Type, Value};
 
 use super::blocks;
-use super::builder::{BuildError, Builder, Entry, Inlined, Item};
+use super::builder::{BuildError, Builder, Entry, Inlined, Item, Kind};
 use super::calls::callee_name;
 use super::inline::Role;
 use super::level::Level;
@@ -30,17 +30,38 @@ pub enum Consumer {
     Ints,
     /// `sum` of floats, so far.
     Floats,
+    /// `max`, or `min`: of ints that fit a register, of floats, or of other objects.
+    Extreme {
+        /// Whether it is `max`.
+        greatest: bool,
+        /// The class of the numbers.
+        of: Option<Class>,
+    },
+    /// `tuple`.
+    Tuple,
+    /// `set`.
+    Set,
+    /// `str.join`, which makes a list first.
+    Join,
 }
 
 impl Consumer {
     /// How many values it keeps on the caller's stack above the generator's function: the sum; for floats the sum, its
-    /// compensation, and whether there has been any.
+    /// compensation, and whether there has been any; the greatest number, and whether there has been any; the greatest
+    /// object, or NULL; the container.
     pub fn kept(self) -> usize {
         match self {
             Consumer::Any | Consumer::All => 0,
-            Consumer::Ints => 1,
+            Consumer::Ints | Consumer::Tuple | Consumer::Set | Consumer::Join => 1,
+            Consumer::Extreme { of: None, .. } => 1,
+            Consumer::Extreme { of: Some(_), .. } => 2,
             Consumer::Floats => 3,
         }
+    }
+
+    /// Whether the callee stays on the stack, below the function: it is called in the end.
+    pub fn calls(self) -> bool {
+        self == Consumer::Join
     }
 
     /// The type of what it yields.
@@ -48,9 +69,29 @@ impl Consumer {
         match self {
             Consumer::Any | Consumer::All => Type::I1,
             Consumer::Ints => Type::I64,
-            Consumer::Floats => Type::Obj,
+            Consumer::Floats | Consumer::Extreme { .. } => Type::Obj,
+            Consumer::Tuple => Type::Exact(Class::Tuple),
+            Consumer::Set => Type::Exact(Class::Set),
+            Consumer::Join => Type::Exact(Class::List),
         }
     }
+}
+
+/// What consumes a generator under a builtin's name, if it yields what is likely.
+fn named(name: &str, likely: Option<Class>) -> Option<Consumer> {
+    let of = likely.filter(|c| matches!(c, Class::Int | Class::Float));
+    Some(match name {
+        "builtins.any" => Consumer::Any,
+        "builtins.all" => Consumer::All,
+        "builtins.sum" if likely == Some(Class::Float) => Consumer::Floats,
+        "builtins.sum" if likely != Some(Class::Tuple) => Consumer::Ints,
+        "builtins.max" => Consumer::Extreme { greatest: true, of },
+        "builtins.min" => Consumer::Extreme { greatest: false, of },
+        "builtins.tuple" => Consumer::Tuple,
+        "builtins.set" => Consumer::Set,
+        "str.join" => Consumer::Join,
+        _ => return None,
+    })
 }
 
 /// A function made here, of which nobody else knows.
@@ -88,21 +129,23 @@ fn first_loop(info: &CodeInfo) -> Option<usize> {
     (begins && made && info.instrs[at + 3].arg == 0).then_some(at + 4)
 }
 
-/// What a generator expression most likely yields, as far as the instruction before its `yield` tells: an int or a float.
-fn likely(info: &CodeInfo, b: &mut Builder<'_>) -> Option<Class> {
+/// What a generator expression most likely yields, as far as the instruction before its `yield` tells.
+fn likely(info: &CodeInfo, b: &mut Builder<'_>, sums: bool) -> Option<Class> {
     let mut yields = info.instrs.iter().enumerate().filter(|(_, i)| i.op == Opcode::YieldValue);
     let (Some((k, i)), None) = (yields.next(), yields.next()) else { return None };
     let before = &info.instrs[k - 1];
     // It was told otherwise once.
     if b.env.is_mixed(i.unit) {
-        return Some(Class::Float);
+        return sums.then_some(Class::Float);
     }
     match (before.op, before.feedback) {
         (Opcode::BinaryOp, Feedback::Float) => Some(Class::Float),
+        (Opcode::BinaryOp, Feedback::Int) => Some(Class::Int),
         (Opcode::BinaryOp, Feedback::None) if matches!(binary_op(before).0, BinOp::TrueDiv) => Some(Class::Float),
-        (Opcode::LoadConst, _) => b.env.constant(before.arg).class.filter(|c| matches!(c, Class::Int | Class::Float)),
-        (Opcode::BuildTuple | Opcode::BuildList | Opcode::BuildString, _) => None,
-        _ => Some(Class::Int),
+        (Opcode::LoadConst, _) => b.env.constant(before.arg).class,
+        (Opcode::BuildTuple | Opcode::BuildList | Opcode::BuildString, _) => Some(Class::Tuple),
+        (Opcode::Call, _) => Some(Class::Int),
+        _ => None,
     }
 }
 
@@ -112,31 +155,24 @@ fn plan(b: &mut Builder<'_>, k: usize, function: Value, above: usize) -> Option<
     let made = b.made_functions.get(&function)?.clone();
     let (call, then) = (*b.lv.code.instrs.get(k)?, *b.lv.code.instrs.get(k + 1)?);
     let calls = call.op == Opcode::Call && call.arg == 0 && then.op == Opcode::Call && then.arg == 1 && then.kwnames.is_none();
-    let own = !b.lv.is_inlined() && b.lv.handling == 0 && !b.lv.names_are_globals;
+    let own = !b.lv.is_inlined() && b.lv.handling == 0;
     let generic = b.env.is_generic(call.unit) || b.env.is_generic(then.unit);
     if !calls || !own || generic || b.lv.blocks.by_unit.contains_key(&then.unit) {
         return None;
     }
     let at = b.lv.stack.len().checked_sub(above + 2)?;
     let (lower, upper) = (b.lv.stack[at], b.lv.stack[at + 1]);
-    let callable = match (b.is_null(lower), b.is_null(upper)) {
-        (true, false) => upper,
-        (false, true) => lower,
-        _ => return None,
-    };
-    let name = callee_name(b, callable.value).filter(|_| !callable.owned)?;
-    if !matches!(&*name, "builtins.any" | "builtins.all" | "builtins.sum") {
-        return None;
-    }
+    // 3.12 pushes NULL below a callable; a method lies below its self.
+    let callable = if b.is_null(lower) { upper } else { lower };
+    let is_method = !b.is_null(lower) && !b.is_null(upper);
+    let name = callee_name(b, callable.value).filter(|name| !callable.owned && (&**name == "str.join") == is_method)?;
+    named(&name, None)?;
     let info = b.env.enter_expression(made.code)?;
-    let consumer = match &*name {
-        "builtins.any" => Some(Consumer::Any),
-        "builtins.all" => Some(Consumer::All),
-        _ => likely(&info, b).map(|c| if c == Class::Float { Consumer::Floats } else { Consumer::Ints }),
-    };
-    let mut yields = info.instrs.iter().filter(|i| i.op == Opcode::YieldValue);
-    // Guesses about what it yields have failed too often.
-    let given_up = yields.any(|i| b.env.is_generic(i.unit));
+    let likely = likely(&info, b, &*name == "builtins.sum");
+    let consumer = named(&name, likely);
+    let guesses = |op| matches!(op, Opcode::YieldValue | Opcode::ReturnValue | Opcode::ReturnConst);
+    // Guesses about what it yields, or that it does, have failed too often.
+    let given_up = info.instrs.iter().any(|i| guesses(i.op) && b.env.is_generic(i.unit));
     b.env.leave();
     let first = first_loop(&info)?;
     if given_up || info.nfree > 0 && cells(b, &made, info.nfree as usize).is_none() {
@@ -178,8 +214,11 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, function: Item, ite
         b.env.leave();
         return Err(BuildError::BadFlow);
     };
-    // The builtin is a constant.
-    b.pop_n(2);
+    let callee = b.pop_n(2);
+    let kept = start(b, plan.consumer, i);
+    if plan.consumer.calls() {
+        b.lv.stack.extend(&callee);
+    }
     let mut caller = b.frame_state(then.unit, &b.lv.locals.clone(), &b.lv.stack.clone());
     caller.stack.push(StackEntry { value: function.value, owned: true });
     b.functions.push(Inlined { function: plan.made.code, code: info.clone(), role: Role::Consumed(plan.consumer) });
@@ -190,12 +229,13 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, function: Item, ite
     let mut level = Level::new(info.clone(), number, entry, blocks, &peel);
     level.returns = Some((after, Some(result)));
     level.role = Role::Consumed(plan.consumer);
+    level.outer = b.lv.variables_by_name();
     level.locals = vec![b.null; info.nlocalsplus as usize];
     let free = cells(b, &plan.made, info.nfree as usize).unwrap_or_default();
     for (slot, cell) in level.locals.iter_mut().rev().zip(free.into_iter().rev()) {
         *slot = cell;
     }
-    level.keep(start(b, plan.consumer));
+    level.keep(kept);
     level.stack.push(Item { slot: None, ..iterator });
     level.consumed = Some(Consumed { consumer: plan.consumer, caller, function });
     let ran = std::mem::take(&mut b.ran_python);
@@ -212,7 +252,9 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, function: Item, ite
     b.cur = after;
     (b.ran_python, b.dropped) = (ran, dropped);
     b.lv.stack.push(Item { value: result, owned: b.f.ty(result).is_ref(), slot: None });
-    let resumed = b.state(then.next);
+    // A list is what the builtin is called with.
+    let goes_on = if plan.consumer.calls() { then.unit } else { then.next };
+    let resumed = b.state(goes_on);
     b.f.blocks[after.index()].entry_state = Some(resumed);
     b.pop();
     match b.f.ty(result) {
@@ -224,8 +266,10 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, function: Item, ite
         _ => b.push_owned(result),
     }
     b.dropped = true;
-    b.safe_point(then.next);
-    b.lv.done_before = k + 2;
+    b.safe_point(goes_on);
+    if !plan.consumer.calls() {
+        b.lv.done_before = k + 2;
+    }
     Ok(true)
 }
 
@@ -233,8 +277,17 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, function: Item, ite
 pub(super) const UNIT_BITS: u32 = 20;
 
 /// What a consumer begins with.
-fn start(b: &mut Builder<'_>, consumer: Consumer) -> Vec<Value> {
+fn start(b: &mut Builder<'_>, consumer: Consumer, i: &Instr) -> Vec<Value> {
+    let st = b.before(i.unit);
     match consumer {
+        Consumer::Tuple | Consumer::Join => vec![b.op(Op::BuildList, &[], Imm::None, Type::Exact(Class::List), Some(st))],
+        Consumer::Set => vec![b.op(Op::BuildSet, &[], Imm::None, Type::Exact(Class::Set), Some(st))],
+        Consumer::Extreme { of: None, .. } => vec![b.null],
+        Consumer::Extreme { of: Some(Class::Float), .. } => vec![float(b, 0.0), truth_value(b, false)],
+        Consumer::Extreme { .. } => {
+            let zero = b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None);
+            vec![zero, truth_value(b, false)]
+        }
         Consumer::Any | Consumer::All => Vec::new(),
         Consumer::Ints => vec![b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None)],
         Consumer::Floats => {
@@ -270,6 +323,27 @@ pub(super) fn item(b: &mut Builder<'_>, i: &Instr) {
         Consumer::Any | Consumer::All => search(b, i, consumer == Consumer::Any),
         Consumer::Ints => add_int(b, i),
         Consumer::Floats => add_float(b, i),
+        Consumer::Extreme { greatest, of } => {
+            let op = if greatest { CmpOp::Gt } else { CmpOp::Lt };
+            match of {
+                Some(c) => pick_number(b, i, op, c),
+                None => pick(b, i, op),
+            }
+        }
+        Consumer::Tuple | Consumer::Join => {
+            let st = b.state(i.unit);
+            let x = b.pop();
+            let v = b.own(x);
+            let list = kept(b, 0);
+            b.void(Op::ListAppend, &[list, v], Imm::None, Some(st));
+        }
+        Consumer::Set => {
+            let st = b.state(i.unit);
+            let x = b.pop();
+            let set = kept(b, 0);
+            b.void(Op::SetAdd, &[set, x.value], Imm::None, Some(st));
+            b.drop_item(x);
+        }
     }
     let none = b.env.none();
     let none = b.known(none);
@@ -344,13 +418,97 @@ fn add_float(b: &mut Builder<'_>, i: &Instr) {
     b.drop_item(item);
 }
 
+/// Keeps the greater one of two numbers, or the less.
+fn pick_number(b: &mut Builder<'_>, i: &Instr, op: CmpOp, class: Class) {
+    let st = b.state(i.unit);
+    let item = b.peek(0);
+    let g = b.op(Op::GuardClass, &[item.value], Imm::None, Type::Exact(class), Some(st));
+    let (best, any) = (kept(b, 0), kept(b, 1));
+    let is_float = class == Class::Float;
+    let (x, compare, select) = match is_float {
+        true => (b.op(Op::UnboxFloat, &[g], Imm::None, Type::F64, None), Op::FloatCmp, Op::FloatSelect),
+        false => (b.op(Op::UnboxInt, &[g], Imm::None, Type::I64, Some(st)), Op::IntCmp, Op::IntSelect),
+    };
+    let ty = b.f.ty(x);
+    let better = b.op(compare, &[x, best], Imm::Cmp(op), Type::I1, None);
+    let chosen = b.op(select, &[better, x, best], Imm::None, ty, None);
+    let chosen = b.op(select, &[any, chosen, x], Imm::None, ty, None);
+    let any = truth_value(b, true);
+    keep(b, &[chosen, any]);
+    b.pop();
+    b.drop_item(item);
+}
+
+/// Keeps the greater one of two objects, or the less.
+fn pick(b: &mut Builder<'_>, i: &Instr, op: CmpOp) {
+    let st = b.state(i.unit);
+    let x = b.peek(0);
+    let best = kept(b, 0);
+    let hint = match b.kind_of(x.value) {
+        Some(Kind::Exact(Class::Str)) => Hint::Class(Class::Str),
+        Some(Kind::Class(_)) => Hint::None,
+        _ => Hint::Numbers,
+    };
+    b.pop();
+    let is_first = b.op(Op::IsNull, &[best], Imm::None, Type::I1, None);
+    let mut first = |_: &mut Builder<'_>, _: usize| is_first;
+    let mut arm = |b: &mut Builder<'_>, k: usize| {
+        if k == 0 {
+            return Ok(b.own(x));
+        }
+        let best = b.op(Op::RefCast, &[best], Imm::None, Type::Obj, None);
+        let better = b.op(Op::PyCompareBool, &[x.value, best], Imm::Cmp(op), Type::I1, Some(st));
+        b.set_hint(hint);
+        b.ran_python = true;
+        let mut is_better = |_: &mut Builder<'_>, _: usize| better;
+        let mut chosen = |b: &mut Builder<'_>, k: usize| {
+            if k > 0 {
+                b.drop_item(x);
+                return Ok(best);
+            }
+            let v = b.own(x);
+            b.void(Op::DecRef, &[best], Imm::None, None);
+            b.dropped = true;
+            Ok(v)
+        };
+        b.cases(2, Type::Obj, &mut is_better, &mut chosen)
+    };
+    let v = b.cases(2, Type::MaybeNull, &mut first, &mut arm).expect("neither way fails");
+    keep(b, &[v]);
+}
+
+/// The greatest or least, if there was one.
+fn picked(b: &mut Builder<'_>, i: &Instr, of: Option<Class>) -> Value {
+    let st = b.state(i.unit);
+    let best = kept(b, 0);
+    match of {
+        None => b.op(Op::GuardNotNull, &[best], Imm::None, Type::Obj, Some(st)),
+        Some(c) => {
+            let any = kept(b, 1);
+            b.void(Op::GuardTrue, &[any], Imm::None, Some(st));
+            let op = if c == Class::Float { Op::BoxFloat } else { Op::BoxInt };
+            b.op(op, &[best], Imm::None, Type::Exact(c), None)
+        }
+    }
+}
+
 /// The generator returns: nothing more comes.
-pub(super) fn end(b: &mut Builder<'_>) {
+pub(super) fn end(b: &mut Builder<'_>, i: &Instr) {
     let consumer = b.lv.consumed.as_ref().expect("a generator that is consumed").consumer;
     let v = match consumer {
         Consumer::Any | Consumer::All => truth_value(b, consumer == Consumer::All),
         Consumer::Ints => kept(b, 0),
         Consumer::Floats => sum_of_floats(b),
+        // The interpreter raises where there was none.
+        Consumer::Extreme { of, .. } => picked(b, i, of),
+        Consumer::Set | Consumer::Join => kept(b, 0),
+        Consumer::Tuple => {
+            let st = b.state(i.unit);
+            let list = kept(b, 0);
+            let tuple = b.op(Op::PyListToTuple, &[list], Imm::None, Type::Exact(Class::Tuple), Some(st));
+            b.void(Op::DecRef, &[list], Imm::None, None);
+            tuple
+        }
     };
     leave(b, v);
 }

@@ -177,7 +177,7 @@ impl Builder<'_> {
                     let ty = if k < self.lv.code.nlocalsplus as usize || self.lv.consumed.is_none() {
                         Type::MaybeNull
                     } else {
-                        self.f.ty(*v)
+                        maybe_null(self.f.ty(*v))
                     };
                     let from = std::mem::replace(v, self.f.add_param(block, ty));
                     self.same_example(from, *v);
@@ -208,4 +208,9 @@ impl Builder<'_> {
         self.lv.starts.insert(key, Start { block, locals, stack, handling: self.lv.handling });
         self.lv.work.push(key);
     }
+}
+
+/// The type of a parameter that begins as a value of this one.
+fn maybe_null(ty: Type) -> Type {
+    if ty == Type::Null { Type::MaybeNull } else { ty }
 }

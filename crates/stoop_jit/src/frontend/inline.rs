@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::opcodes::Opcode;
-use stoop_ir::{Block, Imm, Op, Target, Type, Value};
+use stoop_ir::{Block, Imm, Op, State, Target, Type, Value};
 
 use super::blocks;
 use super::builder::{BuildError, Builder, Entry};
@@ -189,11 +189,17 @@ impl Builder<'_> {
     /// that the interpreter can do it, and raise.
     pub(super) fn guard_depth(&mut self, unit: u32) {
         let levels = self.op(Op::ConstInt, &[], Imm::Int(i64::from(self.depth) + 1), Type::I64, None);
+        let st = self.before(unit);
+        let number = self.functions.len() as i64 + 1;
+        self.void(Op::GuardDepth, &[levels], Imm::Int(number), Some(st));
+    }
+
+    /// The state before the present instruction.
+    pub(super) fn before(&mut self, unit: u32) -> State {
         let stack = std::mem::replace(&mut self.lv.stack, self.lv.before.clone());
         let st = self.state(unit);
         self.lv.stack = stack;
-        let number = self.functions.len() as i64 + 1;
-        self.void(Op::GuardDepth, &[levels], Imm::Int(number), Some(st));
+        st
     }
 
     /// Ends the block with an inlined function's return; `value` is owned. In an `__init__` it is known to be None.

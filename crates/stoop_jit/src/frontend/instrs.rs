@@ -439,7 +439,7 @@ pub(super) fn instruction(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<bo
             return Ok(true);
         }
         O::ReturnValue | O::ReturnConst if b.lv.consumed.is_some() => {
-            super::consumers::end(b);
+            super::consumers::end(b, i);
             return Ok(true);
         }
         O::ReturnValue => {

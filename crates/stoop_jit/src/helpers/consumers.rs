@@ -295,6 +295,82 @@ pub unsafe fn go_on_adding_floats(generator: Obj, so_far: Option<(f64, f64)>, it
     }
 }
 
+/// `max` or `min`, of which this is what has been chosen so far (NULL if there was nothing to choose), from what a generator
+/// has just yielded on; there is no such item if it has ended.
+pub unsafe fn go_on_choosing(generator: Obj, best: Obj, greatest: bool, item: Option<Obj>) -> Obj {
+    const LESS: i32 = 0;
+    const GREATER: i32 = 4;
+    // SAFETY: see the module; the item's reference is ours.
+    unsafe {
+        capi::xincref(best);
+        let (mut best, mut next) = (best, item);
+        while let Some(item) = next {
+            let better = match best.is_null() {
+                true => 1,
+                false => capi::PyObject_RichCompareBool(item, best, if greatest { GREATER } else { LESS }),
+            };
+            let loser = if better > 0 { std::mem::replace(&mut best, item) } else { item };
+            capi::xdecref(loser);
+            if better < 0 {
+                capi::xdecref(best);
+                return std::ptr::null_mut();
+            }
+            match following(generator) {
+                Ok(more) => next = more,
+                Err(()) => {
+                    capi::xdecref(best);
+                    return std::ptr::null_mut();
+                }
+            }
+        }
+        if best.is_null() {
+            let text = if greatest { c"max() iterable argument is empty" } else { c"min() iterable argument is empty" };
+            capi::PyErr_SetString(capi::PyExc_ValueError, text.as_ptr());
+        }
+        best
+    }
+}
+
+/// A generator's next item, if there is one; an error with an exception set.
+unsafe fn following(generator: Obj) -> Result<Option<Obj>, ()> {
+    // SAFETY: see the module.
+    unsafe {
+        let item = capi::PyIter_Next(generator);
+        if item.is_null() && !capi::PyErr_Occurred().is_null() {
+            return Err(());
+        }
+        Ok((!item.is_null()).then_some(item))
+    }
+}
+
+/// Appends what a generator has just yielded to a list, and all that it yields after; whether that went well.
+pub unsafe fn go_on_extending(generator: Obj, list: Obj, item: Option<Obj>) -> bool {
+    // SAFETY: see the module; the item's reference is ours.
+    unsafe { go_on_with(generator, item, |item| capi::PyList_Append(list, item) == 0) }
+}
+
+/// The same for a set.
+pub unsafe fn go_on_updating(generator: Obj, set: Obj, item: Option<Obj>) -> bool {
+    // SAFETY: as above.
+    unsafe { go_on_with(generator, item, |item| capi::PySet_Add(set, item) == 0) }
+}
+
+unsafe fn go_on_with(generator: Obj, item: Option<Obj>, take: impl Fn(Obj) -> bool) -> bool {
+    let mut next = item;
+    // SAFETY: as above.
+    unsafe {
+        while let Some(item) = next {
+            let taken = take(item);
+            decref(item);
+            match if taken { following(generator) } else { Err(()) } {
+                Ok(more) => next = more,
+                Err(()) => return false,
+            }
+        }
+    }
+    true
+}
+
 /// A sum with what adding has lost, unless that says nothing.
 fn whole(sum: f64, lost: f64) -> f64 {
     if lost != 0.0 && lost.is_finite() { sum + lost } else { sum }
