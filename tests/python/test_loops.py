@@ -626,3 +626,22 @@ def test_unpacking_lists_and_tuples(both):
     """)
     run.assert_compiled("f", "swaps")
     assert not [x for x in run.exits("f")[-4:] if x[2] > 100], run.exits("f")
+
+
+def test_a_loop_that_what_is_known_cuts_off(both):
+    # What is known of `n` in the copy of the first turn leaves a loop in the code that nothing enters.
+    run = both("""
+        from probe import hot
+
+        def digits(last):
+            total = 0
+            for i in range(0, last, 37):
+                n = i
+                while n:
+                    n, digit = divmod(n, 10)
+                    total += digit
+            return total
+
+        print([digits(600) for _ in range(8)])
+    """)
+    run.assert_compiled("digits")

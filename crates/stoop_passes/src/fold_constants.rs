@@ -19,6 +19,10 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
     remove_unreachable_blocks(func);
     for _ in 0..ROUNDS {
         let mut changed = simplify(func, ctx);
+        if changed > 0 {
+            // A loop that a folded branch has cut off goes before blocks are merged: its parameters name each other.
+            remove_unreachable_blocks(func);
+        }
         changed += remove_same_params(func);
         changed += thread_jumps(func);
         changed += merge_blocks(func);
