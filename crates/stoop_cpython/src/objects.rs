@@ -10,16 +10,72 @@ use crate::type_ptr;
 /// # Safety
 /// A live object.
 pub unsafe fn is_plain_class(class: Obj) -> bool {
+    // SAFETY: the caller's object.
+    unsafe { makes_as(class, type_ptr!(PyBaseObject_Type)) }
+}
+
+/// Whether calling a class, which derives from `list`, makes an empty list of it, and then runs its `__init__`. Stays so as
+/// for [`is_plain_class`].
+///
+/// # Safety
+/// A live object.
+pub unsafe fn is_plain_list_class(class: Obj) -> bool {
+    // SAFETY: as documented.
+    unsafe { makes_as(class, type_ptr!(PyList_Type)) && type_flags(class) & flags::LIST != 0 }
+}
+
+unsafe fn makes_as(class: Obj, base: Obj) -> bool {
     const ABSTRACT: u64 = 1 << 20;
     let l = layout::get();
     // SAFETY: a type, once that is known.
     unsafe {
         capi::type_of(class) == type_ptr!(PyType_Type)
             && type_flags(class) & (flags::HEAP | ABSTRACT) == flags::HEAP
-            && read::<usize, _>(class, l.tp_new) == read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_new)
+            && read::<usize, _>(class, l.tp_new) == read::<usize, _>(base, l.tp_new)
             && read::<usize, _>(class, l.tp_alloc) == capi::PyType_GenericAlloc as *const () as usize
             && read::<isize, _>(class, l.tp_itemsize) == 0
             && read::<usize, _>(class, l.tp_vectorcall) == 0
+    }
+}
+
+/// Which of lists' own ways the instances of a class have that derives from `list`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListWays {
+    /// They are iterated over as lists are.
+    pub iterates: bool,
+    /// `len` of them is how many items there are.
+    pub measured: bool,
+}
+
+/// The ways of a class that derives from `list`; `None` for others, and for `list` itself.
+///
+/// # Safety
+/// A live class. The answer holds while the class has the same version tag.
+pub unsafe fn list_ways(class: Obj) -> Option<ListWays> {
+    let (l, list) = (layout::get(), type_ptr!(PyList_Type));
+    // SAFETY: types; a sequence's methods begin with its length.
+    unsafe {
+        if type_flags(class) & (flags::HEAP | flags::LIST) != flags::HEAP | flags::LIST {
+            return None;
+        }
+        let length = |ty: Obj| read::<*const usize, _>(ty, l.tp_as_sequence).as_ref().copied();
+        Some(ListWays {
+            iterates: read::<usize, _>(class, l.tp_iter) == read::<usize, _>(list, l.tp_iter),
+            measured: length(class) == length(list),
+        })
+    }
+}
+
+/// An iterator over a list, or an instance of a class that derives from it, as lists make it, whatever the class does.
+///
+/// # Safety
+/// Such an object, the GIL held.
+pub unsafe fn list_iterator(list: Obj) -> Obj {
+    type Iterate = unsafe extern "C" fn(Obj) -> Obj;
+    // SAFETY: the slot takes any list.
+    unsafe {
+        let iterate: Iterate = std::mem::transmute(read::<usize, _>(type_ptr!(PyList_Type), layout::get().tp_iter));
+        iterate(list)
     }
 }
 
@@ -75,7 +131,11 @@ pub unsafe fn method_above(own: Obj, class: Obj, name: Obj) -> Obj {
 pub unsafe fn has_no_init(class: Obj) -> bool {
     let l = layout::get();
     // SAFETY: types.
-    unsafe { read::<usize, _>(class, l.tp_init) == read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_init) }
+    unsafe {
+        let init: usize = read(class, l.tp_init);
+        init == read(type_ptr!(PyBaseObject_Type), l.tp_init)
+            || is_list_class(class) && init == read(type_ptr!(PyList_Type), l.tp_init)
+    }
 }
 
 /// Sets an attribute of an instance that nobody else has seen, taking the value's reference: an inline value by its index,
@@ -105,10 +165,20 @@ pub unsafe fn set_fresh(object: Obj, place: i64, value: Obj) {
     }
 }
 
-/// A bare instance of a plain class; NULL with an exception when memory is out. Runs no Python code.
+/// Whether instances of a class are lists.
 ///
 /// # Safety
-/// [`is_plain_class`] holds; the GIL is held.
+/// A live class.
+#[inline]
+pub unsafe fn is_list_class(class: Obj) -> bool {
+    // SAFETY: as documented.
+    unsafe { type_flags(class) & flags::LIST != 0 }
+}
+
+/// A bare instance of a plain class, or an empty list of a plain class of lists; NULL with an exception when memory is out. Runs no Python code.
+///
+/// # Safety
+/// [`is_plain_class`] or [`is_plain_list_class`] holds; the GIL is held.
 pub unsafe fn new_instance(class: Obj) -> Obj {
     type New = unsafe extern "C" fn(Obj, Obj, Obj) -> Obj;
     let l = layout::get();
@@ -117,6 +187,9 @@ pub unsafe fn new_instance(class: Obj) -> Obj {
     unsafe {
         if l.values_valid.is_some() {
             return crate::instances::take(class).unwrap_or_else(|| capi::PyType_GenericAlloc(class, 0));
+        }
+        if is_list_class(class) {
+            return capi::PyType_GenericAlloc(class, 0);
         }
         let new: New = std::mem::transmute(read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_new));
         let nothing = capi::PyTuple_New(0);

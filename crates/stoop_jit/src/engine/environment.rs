@@ -7,14 +7,15 @@ use stoop_cpython::capi::Frame;
 use stoop_cpython::capi::{self, Obj};
 use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::layout::{self, read};
+use stoop_cpython::objects::ListWays;
 use stoop_cpython::{frame, inspect, objects};
 use stoop_ir::Class;
 
 use super::classes;
 use super::homes::{self, Home};
-use super::invariants::{self, Kind};
+use super::invariants::{self, Kind, is_atom, kind_of};
 use super::record::{CodeState, Record};
-use super::types::{self, version_of};
+use super::types::{self, look_up, version_of};
 use crate::frontend::{Constructor, Environment, Known, Place, Source, SuperMethod};
 use crate::helpers::attributes::{self, Found, OfClass};
 
@@ -50,25 +51,6 @@ pub struct Live<'a> {
     pub homes: Vec<Arc<Home>>,
     /// Whether this is a loop's entry: the frame's stack may be read.
     pub at_loop: bool,
-}
-
-/// What a class has of that name, itself or by a base; NULL if nothing.
-///
-/// # Safety
-/// A live class, the GIL held.
-unsafe fn look_up(class: Obj, name: &str) -> Obj {
-    let Ok(name) = std::ffi::CString::new(name) else { return std::ptr::null_mut() };
-    // SAFETY: as documented; the look-up runs no Python code.
-    unsafe {
-        let name = capi::PyUnicode_InternFromString(name.as_ptr());
-        if name.is_null() {
-            capi::PyErr_Clear();
-            return name;
-        }
-        let found = if objects::has_plain_names(class) { capi::_PyType_Lookup(class, name) } else { std::ptr::null_mut() };
-        capi::decref(name);
-        found
-    }
 }
 
 /// What the environment comes back to after an inlined function.
@@ -481,7 +463,7 @@ impl Environment for Live<'_> {
         let class = class as Obj;
         // SAFETY: a live constant; the look-up goes along the class's bases and runs no Python code.
         unsafe {
-            if !objects::is_plain_class(class) {
+            if !objects::is_plain_class(class) && !objects::is_plain_list_class(class) {
                 return None;
             }
             let version = self.class_version(class as u64)?;
@@ -534,6 +516,7 @@ impl Environment for Live<'_> {
                 Some(Class::List) => objects::list_slice(o),
                 Some(Class::Tuple) => objects::tuple_slice(o),
                 Some(Class::Str) => return crate::helpers::strings::example_character(o),
+                _ if objects::is_list_class(capi::type_of(o)) => objects::list_slice(o),
                 _ => return None,
             }
         };
@@ -588,6 +571,20 @@ impl Environment for Live<'_> {
                 capi::PyUnstable_Type_AssignVersionTag(ty);
             }
             Some(objects::type_version(ty)).filter(|v| *v != 0)
+        }
+    }
+
+    fn derived_list(&self, class: u64) -> Option<(u32, ListWays)> {
+        // SAFETY: a live class.
+        let ways = unsafe { objects::list_ways(class as Obj) }?;
+        Some((self.class_version(class)?, ways))
+    }
+
+    fn is_made(&self, class: u64) -> bool {
+        // SAFETY: a live class.
+        unsafe {
+            let ty = class as Obj;
+            capi::type_of(ty) == stoop_cpython::type_ptr!(PyType_Type) && objects::type_flags(ty) & layout::flags::HEAP != 0
         }
     }
 
@@ -771,20 +768,4 @@ impl Environment for Live<'_> {
             !o.is_null() && (*o).ob_refcnt == 1
         }
     }
-}
-
-/// What changes are to be expected of a global's value.
-fn kind_of(o: Obj) -> Kind {
-    // SAFETY: `o` is alive.
-    let defined =
-        matches!(classes::class_of(o), Some(Class::Function | Class::Builtin | Class::Module)) || unsafe { objects::is_type(o) };
-    if defined { Kind::Definition } else { Kind::Value }
-}
-
-/// Whether an object refers to nothing, and nobody minds how long it lives.
-fn is_atom(o: Obj) -> bool {
-    matches!(
-        classes::class_of(o),
-        Some(Class::Int | Class::Float | Class::Bool | Class::NoneType | Class::Str | Class::Bytes | Class::Complex)
-    )
 }

@@ -15,8 +15,10 @@ use std::collections::HashMap;
 use stoop_cpython::capi::{self, Obj};
 use stoop_cpython::watch::{self, DictEvent};
 use stoop_cpython::{inspect, objects};
+use stoop_ir::Class;
 
 use super::addresses::{self, AddressMap};
+use super::classes;
 use super::homes;
 use super::record::Record;
 
@@ -252,4 +254,20 @@ fn break_entry(e: &mut Entry, interned: &mut AddressMap<u32>) {
         unsafe { (*r).invalidate() };
         super::totals::count(|t| t.invalidations += 1);
     }
+}
+
+/// What changes are to be expected of a global's value.
+pub fn kind_of(o: Obj) -> Kind {
+    // SAFETY: `o` is alive.
+    let defined =
+        matches!(classes::class_of(o), Some(Class::Function | Class::Builtin | Class::Module)) || unsafe { objects::is_type(o) };
+    if defined { Kind::Definition } else { Kind::Value }
+}
+
+/// Whether an object refers to nothing, and nobody minds how long it lives.
+pub fn is_atom(o: Obj) -> bool {
+    matches!(
+        classes::class_of(o),
+        Some(Class::Int | Class::Float | Class::Bool | Class::NoneType | Class::Str | Class::Bytes | Class::Complex)
+    )
 }

@@ -192,3 +192,22 @@ fn look(t: &mut Table, version: u32) {
         }
     }
 }
+
+/// What a class has of that name, itself or by a base; NULL if nothing.
+///
+/// # Safety
+/// A live class, the GIL held.
+pub unsafe fn look_up(class: Obj, name: &str) -> Obj {
+    let Ok(name) = std::ffi::CString::new(name) else { return std::ptr::null_mut() };
+    // SAFETY: as documented; the look-up runs no Python code.
+    unsafe {
+        let name = capi::PyUnicode_InternFromString(name.as_ptr());
+        if name.is_null() {
+            capi::PyErr_Clear();
+            return name;
+        }
+        let found = if objects::has_plain_names(class) { capi::_PyType_Lookup(class, name) } else { std::ptr::null_mut() };
+        capi::decref(name);
+        found
+    }
+}

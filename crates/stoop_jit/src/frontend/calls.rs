@@ -65,6 +65,15 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
     match name.as_deref() {
         Some("builtins.len") if plain && p.args.len() == 1 => {
             let of = p.args[0].value;
+            let derived = b.class_of(of).and_then(|c| b.env.derived_list(c));
+            if let Some((version, _)) = derived.filter(|(_, ways)| ways.measured) {
+                let list = b.op(Op::GuardVersion, &[of], Imm::None, Type::Heap(version), Some(st));
+                b.same_example(of, list);
+                let n = b.op(Op::ListLen, &[list], Imm::None, Type::I64, None);
+                let v = b.op(Op::BoxInt, &[n], Imm::None, Type::Exact(Class::Int), None);
+                finish(b, p, v);
+                return Ok(());
+            }
             let n = b.op(Op::PyLen, &[of], Imm::None, Type::I64, Some(st));
             if let Some(super::builder::Kind::Exact(c)) = b.kind_of(of) {
                 b.set_hint(Hint::Class(c));
@@ -110,7 +119,11 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
                 return call_instance(b, i, p, version, method, st);
             }
             let hint = call_hint(b, i, name.as_deref(), &p.args);
+            // What a class makes is most likely an instance of it.
+            let made = super::construct::made_class(b, p.callable.value).filter(|_| b.is_null(p.receiver));
             generic_call(b, p, names, st, hint);
+            let v = b.peek(0).value;
+            b.made.extend(made.map(|class| (v, class)));
         }
     }
     Ok(())

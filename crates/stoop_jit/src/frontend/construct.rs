@@ -17,6 +17,11 @@ fn constant_class(b: &Builder<'_>, v: Value) -> Option<u64> {
     }
 }
 
+/// The class that a constant is, if that is a Python one.
+pub(super) fn made_class(b: &Builder<'_>, v: Value) -> Option<u64> {
+    constant_class(b, v).filter(|class| b.env.is_made(*class))
+}
+
 /// A call of a class, all of which has been popped. Whether it was done; nothing has been emitted otherwise.
 ///
 /// The interpreter's own call makes the instance, then runs `__init__` in a frame of its own, and drops the instance

@@ -132,8 +132,11 @@ impl Builder<'_> {
         let there = &self.lv.starts[key].stack;
         let one = |(a, b): (&Item, &Item)| {
             let may_be_null = self.f.ty(a.value) == Type::MaybeNull;
-            let walk =
-                |i: &Item| self.walks.get(&i.value).map(|w| (w.kind, w.of.iter().map(|v| self.f.ty(*v)).collect::<Vec<_>>()));
+            let walk = |i: &Item| {
+                self.walks
+                    .get(&i.value)
+                    .map(|w| (w.kind, w.of.iter().zip(&w.classes).map(|(v, c)| (self.f.ty(*v), *c)).collect::<Vec<_>>()))
+            };
             if walk(a) != walk(b) {
                 return false;
             }

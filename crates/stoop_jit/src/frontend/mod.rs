@@ -36,6 +36,7 @@ pub use instrs::{EMPTY_LOOP, NEVER_RAN};
 pub use operators::{binary_op, comparison};
 pub use special::method_names;
 
+use stoop_cpython::objects::ListWays;
 use stoop_ir::Class;
 
 /// An object known while compiling, which the engine keeps alive for the compiled code.
@@ -208,6 +209,10 @@ pub trait Environment {
     fn goes_first(&self, a: u64, b: u64) -> bool;
     /// The version of a class.
     fn class_version(&self, class: u64) -> Option<u32>;
+    /// The version of a class that derives from `list`, and which of lists' ways it has kept.
+    fn derived_list(&self, class: u64) -> Option<(u32, ListWays)>;
+    /// Whether a class was made by the program, and no metaclass says what calling it does.
+    fn is_made(&self, class: u64) -> bool;
     /// Whether instances of a class are compared by identity, as `object` does it.
     fn compares_by_identity(&self, class: u64) -> bool;
     /// Whether a class, which is no built-in one, has an attribute of that name.

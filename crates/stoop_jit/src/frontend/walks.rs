@@ -32,8 +32,10 @@ pub(super) struct Walk {
     start: i64,
     /// The position of the next item.
     pub(super) index: Value,
-    /// Exact lists, tuples, strs and bytes objects.
+    /// Exact lists, tuples, strs and bytes objects, or instances of classes that iterate as lists do.
     pub(super) of: Vec<Value>,
+    /// What each of them is iterated over as.
+    pub(super) classes: Vec<Class>,
     /// What the sequences hold, for example.
     elements: Vec<Option<u64>>,
 }
@@ -73,11 +75,22 @@ fn constant_number(b: &Builder<'_>, v: Value) -> Option<u32> {
     c.text.parse().ok()
 }
 
+/// What `begin` walks over: what it is taken for, and for an instance of a class that derives from `list` that class's version.
+type Sequence = (Item, Class, Option<u32>);
+
 /// Makes a walk of what was popped off the stack, whose references it takes over, and pushes it.
-fn begin(b: &mut Builder<'_>, kind: Kind, start: i64, of: &[(Item, Class)], st: State) {
+fn begin(b: &mut Builder<'_>, kind: Kind, start: i64, of: &[Sequence], st: State) {
     let guarded: Vec<Item> = of
         .iter()
-        .map(|(x, c)| {
+        .map(|(x, c, version)| {
+            if let Some(version) = version {
+                let o = b.op(Op::GuardVersion, &[x.value], Imm::None, Type::Heap(*version), Some(st));
+                b.same_example(x.value, o);
+                // It stays a list whatever becomes of the class.
+                let value = b.op(Op::RefCast, &[o], Imm::None, Type::Obj, None);
+                b.same_example(o, value);
+                return Item { value, ..*x };
+            }
             let exact = Type::Exact(*c);
             if b.f.ty(x.value) == exact {
                 return *x;
@@ -88,9 +101,10 @@ fn begin(b: &mut Builder<'_>, kind: Kind, start: i64, of: &[(Item, Class)], st: 
         })
         .collect();
     let elements = guarded.iter().map(|x| b.examples.get(&x.value).and_then(|o| b.env.example_item(*o, 0))).collect();
+    let classes = of.iter().map(|(_, c, _)| *c).collect();
     let of = guarded.into_iter().map(|x| b.own(x)).collect();
     let index = b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None);
-    let shown = show_here(b, Walk { kind, start, index, of, elements });
+    let shown = show_here(b, Walk { kind, start, index, of, classes, elements });
     b.push_owned(shown);
 }
 
@@ -116,10 +130,17 @@ pub(super) fn get_iter(b: &mut Builder<'_>, k: usize, i: &Instr) -> bool {
         Feedback::IterTuple => Some(Class::Tuple),
         _ => None,
     };
-    let Some(class) = sequence_class(b, x).or_else(|| seen.filter(|_| b.f.ty(x.value) == Type::Obj)) else { return false };
+    let derived = b.class_of(x.value).and_then(|c| b.env.derived_list(c)).filter(|(_, ways)| ways.iterates);
+    let (class, version) = match derived {
+        Some((version, _)) => (Class::List, Some(version)),
+        None => match sequence_class(b, x).or_else(|| seen.filter(|_| b.f.ty(x.value) == Type::Obj)) {
+            Some(class) => (class, None),
+            None => return false,
+        },
+    };
     let st = b.state(i.unit);
     b.pop();
-    begin(b, Kind::Items, 0, &[(x, class)], st);
+    begin(b, Kind::Items, 0, &[(x, class, version)], st);
     true
 }
 
@@ -158,7 +179,7 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &
     }
     // Of what nothing is known, a list is most likely.
     let likely = |x: &Item| sequence_class(b, *x).or_else(|| is_unknown(b, *x).then_some(Class::List));
-    let of: Option<Vec<(Item, Class)>> = args.iter().map(|x| Some((*x, likely(x)?))).collect();
+    let of: Option<Vec<Sequence>> = args.iter().map(|x| Some((*x, likely(x)?, None))).collect();
     let Some(of) = of else { return false };
     begin(b, kind, start, &of, st);
     true
@@ -169,9 +190,13 @@ pub(super) fn found(b: &mut Builder<'_>, it: Value, element: Option<u64>, class:
     b.void(Op::GuardUnique, &[it], Imm::None, Some(st));
     let of = b.op(Op::IterSequence, &[it], Imm::None, Type::Obj, Some(st));
     let sequence = if class == Class::ListIter { Class::List } else { Class::Tuple };
-    let of = b.op(Op::GuardClass, &[of], Imm::None, Type::Exact(sequence), Some(st));
+    // A list's iterator may be one of an instance of a class that derives from `list`, and does not mind.
+    let of = match sequence {
+        Class::List => of,
+        _ => b.op(Op::GuardClass, &[of], Imm::None, Type::Exact(sequence), Some(st)),
+    };
     let index = b.op(Op::IterIndex, &[it], Imm::None, Type::I64, None);
-    Walk { kind: Kind::Items, start: 0, index, of: vec![of], elements: vec![element] }
+    Walk { kind: Kind::Items, start: 0, index, of: vec![of], classes: vec![sequence], elements: vec![element] }
 }
 
 /// Lets the iterator go, once nothing leaves to where it stood any more.
@@ -200,9 +225,9 @@ pub(super) fn next(b: &mut Builder<'_>, i: &Instr, walk: &Walk) {
 /// Asks the k-th sequence whether it has one more, then the others.
 fn more(b: &mut Builder<'_>, i: &Instr, walk: &Walk, k: usize, st: State) {
     let Some(&of) = walk.of.get(k) else { return turn(b, i, walk, st) };
-    let op = match b.f.ty(of) {
-        Type::Exact(Class::List) => Op::ListLen,
-        Type::Exact(Class::Str) => Op::StrLen,
+    let op = match walk.classes[k] {
+        Class::List => Op::ListLen,
+        Class::Str => Op::StrLen,
         _ => Op::TupleLen,
     };
     let len = b.op(op, &[of], Imm::None, Type::I64, None);
@@ -227,10 +252,10 @@ fn finish(b: &mut Builder<'_>, i: &Instr) {
 /// A turn: the items go onto the stack.
 fn turn(b: &mut Builder<'_>, i: &Instr, walk: &Walk, st: State) {
     let mut items: Vec<Value> = Vec::new();
-    for (of, element) in walk.of.iter().zip(&walk.elements) {
-        let op = match b.f.ty(*of) {
-            Type::Exact(Class::List) => Op::ListItem,
-            Type::Exact(Class::Tuple) => Op::TupleItem,
+    for ((of, class), element) in walk.of.iter().zip(&walk.classes).zip(&walk.elements) {
+        let op = match class {
+            Class::List => Op::ListItem,
+            Class::Tuple => Op::TupleItem,
             // Made below, once nothing is guarded any more.
             _ => {
                 items.push(*of);
@@ -248,10 +273,10 @@ fn turn(b: &mut Builder<'_>, i: &Instr, walk: &Walk, st: State) {
         b.examples.extend(element.map(|o| (v, o)));
         items.push(v);
     }
-    for ((of, element), v) in walk.of.iter().zip(&walk.elements).zip(&mut items) {
-        match b.f.ty(*of) {
-            Type::Exact(Class::Str) => *v = b.op(Op::StrItem, &[*of, walk.index], Imm::None, Type::Exact(Class::Str), Some(st)),
-            Type::Exact(Class::Bytes) => {
+    for (((of, class), element), v) in walk.of.iter().zip(&walk.classes).zip(&walk.elements).zip(&mut items) {
+        match class {
+            Class::Str => *v = b.op(Op::StrItem, &[*of, walk.index], Imm::None, Type::Exact(Class::Str), Some(st)),
+            Class::Bytes => {
                 let byte = b.op(Op::BytesItem, &[*of, walk.index], Imm::None, Type::I64, None);
                 *v = b.op(Op::BoxInt, &[byte], Imm::None, Type::Exact(Class::Int), None);
             }

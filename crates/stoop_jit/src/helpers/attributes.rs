@@ -155,7 +155,15 @@ pub unsafe fn entry_of(o: Obj, name: Obj) -> Option<Option<(u32, Obj)>> {
 /// Whether an object's own dict has nothing of a name.
 pub unsafe extern "C" fn not_in_dict(o: Obj, name: Obj) -> i32 {
     // SAFETY: asked for classes whose instances may have inline values; a table of strings runs no Python code.
-    unsafe { i32::from(own_dict(o).is_some_and(|dict| capi::PyDict_Contains(dict, name) == 0)) }
+    unsafe {
+        let Some(dict) = own_dict(o) else { return 0 };
+        // A name has been hashed when it became one.
+        match hashed::dict_find(dict, name, read(name, layout::get().str_hash)) {
+            hashed::Found::Nothing => 1,
+            hashed::Found::There(_) => 0,
+            hashed::Found::Unsure => i32::from(capi::PyDict_Contains(dict, name) == 0),
+        }
+    }
 }
 
 /// The names of a class's instances' inline values: first entry, and how many.

@@ -9,7 +9,7 @@ use std::ptr::null_mut;
 use stoop_cpython::capi::{self, Obj, PyThreadState, decref, new_ref, type_of};
 use stoop_cpython::generator;
 use stoop_cpython::layout::{self, Of312, Of313, Version, read, write};
-use stoop_cpython::type_ptr;
+use stoop_cpython::{objects, type_ptr};
 
 use super::boxes::drop_all;
 use super::{contained, ffi};
@@ -107,12 +107,14 @@ unsafe fn sequence_iterator(index: i64, of: Obj) -> Obj {
     let l = layout::get();
     // SAFETY: as above.
     unsafe {
-        let it = capi::PyObject_GetIter(of);
+        let ty = type_of(of);
+        // What the class of a list does by now does not count: the loop has begun.
+        let is_list = objects::is_list_class(ty);
+        let it = if is_list { objects::list_iterator(of) } else { capi::PyObject_GetIter(of) };
         if it.is_null() {
             capi::PyErr_Clear();
         } else {
-            let ty = type_of(of);
-            if ty == type_ptr!(PyList_Type) {
+            if is_list {
                 write(it, l.list_iter_index, index);
             } else if ty == type_ptr!(PyTuple_Type) {
                 write(it, l.tuple_iter_index, index);
