@@ -22,13 +22,14 @@ from program.classes import Classes
 from program.expressions import Expressions
 from program.functions import Functions
 from program.generators import Generators
+from program.library import Library
 from program.modules import Module
 from program.more import More
 from program.statements import Statements
 from program.surprises import Surprises
 
 
-class Program(Text, Expressions, Statements, More, Classes, Generators, Surprises, Functions):
+class Program(Text, Expressions, Statements, More, Classes, Generators, Surprises, Library, Functions):
     """One program being written."""
 
 

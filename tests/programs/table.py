@@ -40,7 +40,7 @@ ROWS = [
     Row("rst2html", ["docutils"], command=["-m", "docutils", "{src}/docs/ref/rst/restructuredtext.rst", "{out}/restructuredtext.html"], quick=True),
     Row("fissix", ["fissix"], command=["-m", "fissix", "-f", "all", "-f", "idioms", "-n", "-w", "-o", "{out}", "{src}/fissix/fixer_util.py", "{src}/fissix/refactor.py"]),
     Row("black", ["black==24.10.0", "fissix"], command=["{here}/black_all.py", "{src}/src/black", "{out}"]),
-    Row("mypy", ["black==24.10.0", "mypy"], command=["-m", "mypy", "--no-incremental", "--cache-dir=/dev/null", "--no-error-summary", "{site}/attr", "{src}/src/blib2to3"]),
+    Row("mypy", ["black==24.10.0", "mypy", "attrs"], command=["-m", "mypy", "--no-incremental", "--cache-dir=/dev/null", "--no-error-summary", "{site}/attr", "{src}/src/blib2to3"]),
     Row("sympy", ["sympy"], tests=["{site}/sympy/core/tests/test_arit.py", "{site}/sympy/core/tests/test_expr.py", "{site}/sympy/polys/tests/test_polytools.py", "{site}/sympy/solvers/tests/test_solvers.py", "{site}/sympy/matrices/tests/test_matrices.py"], sdist=False),
     Row("networkx", ["networkx"], tests=["{site}/networkx/algorithms/tests", "{site}/networkx/classes", "-p", "no:networkx"], sdist=False),
     Row("django", ["django"], command=["{here}/django_pages.py"], sdist=False, quick=True),

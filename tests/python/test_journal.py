@@ -51,4 +51,9 @@ def test_a_file_that_cannot_be_written_is_done_without(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     done = python(str(program), str(tmp_path / "missing" / "journal"))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert re.search("RuntimeWarning: option 'journal': .*missing/journal': No such file", done.stderr), done
+    # The option in the environment is told of likewise, before the program runs.
+    done = python("-c", "print(3)", STOOP="1", STOOP_JOURNAL=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "3\n")
+    assert f"there will be none: '{tmp_path}': Is a directory" in done.stderr, done

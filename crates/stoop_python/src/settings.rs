@@ -1,9 +1,12 @@
 //! Options from Python, and switching the engine on with them.
 
+use std::ffi::CString;
+use std::fs::File;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList};
 
@@ -68,8 +71,28 @@ pub fn enable(given: &Bound<'_, PyDict>) -> PyResult<()> {
     let config = config(&wanted);
     // SAFETY: the GIL is held; importing this module has checked the layout and the interpreter.
     unsafe { api::enable(config) }.map_err(PyRuntimeError::new_err)?;
+    let unwritable = unwritable(&wanted);
     *lock() = Some(wanted);
-    watch_the_process(py)
+    watch_the_process(py)?;
+    for sentence in unwritable {
+        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &CString::new(sentence)?, 1)?;
+    }
+    Ok(())
+}
+
+/// What is asked for and will not be written, a sentence each. The program runs all the same.
+fn unwritable(options: &Options) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let mut journal = File::options();
+    if !options.journal.is_empty()
+        && let Err(e) = journal.create(true).append(true).open(&options.journal)
+    {
+        sentences.push(format!("option 'journal': there will be none: '{}': {e}", options.journal));
+    }
+    if !options.jitdump.is_empty() && !Path::new(&options.jitdump).is_dir() {
+        sentences.push(format!("option 'jitdump': there will be none: '{}' is not a directory", options.jitdump));
+    }
+    sentences
 }
 
 fn config(options: &Options) -> Config {

@@ -15,7 +15,7 @@ ERRORS = "(ArithmeticError, LookupError, TypeError, ValueError, AttributeError, 
 # objects of the program's own classes, lists of them, sets, callables that take and give an integer.
 KINDS = ["i", "f", "s", "l", "m", "d", "t", "o", "b", "k", "K", "u", "c"]
 # What a program may be about. Each program has about half of it: features that crowd each other out find less.
-GROUPS = ["more", "classes", "generators", "surprises", "tools", "subclasses"]
+GROUPS = ["more", "classes", "generators", "surprises", "tools", "subclasses", "library"]
 
 
 class Scope:
@@ -48,6 +48,7 @@ class Text:
         self.risk = self.rng.choice([0.0, 0.1, 0.3, 1.0])
         self.groups = {g for g in GROUPS if self.rng.random() < 0.5}
         self.classes, self.protocols, self.generators, self.helpers = [], [], [], []
+        self.chains = 0
         self.cost = 1
         self.params = []
 

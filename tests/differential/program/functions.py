@@ -107,6 +107,8 @@ class Functions:
             self.write_helpers()
         if "generators" in self.groups:
             self.write_generators()
+        if "library" in self.groups:
+            self.write_chain()
         for _ in range(self.rng.randrange(1, 4)):
             self.function()
         names = [f[0] for f in self.functions]

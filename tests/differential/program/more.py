@@ -29,7 +29,7 @@ class More:
 
     def warm(self):
         """Functions to compile besides the program's main ones."""
-        names = [h for h in self.helpers if self.chance(0.7)] + self.generators
+        names = [h for h in self.helpers if self.chance(0.7)] + self.generators + [f"chain{n}" for n in range(self.chains)]
         return names + [f"{c[0]}.{m}" for c in self.classes for m in ("get", "put", "step", "__init__") if self.chance(0.5)]
 
     def expr_u(self, depth):

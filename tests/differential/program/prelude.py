@@ -147,7 +147,7 @@ def deep(n, acc=0):
 FURTHER = '''\
 
 
-import builtins, collections, contextlib, dataclasses, enum, functools, gc, itertools, math, operator, signal, sys, typing, weakref
+import builtins, collections, contextlib, dataclasses, enum, functools, gc, heapq, itertools, math, operator, signal, sys, typing, weakref
 
 kept, events, replaced = [], [], {}
 

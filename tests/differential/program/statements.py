@@ -51,6 +51,9 @@ class Statements:
             simple += self.surprise_simple
         if "tools" in self.groups:
             simple += self.tool_simple
+        if "library" in self.groups:
+            simple += self.library_simple
+            compound += self.library_compound
         rows = simple + (compound if self.scope.depth < 5 else [])
         self.rng.choices([r[1] for r in rows], [r[0] for r in rows])[0]()
 
