@@ -41,6 +41,16 @@ CALLS = [
     "','.join(p.name for p in ps)",
     "dict((x, x) for x in a)",
     "list(x for x in a)",
+    "(sorted(-x for x in a), s)",
+    "sorted((x * 2, i) for i, x in enumerate(b))",
+    "dict((k + i, x) for i, x in enumerate(a))",
+    "dict((c, x) for c, x in zip(s, a))",
+    "sum(v for v in d.values())",
+    "sum(x * y for x, y in d.items())",
+    "any(x == 3 for x in d)",
+    "max(len(x) for x in names)",
+    "','.join(f'{x}={y}' for x, y in d.items())",
+    "tuple(x for x in d.items())",
 ]
 
 
@@ -56,8 +66,10 @@ def test_results(both, call):
                 self.name = v if v == 3.5 else str(v)
 
         m = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+        names = {"spam", "ham", "eggs"}
 
         def f(a, b, ps, s, k):
+            d = dict(zip(a, b))
             r = {call}
             return r, a, b
 
@@ -113,7 +125,7 @@ def test_no_generator_is_made(both):
     assert not [r for r in run.regions("f.<locals>.<genexpr>") if r["entries"] > 0]
 
 
-@pytest.mark.parametrize("guard", range(1, 90, 2))
+@pytest.mark.parametrize("guard", range(1, 130, 3))
 def test_each_guard_left(both, guard):
     """Wherever machine code is left, the expression goes on just there, and the builtin with what it has."""
     run = both(
@@ -135,6 +147,12 @@ def test_each_guard_left(both, guard):
             t.append(tuple(x + k for x in a))
             t.append(sorted(set(x % k for x in a)))
             t.append(",".join(str(x) for x in a))
+            t.append(sorted(-x for x in a))
+            t.append(dict((x, y) for x, y in zip(a, b)))
+            t.append(list(x for x in a if x > k))
+            d = dict(zip(a, b))
+            t.append(sum(x * y for x, y in d.items()))
+            t.append(any(x == k for x in d))
             return t
 
         a, b = list(range(8)), [0.1 * k for k in range(8)]
@@ -562,3 +580,75 @@ def test_which_one_is_chosen(both):
             print(e)
     """)
     run.assert_compiled("f", "g")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        "list(x for x in a)",
+        "sorted(x for x in a)",
+        "tuple(x for x in a)",
+        "set(x for x in a)",
+        "dict((x, x) for x in a)",
+    ],
+)
+def test_sizes(both, build):
+    """Containers are as large as CPython makes them, made in place or at an exit."""
+    run = both(f"""
+        import sys
+
+        from probe import hot
+
+        def f(a):
+            return {build}
+
+        hot(f, [3, 1, 2])
+        print([sys.getsizeof(f(list(range(n)))) for n in range(40)])
+        print([sys.getsizeof(f(list(range(n)) + [0.5])) for n in range(40)])
+        print([sys.getsizeof(f(iter(range(n)))) for n in range(40)])
+    """)
+    run.assert_compiled("f")
+
+
+def test_dicts_iterated_over(both):
+    """A dict that changes, one that ends with its iterator, and iterators of other classes."""
+    run = both("""
+        import weakref
+
+        from probe import hot
+
+        class D:
+            def __init__(self, log):
+                self.log = log
+
+            def __del__(self):
+                self.log.append("end")
+
+            def __len__(self):
+                return 3
+
+        def f(d):
+            return sum(v for v in d.values()), any(k == 7 for k in d), max(len(x) for x in d.items())
+
+        def g(d, n):
+            return sum(d.pop(n) if k == n else v for k, v in d.items())
+
+        def h(log):
+            return sum(len(v) for v in {1: D(log), 2: D(log)}.values()), list(log)
+
+        def i(x):
+            return sum(v for v in x)
+
+        hot(f, {1: 2, 3: 4})
+        hot(g, {1: 2, 3: 4}, 9)
+        hot(h, [])
+        hot(i, {1: 2}.keys())
+        print(f({1: 2.5, 7: 3}), f(dict.fromkeys(range(100), 2)))
+        for n in (1, 3, 2):
+            try:
+                print(g({1: 2, 2: 3, 3: 4}, n))
+            except RuntimeError as e:
+                print(e)
+        print(h([]), i({5, 6}), i(frozenset((1, 2))), i(x for x in (1, 2)), i(map(int, "123")), i({1: 2}.values()))
+    """)
+    run.assert_compiled("f", "g", "h", "i")

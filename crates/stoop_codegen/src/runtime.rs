@@ -209,6 +209,8 @@ helpers! {
     PyGetIter(R) -> R;
     /// (tstate, iterator) 0 at the end, 1 on error.
     PyIterNext(P R) -> R;
+    /// (iterator) The same; 2 where compiled code must leave.
+    IterNext(R) -> R;
     /// (sequence, count) A fresh tuple of exactly count items.
     PyUnpack(R L) -> R;
     /// (value, spec or NULL)

@@ -136,6 +136,15 @@ pub unsafe fn function_code(f: Obj) -> Obj {
     unsafe { read(f, layout::get().func_code) }
 }
 
+/// How many positional parameters a code object has.
+///
+/// # Safety
+/// A live code object.
+pub unsafe fn argument_count(code: Obj) -> usize {
+    // SAFETY: as documented; the count is not negative.
+    unsafe { read::<i32, _>(code, layout::get().co_argcount) as usize }
+}
+
 /// A function's globals (borrowed).
 ///
 /// # Safety

@@ -66,6 +66,31 @@ unsafe fn held<'a>(o: Obj, class: Obj) -> Option<&'a [Obj]> {
     }
 }
 
+/// What an exact iterator over a dict or set iterates over: NULL at its end; `None` for any other object.
+///
+/// # Safety
+/// A live object.
+pub unsafe fn iterated(it: Obj) -> Option<Obj> {
+    /// The first field.
+    const OVER: i32 = 16;
+    // SAFETY: as documented.
+    unsafe {
+        let class = type_of(it);
+        let dicts = class == type_ptr!(PyDictIterKey_Type)
+            || class == type_ptr!(PyDictIterValue_Type)
+            || class == type_ptr!(PyDictIterItem_Type);
+        (dicts || class == type_ptr!(PySetIter_Type)).then(|| read(it, OVER))
+    }
+}
+
+/// The tuple that an iterator over a dict's items yields again when nobody has it any more, or NULL.
+unsafe fn kept_result(it: Obj) -> Obj {
+    /// Behind the dict, its size, and the position.
+    const RESULT: i32 = 40;
+    // SAFETY: an iterator over a dict.
+    unsafe { if type_of(it) == type_ptr!(PyDictIterItem_Type) { read(it, RESULT) } else { std::ptr::null_mut() } }
+}
+
 /// Whether it is certain that the end of an object, and of all that ends with it, runs no code.
 ///
 /// # Safety
@@ -83,8 +108,18 @@ pub unsafe fn dies_quietly(o: Obj) -> bool {
             if is_simple(class) {
                 continue;
             }
-            let Some(items) = held(o, class) else { return false };
-            for item in items.iter().copied().filter(|item| !item.is_null() && !capi::is_immortal(*item)) {
+            let (over, result) = match iterated(o) {
+                Some(over) => (over, kept_result(o)),
+                None => (std::ptr::null_mut(), std::ptr::null_mut()),
+            };
+            let items = match iterated(o) {
+                Some(_) => &[],
+                None => match held(o, class) {
+                    Some(items) => items,
+                    None => return false,
+                },
+            };
+            for item in items.iter().copied().chain([over, result]).filter(|item| !item.is_null() && !capi::is_immortal(*item)) {
                 match left.release(item) {
                     Some(true) if count < MOST => {
                         dead[count] = item;

@@ -361,6 +361,7 @@ ops! {
     PyGetIter "py.getiter" n(1) => New, ALL, ALL, PYF, 0, "iter(obj).";
     PyYieldFromIter "py.yieldfromiter" n(1) => New, ALL, ALL, PYF, 0, "What `yield from` sends to: a generator itself, else iter(obj). imm: int; 1 where that may be a coroutine.";
     PyAwaitable "py.awaitable" n(1) => New, ALL, ALL, PYF, 0, "What `await` sends to. imm: int, the argument of GET_AWAITABLE.";
+    IterNext "iter.next" n(1) => New, ALL, NO, G.or(Flags::PINNED).or(Flags::RAISE), 0, "next(it), or NULL when exhausted (result maybe), of an iterator over a dict or set; leaves, having done nothing, for any other, and where the end of this one would be the end of what it iterates over.";
     PyIterNext "py.iternext" n(1) => New, ALL, ALL, PYF, 0, "next(it), or NULL when exhausted (result maybe).";
     PyUnpack "py.unpack" n(1) => New, ALL, ALL, PYF, 0, "A fresh tuple of exactly (imm: int) items; raises Python's ValueError/TypeError otherwise.";
     PyFormat "py.format" n(2) => New, ALL, ALL, PYF, 0, "(value, spec_or_null) format(value, spec).";
@@ -377,7 +378,7 @@ ops! {
     BuildTuple "build.tuple" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A tuple of the operands, taking their references.";
     VirtualTuple "virtual.tuple" Arity::Any => Borrowed, NO, NO, N, 0, "No code: what an exit makes a tuple of the operands from. Only frame states use it; each of its references stands for one of each operand.";
     VirtualObject "virtual.object" Arity::Any => Borrowed, NO, NO, N, 0, "(class, place, value, …) No code: what an exit makes an instance from, with these attributes: a place is the index of an inline value, or the offset of a member, negative. Only frame states use it; each of its references stands for one of each value.";
-    BuildList "build.list" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A list of the operands, taking their references.";
+    BuildList "build.list" Arity::Any => New, NO, NO, Flags::RAISE, 0xff, "A list of the operands, taking their references (imm: int, room for so many items, where there are none).";
     BuildMap "build.map" Arity::Any => New, ALL, ALL, PYF, 0, "A dict of key, value, key, value …";
     BuildSet "build.set" Arity::Any => New, ALL, ALL, PYF, 0, "A set of the operands.";
     BuildString "build.string" Arity::Any => New, NO, NO, Flags::RAISE, 0, "Concatenation of exact strings.";

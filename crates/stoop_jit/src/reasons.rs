@@ -121,9 +121,14 @@ impl ExitReason {
                 ExitReason::Attribute
             }
             Op::LoadCell => ExitReason::Cell,
-            Op::DictFind | Op::DictFindTuple | Op::DictLoad | Op::DictSet | Op::SetAdd | Op::Contains | Op::IsInstance => {
-                ExitReason::Key
-            }
+            Op::DictFind
+            | Op::DictFindTuple
+            | Op::DictLoad
+            | Op::DictSet
+            | Op::SetAdd
+            | Op::Contains
+            | Op::IsInstance
+            | Op::IterNext => ExitReason::Key,
             Op::Check | Op::CheckHandling | Op::CheckValid => ExitReason::Assumption,
             Op::Poll => ExitReason::Breaker,
             Op::Exit | Op::Yield => ExitReason::NotCompiled,

@@ -15,6 +15,15 @@ impl Lower<'_> {
         Ok(place)
     }
 
+    pub(crate) fn iter_next_quietly(&mut self, it: CV) -> Result<CV, Error> {
+        let result = self.helper1(Helper::IterNext, &[it])?;
+        let unsure = self.icmp_imm(IntCC::Equal, result, 2);
+        self.guard_not(unsure)?;
+        let failed = self.icmp_imm(IntCC::Equal, result, 1);
+        self.raise_if(failed)?;
+        Ok(result)
+    }
+
     pub(crate) fn dict_find_tuple(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
         let ints = (1..a.len()).filter(|k| self.f.ty(data.args[*k]) == Type::I64).map(|k| 1i64 << (k - 1)).sum::<i64>();
         self.put_arguments(0, &a[1..]);

@@ -8,6 +8,17 @@ use cranelift_codegen::ir::{InstBuilder, Value as CV, types};
 use stoop_ir::{Class, Imm, InstData, Type, Value};
 
 impl Lower<'_> {
+    /// A list of the operands; without any, with room for so many items as the immediate says.
+    pub(crate) fn build_list(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
+        match data.imm {
+            Imm::Int(room) if a.is_empty() => {
+                let (nothing, room) = (self.iconst(0), self.iconst(-room));
+                self.call_object(Helper::BuildList, &[nothing, room])
+            }
+            _ => self.build(Helper::BuildList, a),
+        }
+    }
+
     fn scaled(&mut self, base: CV, position: CV) -> CV {
         if let Some(bytes) = self.machine_constant(position).and_then(|i| i.checked_mul(8)) {
             return self.add_imm(base, bytes);

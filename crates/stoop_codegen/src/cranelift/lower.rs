@@ -645,6 +645,7 @@ impl<'a> Lower<'a> {
                 one(self.call_object(helper, &[a[0], how]))
             }
             Op::PyIterNext => one(self.iter_next(a[0])),
+            Op::IterNext => one(self.iter_next_quietly(a[0])),
             Op::PyUnpack => {
                 let n = self.imm_int()?;
                 let n = self.iconst(n);
@@ -685,7 +686,7 @@ impl<'a> Lower<'a> {
             Op::BuildTuple => one(self.build(Helper::BuildTuple, a)),
             // Exits build it; nothing else looks at it.
             Op::VirtualTuple | Op::VirtualRange | Op::VirtualIter | Op::VirtualObject => Ok(Some(self.iconst(0))),
-            Op::BuildList => one(self.build(Helper::BuildList, a)),
+            Op::BuildList => one(self.build_list(data, a)),
             Op::BuildMap => one(self.build(Helper::BuildMap, a)),
             Op::BuildSet => one(self.build(Helper::BuildSet, a)),
             Op::BuildString => one(self.build(Helper::BuildString, a)),

@@ -114,6 +114,7 @@ fn looking_leaves_where_it_cannot_tell() {
         ("v4: i64 = dict.findtuple v1, v2, v3", Helper::DictFindTuple, 0x70, 1),
         ("dict.set v1, v2, v2, v3", Helper::DictSet, 0, 1),
         ("set.add v1, v2", Helper::SetAdd, 0, 1),
+        ("v4: maybe = iter.next v1", Helper::IterNext, 0, 2),
     ] {
         for (result, leaves) in [(told, false), (unsure, true)] {
             let mut w = World::new();

@@ -206,7 +206,7 @@ mod fakes {
             Poll Recheck FirstInlined RoomForInlined PopInlined ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NumBinary NumCompare NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
-            PyGetIter PyYieldFromIter PyAwaitable Reveal PyNewGenerator PyIterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
+            PyGetIter PyYieldFromIter PyAwaitable Reveal PyNewGenerator PyIterNext IterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise
             StrItem StrOrd StrChr StrEqual StrOrder StrIn StrAppend PyGetAttrOr PyHasAttr Equal Concat Truth StrOf Slice IsInstance DictFind DictFindTuple NoKey DictSet SetAdd Contains ItemsLen NativeCall AfterCall MatchKind Land PushHandled PopHandled ForgetFrame ExcMatches IsHeld MayBeWritten PyDictMerge PyImport PyImportFrom BuildTuple BuildList BuildMap
             BuildSet BuildString BuildSlice MakeCell MakeFunction SetFunctionAttr PyListExtend PySetAdd
             PySetUpdate PyMapAdd PyDictUpdate PyListToTuple PyLen

@@ -134,6 +134,15 @@ pub(super) unsafe fn finish(ts: *mut PyThreadState, caller: *mut Frame, consumer
                     true => capi::PyList_AsTuple(kept[0]),
                     false => std::ptr::null_mut(),
                 },
+                Consumer::List { sorts } => {
+                    let done =
+                        consumers::go_on_extending(generator, kept[0], first) && (!sorts || capi::PyList_Sort(kept[0]) == 0);
+                    if done { consumers::trimmed(kept[0]) } else { std::ptr::null_mut() }
+                }
+                Consumer::Dict => match consumers::go_on_putting(generator, kept[0], first) {
+                    true => capi::new_ref(kept[0]),
+                    false => std::ptr::null_mut(),
+                },
                 Consumer::Set => match consumers::go_on_updating(generator, kept[0], first) {
                     true => capi::new_ref(kept[0]),
                     false => std::ptr::null_mut(),

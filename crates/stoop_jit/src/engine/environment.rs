@@ -607,6 +607,10 @@ impl Environment for Live<'_> {
         unsafe { capi::type_of(object as Obj) as u64 }
     }
 
+    fn list_sort(&mut self) -> Known {
+        self.known(super::well_known::object("list.sort"))
+    }
+
     fn not_implemented(&mut self) -> Known {
         self.known(capi::not_implemented())
     }

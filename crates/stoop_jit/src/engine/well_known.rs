@@ -46,6 +46,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("builtins", "list", "builtins.list"),
     ("builtins", "tuple", "builtins.tuple"),
     ("builtins", "set", "builtins.set"),
+    ("builtins", "dict", "builtins.dict"),
     ("builtins", "enumerate", "builtins.enumerate"),
     ("builtins", "zip", "builtins.zip"),
     ("builtins", "isinstance", "builtins.isinstance"),
@@ -71,6 +72,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("sys", "getrefcount", "sys.getrefcount"),
     ("builtins", "set.add", "set.add"),
     ("builtins", "list.append", "list.append"),
+    ("builtins", "list.sort", "list.sort"),
     ("builtins", "list.pop", "list.pop"),
     ("builtins", "list.insert", "list.insert"),
 ];
@@ -108,6 +110,12 @@ fn find(module: &str, attr: &str) -> Option<usize> {
 pub fn name_of(o: Obj) -> Option<&'static str> {
     let found = TABLE.get()?.iter().find(|r| r.address == o as usize).map(|r| r.name);
     found.or_else(|| math()?.iter().find(|r| r.address == o as usize).map(|r| r.name))
+}
+
+/// The well-known object of that name.
+pub fn object(name: &str) -> Obj {
+    let found = TABLE.get().and_then(|t| t.iter().find(|r| r.name == name));
+    found.expect("a name of the table").address as Obj
 }
 
 /// What `math` has, if the program has imported it: the engine imports nothing of its own.

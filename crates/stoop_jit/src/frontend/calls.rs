@@ -58,6 +58,9 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr) -> Result<(), Build
     if i.kwnames.is_none() && p.args.is_empty() && super::consumers::call(b, k, i, p.callable, p.receiver)? {
         return Ok(());
     }
+    if i.kwnames.is_none() && made_generator(b, &p, st) {
+        return Ok(());
+    }
     let plain = i.kwnames.is_none() && b.is_null(p.receiver) && !b.env.is_generic(i.unit);
     if plain && super::lists::bound_method(b, p.callable, &p.args, st) {
         return Ok(());
@@ -270,6 +273,17 @@ pub(super) fn new_generator(b: &mut Builder<'_>, function: Item, args: Vec<Item>
     let v = b.op(Op::PyNewGenerator, &operands, Imm::None, Type::Obj, Some(st));
     b.ran_python = true;
     finish(b, Popped { callable: function, receiver: b.null(), args }, v);
+}
+
+/// A call of a generator expression's function, which was made here. Whether it was that.
+fn made_generator(b: &mut Builder<'_>, p: &Popped, st: stoop_ir::State) -> bool {
+    let Some(code) = b.made_functions.get(&p.callable.value).map(|m| m.code) else { return false };
+    let args: Vec<Item> = [p.receiver].into_iter().filter(|x| !b.is_null(*x)).chain(p.args.iter().copied()).collect();
+    if !b.env.makes_generators_of(code, args.len()) {
+        return false;
+    }
+    new_generator(b, p.callable, args, st);
+    true
 }
 
 /// The arguments of a call in the order of the function's parameters.

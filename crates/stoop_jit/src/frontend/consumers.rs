@@ -41,6 +41,13 @@ pub enum Consumer {
     Tuple,
     /// `set`.
     Set,
+    /// `list`, or `sorted`.
+    List {
+        /// Whether it is `sorted`.
+        sorts: bool,
+    },
+    /// `dict`, of pairs that the expression makes.
+    Dict,
     /// `str.join`, which makes a list first.
     Join,
 }
@@ -52,16 +59,16 @@ impl Consumer {
     pub fn kept(self) -> usize {
         match self {
             Consumer::Any | Consumer::All => 0,
-            Consumer::Ints | Consumer::Tuple | Consumer::Set | Consumer::Join => 1,
+            Consumer::Ints | Consumer::Tuple | Consumer::Set | Consumer::Join | Consumer::List { .. } | Consumer::Dict => 1,
             Consumer::Extreme { of: None, .. } => 1,
             Consumer::Extreme { of: Some(_), .. } => 2,
             Consumer::Floats => 3,
         }
     }
 
-    /// Whether the callee stays on the stack, below the function: it is called in the end.
+    /// Whether the callee stays on the stack, below the function: it is called in the end, or its work not done yet.
     pub fn calls(self) -> bool {
-        self == Consumer::Join
+        matches!(self, Consumer::Join | Consumer::List { sorts: true })
     }
 
     /// The type of what it yields.
@@ -72,7 +79,8 @@ impl Consumer {
             Consumer::Floats | Consumer::Extreme { .. } => Type::Obj,
             Consumer::Tuple => Type::Exact(Class::Tuple),
             Consumer::Set => Type::Exact(Class::Set),
-            Consumer::Join => Type::Exact(Class::List),
+            Consumer::Dict => Type::Exact(Class::Dict),
+            Consumer::Join | Consumer::List { .. } => Type::Exact(Class::List),
         }
     }
 }
@@ -84,11 +92,14 @@ fn named(name: &str, likely: Option<Class>) -> Option<Consumer> {
         "builtins.any" => Consumer::Any,
         "builtins.all" => Consumer::All,
         "builtins.sum" if likely == Some(Class::Float) => Consumer::Floats,
-        "builtins.sum" if likely != Some(Class::Tuple) => Consumer::Ints,
+        "builtins.sum" => Consumer::Ints,
         "builtins.max" => Consumer::Extreme { greatest: true, of },
         "builtins.min" => Consumer::Extreme { greatest: false, of },
         "builtins.tuple" => Consumer::Tuple,
         "builtins.set" => Consumer::Set,
+        "builtins.list" => Consumer::List { sorts: false },
+        "builtins.sorted" => Consumer::List { sorts: true },
+        "builtins.dict" if likely == Some(Class::Tuple) => Consumer::Dict,
         "str.join" => Consumer::Join,
         _ => return None,
     })
@@ -143,7 +154,7 @@ fn likely(info: &CodeInfo, b: &mut Builder<'_>, sums: bool) -> Option<Class> {
         (Opcode::BinaryOp, Feedback::Int) => Some(Class::Int),
         (Opcode::BinaryOp, Feedback::None) if matches!(binary_op(before).0, BinOp::TrueDiv) => Some(Class::Float),
         (Opcode::LoadConst, _) => b.env.constant(before.arg).class,
-        (Opcode::BuildTuple | Opcode::BuildList | Opcode::BuildString, _) => Some(Class::Tuple),
+        (Opcode::BuildTuple, _) if before.arg == 2 => Some(Class::Tuple),
         (Opcode::Call, _) => Some(Class::Int),
         _ => None,
     }
@@ -166,7 +177,6 @@ fn plan(b: &mut Builder<'_>, k: usize, function: Value, above: usize) -> Option<
     let callable = if b.is_null(lower) { upper } else { lower };
     let is_method = !b.is_null(lower) && !b.is_null(upper);
     let name = callee_name(b, callable.value).filter(|name| !callable.owned && (&**name == "str.join") == is_method)?;
-    named(&name, None)?;
     let info = b.env.enter_expression(made.code)?;
     let likely = likely(&info, b, &*name == "builtins.sum");
     let consumer = named(&name, likely);
@@ -267,20 +277,44 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, function: Item, ite
     }
     b.dropped = true;
     b.safe_point(goes_on);
-    if !plan.consumer.calls() {
+    if plan.consumer == (Consumer::List { sorts: true }) {
+        sort(b, &then);
+    }
+    if plan.consumer != Consumer::Join {
         b.lv.done_before = k + 2;
     }
     Ok(true)
 }
 
+/// Sorts the list on the stack, and leaves it there in place of the callee as well.
+fn sort(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let list = b.pop();
+    let sort = b.env.list_sort();
+    let sort = b.known(sort);
+    let none = b.op(Op::PyCall, &[sort, list.value], Imm::None, Type::Obj, Some(st));
+    b.void(Op::DecRef, &[none], Imm::None, None);
+    b.ran_python = true;
+    b.pop_n(2);
+    b.lv.stack.push(list);
+    b.safe_point(i.next);
+}
+
 /// Above the bits of a header's unit, in a set of headers to peel, is the number of the generator's code.
 pub(super) const UNIT_BITS: u32 = 20;
+
+/// How many items `list` makes room for before it asks an iterator that cannot tell.
+const ROOM: i64 = 8;
 
 /// What a consumer begins with.
 fn start(b: &mut Builder<'_>, consumer: Consumer, i: &Instr) -> Vec<Value> {
     let st = b.before(i.unit);
     match consumer {
         Consumer::Tuple | Consumer::Join => vec![b.op(Op::BuildList, &[], Imm::None, Type::Exact(Class::List), Some(st))],
+        Consumer::List { .. } => {
+            vec![b.op(Op::BuildList, &[], Imm::Int(ROOM), Type::Exact(Class::List), Some(st))]
+        }
+        Consumer::Dict => vec![b.op(Op::BuildMap, &[], Imm::None, Type::Exact(Class::Dict), Some(st))],
         Consumer::Set => vec![b.op(Op::BuildSet, &[], Imm::None, Type::Exact(Class::Set), Some(st))],
         Consumer::Extreme { of: None, .. } => vec![b.null],
         Consumer::Extreme { of: Some(Class::Float), .. } => vec![float(b, 0.0), truth_value(b, false)],
@@ -330,7 +364,8 @@ pub(super) fn item(b: &mut Builder<'_>, i: &Instr) {
                 None => pick(b, i, op),
             }
         }
-        Consumer::Tuple | Consumer::Join => {
+        Consumer::Dict => put(b, i),
+        Consumer::Tuple | Consumer::Join | Consumer::List { .. } => {
             let st = b.state(i.unit);
             let x = b.pop();
             let v = b.own(x);
@@ -418,6 +453,52 @@ fn add_float(b: &mut Builder<'_>, i: &Instr) {
     b.drop_item(item);
 }
 
+/// Puts a pair into a dict.
+fn put(b: &mut Builder<'_>, i: &Instr) {
+    let st = b.state(i.unit);
+    let x = b.pop();
+    let pair = b.op(Op::GuardClass, &[x.value], Imm::None, Type::Exact(Class::Tuple), Some(st));
+    let made = b.f.def_inst(x.value).map(|d| b.f.inst(d)).filter(|d| d.op == Op::BuildTuple && d.args.len() == 2);
+    let [key, value] = match made.map(|d| [d.args[0], d.args[1]]) {
+        Some(pair) => pair,
+        None => [0, 1].map(|n| {
+            let at = b.op(Op::ConstInt, &[], Imm::Int(n), Type::I64, None);
+            b.op(Op::TupleItem, &[pair, at], Imm::None, Type::Obj, None)
+        }),
+    };
+    let dict = kept(b, 0);
+    b.void(Op::PySetItem, &[dict, key, value], Imm::None, Some(st));
+    b.set_hint(Hint::Class(Class::Dict));
+    b.ran_python = true;
+    b.drop_item(x);
+}
+
+/// A list as `list` makes it of few items: it lets go of room that it does not need.
+fn trimmed(b: &mut Builder<'_>, i: &Instr) -> Value {
+    let st = b.state(i.unit);
+    let list = kept(b, 0);
+    let len = b.op(Op::ListLen, &[list], Imm::None, Type::I64, None);
+    let mut test = |b: &mut Builder<'_>, k: usize| {
+        let n = b.op(Op::ConstInt, &[], Imm::Int(2 - k as i64), Type::I64, None);
+        b.op(Op::IntCmp, &[len, n], Imm::Cmp(if k == 0 { CmpOp::Ge } else { CmpOp::Lt }), Type::I1, None)
+    };
+    let mut arm = |b: &mut Builder<'_>, k: usize| {
+        if k == 0 {
+            return Ok(list);
+        }
+        let short = b.op(Op::BuildList, &[], Imm::None, Type::Exact(Class::List), Some(st));
+        if k == 2 {
+            let first = b.op(Op::ConstInt, &[], Imm::Int(0), Type::I64, None);
+            let item = b.op(Op::ListItem, &[list, first], Imm::None, Type::Obj, None);
+            b.void(Op::IncRef, &[item], Imm::None, None);
+            b.void(Op::ListAppend, &[short, item], Imm::None, Some(st));
+        }
+        b.void(Op::DecRef, &[list], Imm::None, None);
+        Ok(short)
+    };
+    b.cases(3, Type::Exact(Class::List), &mut test, &mut arm).expect("no way fails")
+}
+
 /// Keeps the greater one of two numbers, or the less.
 fn pick_number(b: &mut Builder<'_>, i: &Instr, op: CmpOp, class: Class) {
     let st = b.state(i.unit);
@@ -501,7 +582,8 @@ pub(super) fn end(b: &mut Builder<'_>, i: &Instr) {
         Consumer::Floats => sum_of_floats(b),
         // The interpreter raises where there was none.
         Consumer::Extreme { of, .. } => picked(b, i, of),
-        Consumer::Set | Consumer::Join => kept(b, 0),
+        Consumer::Set | Consumer::Join | Consumer::Dict => kept(b, 0),
+        Consumer::List { .. } => trimmed(b, i),
         Consumer::Tuple => {
             let st = b.state(i.unit);
             let list = kept(b, 0);

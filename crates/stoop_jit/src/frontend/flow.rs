@@ -1,6 +1,7 @@
 //! Control flow: branches, loops, returns, safe points on the way.
 
 use stoop_cpython::decode::Instr;
+use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Hint, Imm, Op, Type, Value};
 
@@ -121,10 +122,15 @@ pub(super) fn for_iter(b: &mut Builder<'_>, i: &Instr) {
         return;
     }
     let st = b.state(i.unit);
-    let v = b.op(Op::PyIterNext, &[it.value], Imm::None, Type::MaybeNull, Some(st));
     let h = operand_hint(b, i);
+    // The interpreter has no form of its own for dicts and sets. Where nothing may run Python code it is worth guessing that
+    // it is one of these.
+    let quiet = b.lv.consumed.is_some() && h == Hint::None && b.f.ty(it.value) == Type::Obj && i.feedback == Feedback::None;
+    let op = if quiet { Op::IterNext } else { Op::PyIterNext };
+    let v = b.op(op, &[it.value], Imm::None, Type::MaybeNull, Some(st));
     b.set_hint(h);
-    b.ran_python = true;
+    b.ran_python |= !quiet;
+    b.dropped |= quiet;
     let end = b.op(Op::IsNull, &[v], Imm::None, Type::I1, None);
     let (to, next) = (target(i), i.next);
     let element = b.elements.get(&it.value).copied();

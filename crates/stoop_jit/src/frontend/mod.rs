@@ -167,6 +167,14 @@ pub trait Environment {
         // SAFETY: a live function.
         unsafe { stoop_cpython::fresh_generator::makes_generators(stoop_cpython::inspect::function_code(function)) }
     }
+    /// Whether calls of functions with this code, which have no defaults that matter, make generators of so many arguments.
+    fn makes_generators_of(&self, code: u64, arguments: usize) -> bool {
+        let code = code as stoop_cpython::capi::Obj;
+        // SAFETY: a constant, which is a code object.
+        unsafe {
+            stoop_cpython::fresh_generator::makes_generators(code) && stoop_cpython::inspect::argument_count(code) == arguments
+        }
+    }
     /// The interned str that a constant is equal to, if it is an exact str.
     fn interned(&mut self, text: u64) -> Option<Known>;
     /// The classes in a constant, if it is a tuple of a few instances of `type` itself.
@@ -219,6 +227,8 @@ pub trait Environment {
     fn class_has(&self, class: u64, name: &str) -> bool;
     /// The class of an example.
     fn type_of(&self, object: u64) -> u64;
+    /// `list.sort`.
+    fn list_sort(&mut self) -> Known;
     /// `NotImplemented`.
     fn not_implemented(&mut self) -> Known;
     /// Whether a type version is that of a built-in class.

@@ -355,6 +355,34 @@ pub unsafe fn go_on_updating(generator: Obj, set: Obj, item: Option<Obj>) -> boo
     unsafe { go_on_with(generator, item, |item| capi::PySet_Add(set, item) == 0) }
 }
 
+/// The same for a dict, of tuples of two items.
+pub unsafe fn go_on_putting(generator: Obj, dict: Obj, item: Option<Obj>) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        go_on_with(generator, item, |pair| {
+            let [key, value] = [0, 1].map(|n| capi::PyTuple_GetItem(pair, n));
+            !key.is_null() && !value.is_null() && capi::PyDict_SetItem(dict, key, value) == 0
+        })
+    }
+}
+
+/// A list with no more room than `list` leaves to one of few items, as a new reference.
+pub unsafe fn trimmed(list: Obj) -> Obj {
+    // SAFETY: see the module; an exact list.
+    unsafe {
+        let len = capi::PyList_Size(list);
+        if len > 1 {
+            return capi::new_ref(list);
+        }
+        let short = capi::PyList_New(0);
+        if !short.is_null() && len == 1 && capi::PyList_Append(short, capi::PyList_GetItem(list, 0)) < 0 {
+            decref(short);
+            return std::ptr::null_mut();
+        }
+        short
+    }
+}
+
 unsafe fn go_on_with(generator: Obj, item: Option<Obj>, take: impl Fn(Obj) -> bool) -> bool {
     let mut next = item;
     // SAFETY: as above.

@@ -251,7 +251,11 @@ pub unsafe extern "C" fn build_tuple(items: *const Obj, count: i64) -> Obj {
 pub unsafe extern "C" fn build_list(items: *const Obj, count: i64) -> Obj {
     // SAFETY: a fresh list has room for `count` items.
     unsafe {
-        let list = capi::PyList_New(count as isize);
+        let list = capi::PyList_New(count.unsigned_abs() as isize);
+        if !list.is_null() && count < 0 {
+            // Room alone.
+            layout::write(list, layout::get().ob_size, 0isize);
+        }
         if !list.is_null() && count > 0 {
             let first: *mut Obj = read(list, layout::get().list_items);
             first.copy_from_nonoverlapping(items, count as usize);

@@ -8,6 +8,7 @@ use stoop_cpython::capi::{self, Obj, type_of};
 use stoop_cpython::hashed::{self, Found, Part, dict_find, plain_equal, plain_hash, set_find};
 use stoop_cpython::layout::{self, flags, read};
 use stoop_cpython::objects::{list_slice, tuple_slice, type_flags};
+use stoop_cpython::quiet;
 use stoop_cpython::type_ptr;
 
 /// What [`find`] yields where it can't tell: no value lies there.
@@ -167,4 +168,21 @@ unsafe fn class_attribute() -> (Obj, Obj) {
         [name as usize, capi::_PyType_Lookup(type_ptr!(PyBaseObject_Type), name) as usize]
     });
     (name as Obj, descriptor as Obj)
+}
+
+/// The next value of an iterator over a dict or set; NULL at the end, 1 with an exception set, 2 where that may run Python
+/// code.
+pub unsafe extern "C" fn iter_next(it: Obj) -> Obj {
+    const RAISED: Obj = std::ptr::without_provenance_mut(1);
+    const UNSURE: Obj = std::ptr::without_provenance_mut(2);
+    // SAFETY: a live object; such iterators only read what they iterate over, and let it go at the end.
+    unsafe {
+        match quiet::iterated(it) {
+            Some(over) if over.is_null() || (*over).ob_refcnt > 1 => {}
+            _ => return UNSURE,
+        }
+        let next: unsafe extern "C" fn(Obj) -> Obj = read(capi::type_of(it), layout::get().tp_iternext);
+        let value = next(it);
+        if value.is_null() && !capi::PyErr_Occurred().is_null() { RAISED } else { value }
+    }
 }

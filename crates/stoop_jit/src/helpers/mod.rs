@@ -131,6 +131,7 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::PyNewGenerator => delegates::new_generator as *const () as usize,
         Helper::PyYieldFromIter => delegates::yield_from_iter as *const () as usize,
         Helper::PyAwaitable => delegates::awaitable as *const () as usize,
+        Helper::IterNext => hashed::iter_next as *const () as usize,
         Helper::PyIterNext => containers::iter_next_address(),
         Helper::PyUnpack => containers::unpack as *const () as usize,
         Helper::PyFormat => operators::format as *const () as usize,
