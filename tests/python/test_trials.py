@@ -54,3 +54,35 @@ def test_a_call_that_lasts_is_taken_over_whatever_the_lot_says(tmp_path):
     interpreted = [(kinds, took) for entered, kinds, took in calls if not entered]
     assert interpreted, calls
     assert all("loop" in kinds for kinds, took in interpreted), calls
+
+
+# A function so small that it would not pay for the interpreter's loop to be left for it.
+CALLBACKS = """
+import json, time, stoop
+
+def key(x):
+    return x * x - 3 * x + 7
+
+numbers = list(range(200))
+plain = [x * x - 3 * x + 7 for x in numbers]
+start = time.process_time()
+entries = 0
+while time.process_time() - start < 15 and entries < 20_000:
+    for _ in range(20):
+        assert list(map(key, numbers)) == plain
+        assert max(numbers, key=key) == 199
+    regions = stoop.info(key).regions
+    entries = regions[0].entries if regions else 0
+print(json.dumps(entries))
+"""
+
+
+def test_what_c_code_calls_is_entered_though_it_is_small(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(CALLBACKS)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("STOOP")}
+    done = subprocess.run(
+        [sys.executable, str(program)], env={**environment, "STOOP": "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) >= 20_000, done.stdout

@@ -266,6 +266,27 @@ pub unsafe fn saved_unit(frame: *mut Frame) -> i32 {
     }
 }
 
+/// Whether a function that is called now is called by C code that the current frame's instruction runs, and not by the
+/// interpreter or compiled code itself, as far as can be told. `names`: whether it is given keyword arguments.
+///
+/// # Safety
+/// The current thread's state, the GIL held.
+pub unsafe fn is_called_from_c(tstate: *mut PyThreadState, names: bool) -> bool {
+    // SAFETY: a frame with a code object runs an instruction of it.
+    unsafe {
+        let frame = current(tstate);
+        if frame.is_null() || is_marker(frame) {
+            return false;
+        }
+        let unit = saved_unit(frame);
+        if unit < 0 {
+            return false;
+        }
+        let number = unit_address(read(frame, layout::get().frame_code), unit).cast::<u8>().read();
+        layout::get().opcodes.entries[number as usize].calls_from_c(names)
+    }
+}
+
 /// Says which instruction is running (its `op_unit`).
 ///
 /// # Safety

@@ -85,6 +85,16 @@ unsafe fn small_int(l: &Layout, o: Obj) -> Option<isize> {
     }
 }
 
+/// The value of an int of at most one digit; `None` for a larger one.
+///
+/// # Safety
+/// A live exact int.
+#[inline]
+pub unsafe fn small_int_of(o: Obj) -> Option<isize> {
+    // SAFETY: as documented.
+    unsafe { small_int(layout::get(), o) }
+}
+
 /// The hash of an object, if finding it out runs no Python code and cannot fail.
 ///
 /// # Safety

@@ -268,6 +268,39 @@ pub enum Entry {
     InstrumentedInstruction,
 }
 
+impl Entry {
+    /// Whether a Python function that runs while this instruction does was called by C code: a built-in function that was
+    /// given it, or the slot of an operator. `names`: whether it was called with keyword arguments.
+    pub fn calls_from_c(self, names: bool) -> bool {
+        use Hint as H;
+        use Opcode as O;
+        match self {
+            Entry::Special(O::Call, hint) => matches!(
+                hint,
+                H::BuiltinClass
+                    | H::BuiltinFast
+                    | H::BuiltinFastKeywords
+                    | H::BuiltinO
+                    | H::CallLen
+                    | H::CallStr1
+                    | H::CallTuple1
+                    | H::MethodFast
+                    | H::MethodFastKeywords
+                    | H::MethodNoArgs
+                    | H::MethodO
+                    // Callables that are neither Python functions nor their methods.
+                    | H::NonPyGeneral
+            ),
+            // The interpreter's own call hands the names on.
+            Entry::Plain(O::CallKw) => !names,
+            Entry::Plain(op) | Entry::Special(op, _) => {
+                matches!(op, O::BinaryOp | O::CompareOp | O::ContainsOp | O::ForIter | O::GetIter | O::StoreSubscr | O::ToBool)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Differences between versions that the operand stack or calls show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Quirks {

@@ -97,6 +97,7 @@ pub unsafe extern "C" fn tried(f: Obj, args: *const Obj, nargsf: usize, kwnames:
         }
         (*record).active += 1;
         let compiled = (*record).trial.next_is_compiled();
+        let from_c = frame::is_called_from_c(capi::PyThreadState_Get(), !kwnames.is_null());
         let start = trial::now();
         let result = if !compiled {
             (*record).trial.begin_interpreted(start);
@@ -115,7 +116,7 @@ pub unsafe extern "C" fn tried(f: Obj, args: *const Obj, nargsf: usize, kwnames:
         if !result.is_null()
             && (*record).is_valid()
             && (*record).trial.verdict == Verdict::Open
-            && (*record).trial.note(compiled, ticks)
+            && (*record).trial.note(compiled, from_c, ticks)
         {
             registry::decided(record);
         }

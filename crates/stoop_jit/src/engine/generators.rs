@@ -124,7 +124,7 @@ unsafe fn try_out<V: Version>(ts: *mut PyThreadState, generator: Obj, record: *m
         if !value.is_null()
             && (*record).is_valid()
             && (*record).trial.verdict == Verdict::Open
-            && (*record).trial.note(compiled, ticks)
+            && (*record).trial.note(compiled, false, ticks)
         {
             decide(record);
         }

@@ -115,7 +115,7 @@ unsafe fn try_out(ts: *mut PyThreadState, generator: Obj, value: Obj, result: *m
         if status != RAISED
             && (*record).is_valid()
             && (*record).trial.verdict == Verdict::Open
-            && (*record).trial.note(compiled, ticks)
+            && (*record).trial.note(compiled, false, ticks)
         {
             decide(record);
         }

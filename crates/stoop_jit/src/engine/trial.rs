@@ -39,6 +39,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Trial {
     ticks: [Vec<u32>; 2],
+    /// How many of the calls came from C code, which leaves no loop for them.
+    from_c: usize,
     /// Calls of each kind to time.
     goal: usize,
     dice: u32,
@@ -48,6 +50,8 @@ pub struct Trial {
     pub usual: Option<[u32; 2]>,
     /// How far that may be from the truth.
     doubt: u32,
+    /// What entering costs beside that, where the calls come from.
+    cost: u32,
     /// What an entry gains, in the same unit, and how many there had been when that was found out.
     saving: (u64, u64),
     /// Ticks gained before calls were timed again.
@@ -60,11 +64,13 @@ impl Default for Trial {
     fn default() -> Trial {
         Trial {
             ticks: [Vec::new(), Vec::new()],
+            from_c: 0,
             goal: CALLS,
             dice: 0x9e37_79b9,
             verdict: Verdict::Open,
             usual: None,
             doubt: 0,
+            cost: 0,
             saving: (0, 0),
             banked: 0,
             interpreting: (0, 0),
@@ -102,8 +108,7 @@ impl Trial {
         // What is sure: calls differ.
         let gain = interpreted.saturating_sub(compiled).saturating_sub(self.doubt);
         self.saving = match self.verdict {
-            // It is entered by the interpreter, as far as is known.
-            Verdict::Pays => (u64::from(gain.saturating_sub(call_cost())), entries),
+            Verdict::Pays => (u64::from(gain.saturating_sub(self.cost)), entries),
             Verdict::PaysForCompiled => (u64::from(gain), entries),
             Verdict::Open | Verdict::Slower => (0, entries),
         };
@@ -146,10 +151,11 @@ impl Trial {
         lasts
     }
 
-    /// Notes a call's time. Whether the verdict is in.
-    pub fn note(&mut self, compiled: bool, ticks: u64) -> bool {
+    /// Notes a call's time, and whether it came from C code. Whether the verdict is in.
+    pub fn note(&mut self, compiled: bool, from_c: bool, ticks: u64) -> bool {
         let list = &mut self.ticks[usize::from(compiled)];
         if list.len() < self.goal {
+            self.from_c += usize::from(from_c);
             list.push(u32::try_from(ticks).unwrap_or(u32::MAX));
         }
         let [interpreted, compiled] = [&self.ticks[0], &self.ticks[1]];
@@ -165,13 +171,15 @@ impl Trial {
         let found = [usual(&mut self.ticks[0]), usual(&mut self.ticks[1])];
         self.usual = Some(found);
         self.doubt = doubt(&self.ticks[0]) + doubt(&self.ticks[1]);
+        let timed = self.ticks[0].len() + self.ticks[1].len();
+        self.cost = if self.from_c * 4 >= timed * 3 { 0 } else { call_cost() };
         let [interpreted, compiled] = found.map(u64::from);
-        let margin = enough_for(interpreted).abs_diff(compiled + u64::from(call_cost()));
+        let margin = enough_for(interpreted).abs_diff(compiled + u64::from(self.cost));
         if margin < u64::from(self.doubt) / 2 && self.goal < MOST_CALLS && self.ticks.iter().all(|l| l.len() >= self.goal) {
             self.goal *= 2;
             return false;
         }
-        self.verdict = judge(interpreted, compiled, u64::from(call_cost()));
+        self.verdict = judge(interpreted, compiled, u64::from(self.cost));
         self.ticks = [Vec::new(), Vec::new()];
         true
     }
@@ -295,13 +303,17 @@ mod tests {
     use super::*;
 
     fn decide(interpreted: u64, compiled: u64) -> Verdict {
+        decide_from(false, interpreted, compiled)
+    }
+
+    fn decide_from(c: bool, interpreted: u64, compiled: u64) -> Verdict {
         CALL_COST.store(16 * 50, Ordering::Relaxed);
         let mut t = Trial::default();
         for k in 0..10_000 {
-            let c = t.next_is_compiled();
+            let is_compiled = t.next_is_compiled();
             // Now and then another thread gets in between.
             let noise = if k % 7 == 0 { 100_000 } else { 0 };
-            if t.note(c, noise + if c { compiled } else { interpreted }) {
+            if t.note(is_compiled, c, noise + if is_compiled { compiled } else { interpreted }) {
                 return t.verdict;
             }
         }
@@ -314,6 +326,8 @@ mod tests {
         assert_eq!(decide(120, 100), Verdict::PaysForCompiled);
         assert_eq!(decide(100, 100), Verdict::Slower);
         assert_eq!(decide(100, 300), Verdict::Slower);
+        assert_eq!(decide_from(true, 120, 100), Verdict::Pays);
+        assert_eq!(decide_from(true, 100, 100), Verdict::Slower);
     }
 
     #[test]
@@ -321,7 +335,7 @@ mod tests {
         let mut t = Trial::default();
         let calls = (0..1000).position(|_| {
             let c = t.next_is_compiled();
-            t.note(c, if c { 1_000_000 } else { 3_000_000 })
+            t.note(c, false, if c { 1_000_000 } else { 3_000_000 })
         });
         assert!(calls.is_some_and(|n| n < 40), "{calls:?}");
         assert_eq!(t.verdict, Verdict::Pays);
@@ -329,7 +343,7 @@ mod tests {
         let mut t = Trial::default();
         let calls = (0..1000u64).position(|k| {
             let c = t.next_is_compiled();
-            t.note(c, 1_000_000 * (1 + k % 5))
+            t.note(c, false, 1_000_000 * (1 + k % 5))
         });
         assert!(calls.is_some_and(|n| n >= CALLS), "{calls:?}");
     }

@@ -116,7 +116,16 @@ pub unsafe extern "C" fn contains(item: Obj, container: Obj) -> i32 {
                 Found::Unsure => -1,
             };
         };
+        let int = type_ptr!(PyLong_Type);
+        let wanted = if type_of(item) == int { hashed::small_int_of(item) } else { None };
         for there in items {
+            if let (Some(n), true) = (wanted, type_of(*there) == int) {
+                // An int of more digits is another one.
+                if hashed::small_int_of(*there) == Some(n) {
+                    return 1;
+                }
+                continue;
+            }
             match if *there == item { Some(true) } else { plain_equal(*there, item) } {
                 Some(true) => return 1,
                 Some(false) => {}
