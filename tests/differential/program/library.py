@@ -52,7 +52,7 @@ class Library:
 
     @property
     def library_simple(self):
-        return [(3, self.heap), (2, self.extremes), (3, self.wide), (3, self.delegate), (2, self.come_and_go)]
+        return [(3, self.heap), (2, self.extremes), (3, self.wide), (3, self.delegate), (2, self.come_and_go), (2, self.pile)]
 
     @property
     def library_compound(self):
@@ -163,6 +163,28 @@ class Library:
         self.put(f"{o} = None")
         self.put(f"print(sum(isinstance(r, weakref.ref) and r() is None for r in {refs}))")
         self.put(f"{refs}.clear()")
+
+    def pile(self):
+        """A list of a class of its own, which may come to do as it likes."""
+        v, n = self.target("i"), self.trips(20)
+        if not v or not n:
+            return
+        p, i, x = self.name("p"), self.name("i"), self.name("x")
+        use = lambda: self.pick(
+            f"{p}.append({self.expr_i(0)} % 97)", f"{v} = ({v} + len({p})) % 4099", f"{v} += sum({x} for {x} in {p}) % 97", f"{v} ^= {p}.pop() if {p} else 3", f"for {x} in {p}: {v} = ({v} * 3 + {x}) % 4099", f"{p}.top = {i}",
+            f"{v} += {i} in {p}", f"for {x}k, {x} in enumerate({p}): {v} = ({v} + {x}k * {x}) % 4099", f"{p}[-1:] = [{i}, 2]", f"{v} = max({p}, default=1)", f"{p} += [{i}]", f"print({p}.count({i}), {p}[1:3])", f"{p} = {kind}({p}[:5])", f"{v} += any({x} > {i} for {x} in {p})",
+        )
+        kind = self.pick("Pile", "Pile", "Heap", "Items")
+        self.put(f"{p} = {kind}()")
+        def body():
+            for _ in range(self.pick(2, 3, 4)):
+                self.put(use())
+            if self.chance(0.3):
+                self.put(f"if {self.late()}: {self.pick(f'{p}.__class__ = Items', f'{kind}.__len__ = lambda self: 3', f'{kind}.__iter__ = lambda self: iter((1, 2))', f'{p} = list({p})', f'{kind}.__init__ = lambda self, *a: self.extend(a)', f'{kind}.append = lambda self, x: list.append(self, 5)', f'{p} = ({i}, 2)')}")
+        self.block("try:", lambda: self.block(f"for {i} in range({n}):", body))
+        self.block("except (AttributeError, TypeError, IndexError) as e:", lambda: self.put("print(type(e).__name__)"))
+        self.put(f"print({p})")
+        self.clip(v)
 
     def text(self):
         return self.pick(self.var("s") or "'abca'", "'hello x world'", "'aé\\u0100\\U0001f600z'", "'\\ud800a\\udfff'", "''", "'0123456789' * 3", "str(2**70)")

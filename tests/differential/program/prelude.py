@@ -264,6 +264,19 @@ class Items(list):
         return min(super().__len__(), 20)
 
 
+class Pile(list):
+    pass
+
+
+class Heap(list):
+    def __init__(self, items=()):
+        for item in items:
+            self.append(item)
+
+    def top(self):
+        return self[-1] if self else 0
+
+
 class Missing(dict):
     def __missing__(self, key):
         return 6
