@@ -102,6 +102,7 @@ unsafe fn see(f: *mut Frame, code: Obj, sight: &Sight, settings: &Settings) -> b
         s.samples = s.samples.saturating_add(1);
         if sight.depth == 0 {
             breadth::saw(&mut s.seen);
+            s.own_ns = s.own_ns.saturating_add(sight.ns);
         }
         s.heat_ns = s.heat_ns.saturating_add(sight.ns);
         let has_function = s.function.as_ref().is_some_and(|r| r.is_valid());
@@ -302,6 +303,7 @@ pub unsafe fn called(f: Obj, ns: u64) {
             return;
         }
         s.heat_ns = s.heat_ns.saturating_add(ns);
+        s.own_ns = s.own_ns.saturating_add(ns);
         let Some(info) = decoded(s) else { return };
         if function_is_open(s, &info) && pays(s, None, &info.instrs) {
             want(s);
@@ -338,7 +340,7 @@ unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> b
     }
     let Ok(at) = u32::try_from(at) else { return true };
     for (header, end) in loops_around(info, at) {
-        if s.slower.get(&header).is_some_and(|at| s.samples >= *at) {
+        if s.slower.get(&header).is_some_and(|slower| s.samples >= slower.again_at) {
             s.slower.remove(&header);
             s.refused.remove(&Some(header));
         }
@@ -415,8 +417,8 @@ pub fn own(info: &CodeInfo, entry: Entry) -> &[Instr] {
 fn pays(s: &CodeState, region: Option<u32>, instrs: &[Instr]) -> bool {
     let price = price(s, region, instrs);
     let least = if s.owed { 0 } else { least(s, price) };
-    s.heat_ns >= least
-        && (budget::affords(price, bargain(instrs) > 1) || s.heat_ns >= least * SURELY_HOT && budget::affords_surely(price))
+    let heat = s.heat();
+    heat >= least && (budget::affords(price, bargain(instrs) > 1) || heat >= least * SURELY_HOT && budget::affords_surely(price))
 }
 
 /// How long code of such a price must have run: for longer where little comes back of what is spent, and where it is but a
@@ -437,7 +439,7 @@ pub fn still_pays(s: &mut CodeState, entry: Entry, info: &CodeInfo, size: usize)
     s.sizes.insert(region, size);
     s.prices.remove(&region);
     // The budget has been asked before, and has paid for the preparation since.
-    s.heat_ns >= least(s, price(s, region, instrs))
+    s.heat() >= least(s, price(s, region, instrs))
 }
 
 /// Nanoseconds that compiling a region may take: no more than it took the last time, if that is known.
@@ -472,13 +474,13 @@ fn is_arithmetic(instrs: &[Instr]) -> bool {
     numbers > others
 }
 
-/// Whether a region that was void may be compiled anew at once. Where only the budget is against it, a function's entry
-/// is as soon as there is one.
+/// Whether a region that was void may be compiled anew at once. Where only the budget is against it, it is as soon as there
+/// is one.
 pub fn may_retry(s: &mut CodeState, record: &Record) -> bool {
     let (region, instrs) = (record.entry.header(), own(&record.info, record.entry));
     s.prices.insert(region, 1000 * record.compile_us);
     let worth_it = s.recompiles <= RETRIES || budget::trust() >= FAIR_TRUST;
     let now = worth_it && budget::affords(price(s, region, instrs), true);
-    s.owed = worth_it && !now && region.is_none();
+    s.owed = worth_it && !now;
     now
 }

@@ -692,7 +692,7 @@ pub unsafe fn install(job: Job, out: Output, shared: &Shared) -> Result<(), Unfi
                     t.compiled += 1;
                     t.code_bytes += record.code_bytes as u64;
                 });
-                s.heat_ns = 0;
+                s.cool();
                 s.owed = false;
                 journal::note(&record, || {
                     let (kib, inlined) = (record.code_bytes as f64 / 1024.0, record.inlined.len());

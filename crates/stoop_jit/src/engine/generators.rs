@@ -22,7 +22,7 @@ use super::entry::{QUIET_VERSION, is_quiet};
 use super::exits::HANDED_BACK;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{self, Verdict};
-use super::{eager, registry, sampler, sends, stack};
+use super::{eager, journal, policy, registry, sampler, sends, stack};
 use crate::frontend::Entry;
 use crate::reasons::Refusal;
 
@@ -139,12 +139,13 @@ unsafe fn try_out<V: Version>(ts: *mut PyThreadState, generator: Obj, record: *m
 pub(super) unsafe fn decide(record: *mut Record) {
     // SAFETY: as documented.
     unsafe {
+        journal::note(&*record, || registry::tried(&*record));
         if (*record).trial.verdict == Verdict::Slower {
-            let (code, unit) = ((*record).code, (*record).unit());
-            registry::drop_region(record, Refusal::SlowerResumptions.sentence());
-            let s = registry::state(code);
-            s.trials += 1;
-            s.slower.insert(unit, s.samples.saturating_add(AGAIN << s.trials.min(16)));
+            // What it is slow by may be what it guessed.
+            if let Some(worst) = policy::often_wrong(&*record) {
+                return registry::assume_less(record, worst, std::ptr::null_mut());
+            }
+            registry::drop_slower(record, Refusal::SlowerResumptions, AGAIN);
         } else {
             publish(record);
         }
@@ -411,7 +412,7 @@ pub fn want(s: &mut CodeState, info: &CodeInfo) -> bool {
     let (code, mut open) = (s.code, false);
     for unit in units {
         // What it resumes, or what resumes it, may be compiled by now.
-        if s.slower.get(&unit).is_some_and(|at| s.samples >= *at) {
+        if s.slower.get(&unit).is_some_and(|slower| s.samples >= slower.again_at) {
             s.slower.remove(&unit);
             s.refused.remove(&Some(unit));
         }

@@ -7,11 +7,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::decode::CodeInfo;
 
 use super::budget;
 use super::record::Record;
 use crate::frontend::Entry;
+use crate::reasons::ExitReason;
 
 struct Journal {
     file: File,
@@ -33,6 +35,23 @@ pub fn open(path: &str) {
 /// Notes something about a region.
 pub fn note(record: &Record, what: impl FnOnce() -> String) {
     note_at(&record.info, record.entry, what);
+}
+
+/// The exits that a region has been left by most, and how often, for a line.
+pub fn exits(record: &Record) -> String {
+    const MOST: usize = 3;
+    let mut taken: Vec<_> = record.exits.iter().zip(&record.exit_counts).filter(|(_, n)| **n > 0).collect();
+    taken.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+    let told = taken.iter().take(MOST).map(|(e, n)| format!("{n} × {}", exit(record, e)));
+    let told: Vec<String> = told.collect();
+    format!("{} entries, left {}", record.entries, if told.is_empty() { "never".to_owned() } else { told.join("; ") })
+}
+
+/// Why and where a region was left by an exit.
+pub fn exit(record: &Record, e: &ExitDesc) -> String {
+    let info = if e.code == 0 { &record.info } else { &record.inlined[e.code as usize - 1].code };
+    let line = info.index_of(e.unit).map_or(0, |k| info.instrs[k].line);
+    format!("{} at line {line} of {}", ExitReason::of(e, &record.names).0, info.qualname)
 }
 
 /// The same for one that is not there.

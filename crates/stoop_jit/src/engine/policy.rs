@@ -96,6 +96,18 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame, values: 
     }
 }
 
+/// Of which part of its entries guesses that failed have ended, one in so many, for a loop that is slower to be compiled
+/// anew without them.
+const OFTEN: u64 = 4;
+
+/// The guess, or code that had not run, that a region was left by most, if that is what made many of its entries short.
+pub fn often_wrong(r: &Record) -> Option<&ExitDesc> {
+    let mendable = |e: &ExitDesc| is_guess(e) || e.op == Op::Exit && is_never_ran(r, e);
+    let wrong = || r.exits.iter().zip(&r.exit_counts).filter(|(e, n)| **n > 1 && mendable(e));
+    let often = wrong().map(|(_, n)| n).sum::<u64>() * OFTEN >= r.entries;
+    wrong().max_by_key(|(_, n)| **n).filter(|_| often).map(|(e, _)| e)
+}
+
 /// Whether an exit is that of a guess about values.
 pub fn is_guess(e: &ExitDesc) -> bool {
     let asks = matches!(e.op, Op::Check | Op::CheckHandling | Op::CheckValid | Op::Poll | Op::Exit);

@@ -150,6 +150,15 @@ pub enum Started {
     Yes,
 }
 
+/// A region that was found to be slower than the interpreter.
+#[derive(Clone, Default, Debug)]
+pub struct Slower {
+    /// The samples of its code object at which it may be compiled again.
+    pub again_at: u32,
+    /// Addresses of what it named: when one of these is a function that gets compiled, that may be sooner.
+    pub named: Vec<usize>,
+}
+
 /// What the engine knows of a code object.
 pub struct CodeState {
     /// The code object (borrowed; the code watcher tells its end).
@@ -163,6 +172,8 @@ pub struct CodeState {
     /// Nanoseconds of processor time it has run since then or since something of it was last compiled, as far as
     /// samples tell.
     pub heat_ns: u64,
+    /// How much of that was its own: it was the innermost code.
+    pub own_ns: u64,
     /// Whether its function fell and is to be compiled anew whatever it has run since.
     pub owed: bool,
     /// How often compiled code has told of calls of it, interpreted.
@@ -218,8 +229,8 @@ pub struct CodeState {
     pub rounds: BTreeMap<u32, u32>,
     /// Why it was dropped, if it was.
     pub dropped: Option<Reason>,
-    /// Loops that were found to be slower, and the samples at which they may be compiled again.
-    pub slower: BTreeMap<u32, u32>,
+    /// Loops and resumptions that were found to be slower.
+    pub slower: BTreeMap<u32, Slower>,
     /// How often calls were found not to pay, and the samples at which they are timed again.
     pub trials: u32,
     /// The best that trials have found of its function, for the budget.
@@ -239,6 +250,7 @@ impl CodeState {
             samples: 0,
             seen: Sightings::default(),
             heat_ns: 0,
+            own_ns: 0,
             owed: false,
             told: 0,
             started: Started::Unknown,
@@ -272,6 +284,18 @@ impl CodeState {
             next_trial: 0,
             neighbours: 0,
         }
+    }
+
+    /// Counts what it runs from now on.
+    pub fn cool(&mut self) {
+        self.heat_ns = 0;
+        self.own_ns = 0;
+    }
+
+    /// Nanoseconds that count for compiling it. What merely waits for what it calls gains nothing.
+    pub fn heat(&self) -> u64 {
+        const MOST_OF_OTHERS: u64 = 8;
+        self.heat_ns.min(self.own_ns.saturating_mul(MOST_OF_OTHERS))
     }
 
     /// The region of an entry.

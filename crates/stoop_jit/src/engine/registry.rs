@@ -17,9 +17,11 @@ use stoop_ir::Op;
 
 use super::addresses::{self, AddressMap};
 use super::entry::INTERPRETED;
-use super::record::{CodeState, Record, Started};
+use super::record::{CodeState, Record, Slower, Started};
 use super::trial::Verdict;
-use super::{budget, choose, eager, generators, guesses, invariants, journal, keepers, links, sampler, totals, trial, turns};
+use super::{
+    budget, choose, eager, generators, guesses, invariants, journal, keepers, links, policy, sampler, totals, trial, turns,
+};
 use crate::frontend::Entry;
 use crate::reasons::{ExitReason, Refusal};
 use crate::stats::{self, CodeStats};
@@ -236,6 +238,18 @@ unsafe fn set_vectorcall(f: Obj, address: u64) {
     }
 }
 
+/// What a trial has found, for the journal.
+pub fn tried(r: &Record) -> String {
+    let (verdict, exits) = (r.trial.verdict, journal::exits(r));
+    match r.trial.usual {
+        Some([interpreted, compiled]) => {
+            let [i, c, cost] = [interpreted, compiled, trial::call_cost()].map(|t| f64::from(t) / 16.0);
+            format!("tried: {verdict:?}, {i:.0} ticks interpreted, {c:.0} compiled, {cost:.0} to enter; {exits}")
+        }
+        None => format!("tried: {verdict:?}"),
+    }
+}
+
 /// A trial is over: its functions are entered accordingly.
 pub fn decided(record: *mut Record) {
     // SAFETY: a region that was valid a moment ago.
@@ -252,13 +266,7 @@ pub fn decided(record: *mut Record) {
     // SAFETY: as above.
     let r = unsafe { &mut *record };
     r.trial.settle(r.entries);
-    journal::note(r, || match r.trial.usual {
-        Some([interpreted, compiled]) => {
-            let [i, c, cost] = [interpreted, compiled, trial::call_cost()].map(|t| f64::from(t) / 16.0);
-            format!("tried: {verdict:?}, {i:.0} ticks interpreted, {c:.0} compiled, {cost:.0} to enter; {} entries", r.entries)
-        }
-        None => format!("tried: {verdict:?}"),
-    });
+    journal::note(r, || tried(r));
     let wait = RETRIAL << (2 * (s.trials - 1).min(8));
     s.next_trial = s.samples.saturating_add(if verdict == Verdict::Pays { 4 * wait } else { wait });
     let functions: Vec<usize> = s.functions.keys().copied().collect();
@@ -322,6 +330,12 @@ fn tell_callers(functions: &[usize]) {
     let mut again = Vec::new();
     for code in &reg.compiled {
         let Some(s) = reg.states.get_mut(code) else { continue };
+        for slower in s.slower.values_mut().filter(|slower| slower.named.iter().any(|o| functions.contains(o))) {
+            if s.neighbours < MOST_NEIGHBOURS {
+                s.neighbours += 1;
+                *slower = Slower::default();
+            }
+        }
         let Some(r) = s.function.as_mut().filter(|r| r.is_valid()) else { continue };
         let open = matches!(r.trial.verdict, Verdict::Slower | Verdict::PaysForCompiled) && s.neighbours < MOST_NEIGHBOURS;
         if open && r.consts.iter().any(|o| functions.contains(&(*o as usize))) {
@@ -344,22 +358,40 @@ pub unsafe fn turns_decided(record: *mut Record) {
     // SAFETY: as documented.
     unsafe {
         let r = &mut *record;
-        journal::note(r, || format!("turns: {:?}, {:?} ticks gained so far", r.turns.verdict, r.turns.gained()));
+        journal::note(r, || {
+            let [i, c] = r.turns.usual.map(|t| t / 16);
+            let (verdict, turns) = (r.turns.verdict, r.turns.count);
+            format!("turns: {verdict:?}, {i} ticks interpreted, {c} compiled, {turns} turns; {}", journal::exits(r))
+        });
         let Some(s) = find(r.code) else { return };
-        let tries = s.trials.min(6);
-        let later = s.samples.saturating_add(TURNS_AGAIN << (2 * tries));
-        r.turns.again_at = later;
+        r.turns.again_at = s.samples.saturating_add(TURNS_AGAIN << (2 * s.trials.min(6)));
         if r.turns.trials == 0 {
             budget::found(if r.turns.verdict == turns::Verdict::Pays { 2 } else { 0 }, None);
         }
         if r.turns.verdict == turns::Verdict::Slower {
-            s.trials += 1;
-            let unit = r.unit();
-            drop_region(record, Refusal::SlowerTurns.sentence());
-            if let Some(s) = find(r.code) {
-                s.slower.insert(unit, later);
+            // What it is slow by may be what it guessed.
+            if let Some(worst) = policy::often_wrong(r) {
+                return assume_less(record, worst, std::ptr::null_mut());
             }
+            drop_slower(record, Refusal::SlowerTurns, TURNS_AGAIN);
         }
+    }
+}
+
+/// Drops a loop or resumption that was found to be slower, for so many samples, more each time, or until something that it
+/// calls is compiled.
+///
+/// # Safety
+/// A live region that is not running any more on this thread, the GIL held.
+pub unsafe fn drop_slower(record: *mut Record, why: Refusal, samples: u32) {
+    // SAFETY: as documented.
+    unsafe {
+        let (code, unit, named) = ((*record).code, (*record).unit(), (*record).consts.iter().map(|o| *o as usize).collect());
+        drop_region(record, why.sentence());
+        let s = state(code);
+        s.trials += 1;
+        let again_at = s.samples.saturating_add(samples.saturating_mul(1 << (2 * s.trials.min(8))));
+        s.slower.insert(unit, Slower { again_at, named });
     }
 }
 
@@ -422,7 +454,7 @@ pub fn release(code: Obj, why: Option<&str>) {
         totals::count(|t| t.dropped += 1);
     }
     s.samples = 0;
-    s.heat_ns = 0;
+    s.cool();
     s.wanted.clear();
     s.started = Started::Unknown;
     if std::mem::take(&mut s.events) != 0 {
@@ -450,7 +482,7 @@ pub fn function_fell(f: Obj, record: *mut Record) {
         s.recompiles += u32::from(old.as_ref().is_some_and(|r| !r.counted));
         retire(old);
         s.samples = 0;
-        s.heat_ns = 0;
+        s.cool();
         if s.recompiles > MAX_RECOMPILES.load(Ordering::Relaxed) {
             s.refused.insert(None, "its assumptions kept failing".to_owned());
         }
@@ -588,11 +620,7 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, news: Opti
         (*record).invalidate();
         (*record).counted = true;
         journal::note(&*record, || {
-            let because = worst.map_or("code that ran after all".to_owned(), |e| {
-                let info = if e.code == 0 { &(*record).info } else { &(&(*record).inlined)[e.code as usize - 1].code };
-                let line = info.index_of(e.unit).map_or(0, |k| info.instrs[k].line);
-                format!("{} at line {line} of {}", ExitReason::of(e, &(*record).names).0, info.qualname)
-            });
+            let because = worst.map_or("code that ran after all".to_owned(), |e| journal::exit(&*record, e));
             format!("void after {} entries: {because}", (*record).entries)
         });
         let entries = (*record).entries;

@@ -12,6 +12,8 @@ use stoop_cpython::capi::{self, Obj, VectorcallFn};
 const CALLS: usize = 48;
 /// The same where calls differ so much among themselves that fewer tell nothing.
 const MOST_CALLS: usize = 8 * CALLS;
+/// Short calls of each kind that come before those.
+const WARMING: u8 = 3;
 /// Numbers of calls of each kind after which a clear difference decides.
 const EARLY: std::ops::Range<usize> = 4..CALLS;
 /// Ticks that a call must take for that: next to them, what entering costs is nothing.
@@ -41,6 +43,8 @@ pub struct Trial {
     ticks: [Vec<u32>; 2],
     /// How many of the calls came from C code, which leaves no loop for them.
     from_c: usize,
+    /// Calls of each kind that were not timed.
+    warm: [u8; 2],
     /// Calls of each kind to time.
     goal: usize,
     dice: u32,
@@ -65,6 +69,7 @@ impl Default for Trial {
         Trial {
             ticks: [Vec::new(), Vec::new()],
             from_c: 0,
+            warm: [0; 2],
             goal: CALLS,
             dice: 0x9e37_79b9,
             verdict: Verdict::Open,
@@ -154,7 +159,11 @@ impl Trial {
     /// Notes a call's time, and whether it came from C code. Whether the verdict is in.
     pub fn note(&mut self, compiled: bool, from_c: bool, ticks: u64) -> bool {
         let list = &mut self.ticks[usize::from(compiled)];
-        if list.len() < self.goal {
+        // The first ones bring the code into the processor's caches.
+        let warm = &mut self.warm[usize::from(compiled)];
+        if *warm < WARMING && ticks < u64::from(LONG) {
+            *warm += 1;
+        } else if list.len() < self.goal {
             self.from_c += usize::from(from_c);
             list.push(u32::try_from(ticks).unwrap_or(u32::MAX));
         }
@@ -168,9 +177,12 @@ impl Trial {
             return false;
         }
         calibrate();
-        let found = [usual(&mut self.ticks[0]), usual(&mut self.ticks[1])];
+        let [interpreted, compiled] = &mut self.ticks;
+        // What is left out is the same part of both.
+        let part = counted(interpreted).min(counted(compiled));
+        let found = [mean(interpreted, part), mean(compiled, part)];
         self.usual = Some(found);
-        self.doubt = doubt(&self.ticks[0]) + doubt(&self.ticks[1]);
+        self.doubt = doubt(interpreted, part) + doubt(compiled, part);
         let timed = self.ticks[0].len() + self.ticks[1].len();
         self.cost = if self.from_c * 4 >= timed * 3 { 0 } else { call_cost() };
         let [interpreted, compiled] = found.map(u64::from);
@@ -206,21 +218,40 @@ fn judge(interpreted: u64, compiled: u64, call_cost: u64) -> Verdict {
     }
 }
 
-/// The mean without the largest quarter, in sixteenths. Not the median: some clocks tick slower than calls take.
-pub fn usual(list: &mut [u32]) -> u32 {
+/// What of a list counts, in 1024ths: not those that took so much longer than others that something else must have got in
+/// between. The list is sorted. What merely takes longer now and then counts: compiled code may gain most there.
+pub fn counted(list: &mut [u32]) -> usize {
+    const LONGER: u32 = 16;
+    const DISTURBANCE: u32 = 2_000;
     list.sort_unstable();
-    let rest = &list[..list.len() * 3 / 4];
-    let sum: u64 = rest.iter().map(|t| u64::from(*t)).sum();
-    u32::try_from(sum * 16 / rest.len().max(1) as u64).unwrap_or(u32::MAX)
+    let most = list.get(list.len() / 2).map_or(0, |middle| middle.saturating_mul(LONGER).saturating_add(DISTURBANCE));
+    list.partition_point(|t| *t <= most) * 1024 / list.len().max(1)
 }
 
-/// Twice the standard error of what [`usual`] has found of a list, which it has sorted.
-pub fn doubt(list: &[u32]) -> u32 {
-    let rest = &list[..list.len() * 3 / 4];
-    let n = rest.len().max(1) as f64;
-    let mean = rest.iter().map(|t| f64::from(*t)).sum::<f64>() / n;
-    let variance = rest.iter().map(|t| (f64::from(*t) - mean).powi(2)).sum::<f64>() / n;
+fn first(sorted: &[u32], part: usize) -> &[u32] {
+    &sorted[..(sorted.len() * part).div_ceil(1024).min(sorted.len())]
+}
+
+/// The mean of such a part of a sorted list, in sixteenths. Not the median: some clocks tick slower than calls take.
+pub fn mean(sorted: &[u32], part: usize) -> u32 {
+    let part = first(sorted, part);
+    let sum: u64 = part.iter().map(|t| u64::from(*t)).sum();
+    u32::try_from(sum * 16 / part.len().max(1) as u64).unwrap_or(u32::MAX)
+}
+
+/// Twice the standard error of that.
+pub fn doubt(sorted: &[u32], part: usize) -> u32 {
+    let part = first(sorted, part);
+    let n = part.len().max(1) as f64;
+    let mean = part.iter().map(|t| f64::from(*t)).sum::<f64>() / n;
+    let variance = part.iter().map(|t| (f64::from(*t) - mean).powi(2)).sum::<f64>() / n;
     (2.0 * 16.0 * (variance / n).sqrt()) as u32
+}
+
+/// The mean of what is not much longer than others, in sixteenths.
+pub fn usual(list: &mut [u32]) -> u32 {
+    list.sort_unstable();
+    mean(list, 768)
 }
 
 /// The processor's clock.

@@ -9,16 +9,22 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use stoop_cpython::capi::{self, Frame, Obj};
 use stoop_cpython::{inspect, monitoring};
 
-use super::trial::{doubt, now, usual};
+use super::trial::{counted, doubt, mean, now, usual};
 
 /// Interpreted turns that are timed before the compiled code is entered for the first time.
 const FIRST: usize = 8;
+/// The same where turns are short: ticks that they may take.
+const FIRST_TICKS: u64 = 1_000_000;
 /// Interpreted turns that are timed in all.
 const TURNS: usize = 40;
+/// The same where turns differ so much that fewer tell nothing.
+const MOST_TURNS: usize = 8 * TURNS;
 /// Entries of compiled code that are timed.
 const PASSES: usize = 24;
 /// Ticks after which one entry is judged while it lasts.
 const LONG: u64 = 50_000_000;
+/// Ticks of a turn next to which entering costs nothing.
+const LONG_TURN: u64 = 300_000;
 /// Ticks that something else may have taken in the middle of an entry: it does not count.
 const DISTURBED: u64 = 100_000;
 
@@ -48,7 +54,13 @@ pub struct Turns {
     saving: Option<(u64, u64)>,
     /// Ticks gained before turns were timed again.
     banked: u64,
+    /// A usual turn when that was found out, interpreted and compiled, in sixteenths of a tick.
+    pub usual: [u64; 2],
     interpreted: Vec<u32>,
+    /// Ticks of these.
+    ticks: u64,
+    /// How many there are to be.
+    goal: usize,
     /// Ticks and turns of each entry.
     compiled: Vec<(u64, u64)>,
     /// The frame whose turn is being timed, and since when.
@@ -70,7 +82,10 @@ impl Turns {
             trials: 0,
             saving: None,
             banked: 0,
+            usual: [0; 2],
             interpreted: Vec::new(),
+            ticks: 0,
+            goal: TURNS,
             compiled: Vec::new(),
             mark: None,
             left: 0,
@@ -102,19 +117,21 @@ impl Turns {
         }
         if let Some((marked, since)) = self.mark.take() {
             if marked == frame as usize {
-                self.interpreted.push(u32::try_from(arrived.saturating_sub(since)).unwrap_or(u32::MAX));
+                let ticks = u32::try_from(arrived.saturating_sub(since)).unwrap_or(u32::MAX);
+                self.interpreted.push(ticks);
+                self.ticks += u64::from(ticks);
             }
             if self.left == 0 {
                 return true;
             }
             self.left -= 1;
-        } else if self.interpreted.len() < FIRST {
+        } else if self.interpreted.len() < FIRST || self.interpreted.len() < self.goal && self.ticks < FIRST_TICKS {
             self.left = FIRST as u32 / 2;
         } else {
             self.dice ^= self.dice << 13;
             self.dice ^= self.dice >> 17;
             self.dice ^= self.dice << 5;
-            if self.interpreted.len() >= TURNS || self.dice & 0x100 == 0 {
+            if self.interpreted.len() >= self.goal || self.dice & 0x100 == 0 {
                 return true;
             }
             self.left = 1;
@@ -133,16 +150,20 @@ impl Turns {
     /// It was left. Whether the verdict is in.
     pub fn end(&mut self) -> bool {
         let Some((since, counted)) = self.entered.take() else { return false };
-        if self.compiled.len() < PASSES * 2 {
-            self.compiled.push((now() - since, self.count - counted));
-        }
+        self.compiled.push((now() - since, self.count - counted));
         let ticks: u64 = self.compiled.iter().map(|(ticks, _)| ticks).sum();
-        let enough = self.compiled.len() >= PASSES && self.interpreted.len() >= TURNS || ticks > LONG;
-        if enough && self.interpreted.len() >= FIRST {
+        let lasts = ticks > LONG && self.interpreted.len() >= FIRST;
+        if lasts || self.compiled.len() >= PASSES && self.interpreted.len() >= self.goal {
             let compiled = std::mem::take(&mut self.compiled);
-            self.decide(&compiled);
+            let found = judge(&mut self.interpreted, &compiled, u64::from(report_cost()));
+            if found.is_sure || lasts || self.goal >= MOST_TURNS {
+                self.settle(&found);
+            } else {
+                self.goal *= 2;
+                self.compiled = compiled;
+            }
         }
-        enough && self.verdict != Verdict::Open
+        self.verdict != Verdict::Open
     }
 
     /// The same for an entry that lasts. Whether the verdict is in.
@@ -152,33 +173,37 @@ impl Turns {
         if self.verdict != Verdict::Open || ticks < LONG || self.interpreted.len() < FIRST {
             return false;
         }
-        self.decide(&[(ticks, self.count - counted)]);
+        let found = judge(&mut self.interpreted, &[(ticks, self.count - counted)], u64::from(report_cost()));
+        self.settle(&found);
         true
     }
 
-    fn decide(&mut self, compiled: &[(u64, u64)]) {
-        let saving;
-        (self.verdict, saving) = judge(&mut self.interpreted, compiled, u64::from(report_cost()));
-        self.saving = Some((saving, self.count));
+    fn settle(&mut self, found: &Found) {
+        self.verdict = found.verdict;
+        self.usual = found.usual;
+        self.saving = Some((found.saving, self.count));
     }
 }
 
-/// The verdict, and what a turn gains, in sixteenths of a tick.
-fn judge(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> (Verdict, u64) {
+/// What timed turns have told.
+struct Found {
+    verdict: Verdict,
+    /// What a turn gains, in sixteenths of a tick: what is sure of it.
+    saving: u64,
+    /// A turn, interpreted and compiled, in sixteenths of a tick.
+    usual: [u64; 2],
+    /// Whether the difference cannot be chance.
+    is_sure: bool,
+}
+
+/// Interpreted turns with their reports, and compiled entries with their turns; `report` in sixteenths of a tick.
+fn judge(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> Found {
     let turns: u64 = compiled.iter().map(|(_, turns)| turns).sum();
+    let part = counted(interpreted);
     // Where a pass takes few turns, many of the times are those from one pass to the next.
-    if turns < 4 * compiled.len() as u64 {
-        interpreted.sort_unstable();
-        let quick = interpreted.len().div_ceil(3);
-        return compare(&mut interpreted[..quick], compiled, report);
-    }
-    compare(interpreted, compiled, report)
-}
-
-/// `interpreted`: turns with their reports; `report` in sixteenths of a tick.
-fn compare(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> (Verdict, u64) {
-    let turn = u64::from(usual(interpreted)).saturating_sub(report).max(1);
-    let doubt = u64::from(doubt(interpreted));
+    let part = if turns < 4 * compiled.len() as u64 { 342 } else { part };
+    let turn = u64::from(mean(interpreted, part)).saturating_sub(report).max(1);
+    let doubt = u64::from(doubt(interpreted, part));
     let (mut spent, mut saved, mut all, mut disturbed) = (0, 0, 0, 0);
     for (ticks, turns) in compiled {
         let interpreted = turn * turns / 16;
@@ -190,11 +215,15 @@ fn compare(interpreted: &mut [u32], compiled: &[(u64, u64)], report: u64) -> (Ve
             all += turns;
         }
     }
-    if spent < saved && disturbed * 2 <= compiled.len() {
-        // What is sure of it: turns differ.
-        (Verdict::Pays, ((saved - spent) * 16 / all.max(1)).saturating_sub(doubt))
-    } else {
-        (Verdict::Slower, 0)
+    // Where not one turn was seen to its end, long ones are still all the same to what entering costs.
+    let unseen = turns == 0 && turn > 16 * LONG_TURN;
+    let pays = unseen || spent < saved && disturbed * 2 <= compiled.len();
+    let difference = saved.abs_diff(spent) * 16 / all.max(1);
+    Found {
+        verdict: if pays { Verdict::Pays } else { Verdict::Slower },
+        saving: if pays { difference.saturating_sub(doubt) } else { 0 },
+        usual: [turn, spent * 16 / all.max(1)],
+        is_sure: difference > doubt / 2,
     }
 }
 
@@ -281,7 +310,7 @@ mod tests {
                 arrived = u64::from(interpreted + REPORT);
             }
             if t.compiled.len() >= PASSES && t.interpreted.len() >= TURNS {
-                return judge(&mut t.interpreted, &t.compiled, u64::from(REPORT) * 16).0;
+                return judge(&mut t.interpreted, &t.compiled, u64::from(REPORT) * 16).verdict;
             }
         }
         Verdict::Open
@@ -301,9 +330,9 @@ mod tests {
         let mut compiled = vec![(5_000, 100); 30];
         compiled[7].0 = 10_000_000;
         // A turn takes 100 ticks, or 50 and a part of what entering costs.
-        let (verdict, saving) = judge(&mut [400; 40], &compiled, 300 * 16);
-        assert_eq!(verdict, Verdict::Pays);
-        assert_eq!(saving, 47 * 16);
-        assert_eq!(judge(&mut [400; 40], &[(10_000_000, 100); 30], 300 * 16).0, Verdict::Slower);
+        let found = judge(&mut [400; 40], &compiled, 300 * 16);
+        assert_eq!(found.verdict, Verdict::Pays);
+        assert_eq!(found.saving, 47 * 16);
+        assert_eq!(judge(&mut [400; 40], &[(10_000_000, 100); 30], 300 * 16).verdict, Verdict::Slower);
     }
 }
