@@ -187,6 +187,8 @@ pub struct ExitDesc {
     pub code: u32,
     /// Where its interpreter goes on, in code units.
     pub unit: u32,
+    /// See [`stoop_ir::InstData::asked`].
+    pub asked: Option<(u32, u32)>,
     /// Local slots to write, with their new values; slots not listed already hold what they should.
     pub locals: Vec<(u32, Recipe)>,
     /// The operand stack, bottom first.

@@ -129,6 +129,8 @@ pub struct InstData {
     pub hint: Hint,
     /// Where to resume when it leaves or raises.
     pub state: Option<State>,
+    /// Code and unit of the instruction whose guess it is, where that is not the state's. No part of the text form.
+    pub asked: Option<(u32, u32)>,
     /// Its result.
     pub result: Option<Value>,
     /// Branch targets (terminators only).
@@ -257,7 +259,16 @@ impl Function {
             self.values.push(ValueData { ty, def: Def::Inst(inst) });
             Value(self.values.len() as u32 - 1)
         });
-        self.insts.push(InstData { op, args: args.to_vec(), imm, hint: Hint::None, state, result, targets: Vec::new() });
+        self.insts.push(InstData {
+            op,
+            args: args.to_vec(),
+            imm,
+            hint: Hint::None,
+            state,
+            asked: None,
+            result,
+            targets: Vec::new(),
+        });
         (inst, result)
     }
     /// Makes an instruction and appends it to a block.

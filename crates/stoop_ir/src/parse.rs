@@ -294,6 +294,7 @@ impl Parser {
                     imm: Imm::None,
                     hint: Hint::None,
                     state: None,
+                    asked: None,
                     result: None,
                     targets: Vec::new(),
                 };
@@ -434,7 +435,7 @@ impl Parser {
         let state = if line.keyword("state") { Some(self.state(line)?) } else { None };
         let hint = if line.mark('!') { self.read_hint(line)? } else { Hint::None };
         let data = self.func.inst_mut(inst);
-        *data = InstData { op, args, imm, hint, state, result: data.result, targets };
+        *data = InstData { op, args, imm, hint, state, asked: None, result: data.result, targets };
         Ok(())
     }
 

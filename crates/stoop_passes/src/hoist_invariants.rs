@@ -104,7 +104,10 @@ fn hoist(func: &mut Function, cfg: &Cfg, loops: &Loops, l: usize, effects: &Effe
                     continue;
                 };
                 state = Some(s);
-                func.inst_mut(i).state = Some(s);
+                let from = func.inst(i).state.map(|s| &func.states[s.index()]).map(|s| (s.code, s.unit));
+                let moved = func.inst_mut(i);
+                moved.asked = moved.asked.or(from);
+                moved.state = Some(s);
             }
             if let Some(r) = func.inst(i).result {
                 place[r.index()] = Some(before);

@@ -104,6 +104,7 @@ impl Lower<'_> {
             state,
             code: inner.code,
             unit: inner.unit,
+            asked: data.asked,
             locals: inner.locals,
             stack: inner.stack,
             parents: frames,

@@ -22,7 +22,7 @@ use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
 use super::turns::{self, Turns};
-use super::{budget, entry, exits, framed, journal, keepers, nested, registry, totals};
+use super::{budget, entry, exits, framed, guesses, journal, keepers, nested, registry, totals};
 use crate::frontend::{self, Entry, Environment};
 use crate::reasons::Refusal;
 
@@ -221,6 +221,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             plain_args: plain,
             globals,
             builtins,
+            news: 0,
             inlined: Vec::new(),
             entry_slots: HashMap::new(),
         });
@@ -263,6 +264,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
                 return Err(e);
             }
         };
+        record.news = guesses::news(record.codes());
         record.entry_slots = entry_slots(&func);
         if !note_events(&mut record) {
             registry::retire(Some(record));

@@ -1,30 +1,32 @@
 //! Guesses that failed: which instruction guessed, and what is expected instead.
 
+use std::collections::BTreeSet;
+
 use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::capi::Obj;
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
-use stoop_ir::{Imm, Op};
+use stoop_ir::{BinOp, Imm, Op};
 
 use super::record::{CodeState, Record};
 use super::registry::state;
+use super::types::Site;
+use crate::frontend::binary_op;
 
-/// Compilations anew after which a variable that held an int too wide for a register is expected to hold such everywhere.
-pub const WIDE_ENOUGH: u32 = 3;
-
-/// The instruction whose guess a guard is: one that was moved to a load still speaks for the operator that asked for it.
-///
-/// # Safety
-/// A live region and one of its exits.
-pub unsafe fn guesser(record: *mut Record, e: &ExitDesc) -> (usize, u32) {
-    // SAFETY: the caller's region.
-    let (code, inlined) = unsafe { ((*record).code, &(*record).inlined) };
-    let (number, unit) = match (e.op, e.imm) {
+/// The instruction whose guess a guard is, its code as a region numbers it: one that was moved to a load, or out of a
+/// loop, still speaks for the instruction that asked for it.
+pub fn asked(e: &ExitDesc) -> (u32, u32) {
+    match (e.op, e.imm) {
         (Op::GuardClass | Op::UnboxInt, Imm::Int(asked)) => ((asked >> 32) as u32, asked as u32),
-        _ => (e.code, e.unit),
-    };
-    (if number == 0 { code } else { inlined[number as usize - 1].code.code } as usize, unit)
+        _ => e.asked.unwrap_or((e.code, e.unit)),
+    }
+}
+
+/// The same by the code object.
+pub fn guesser(record: &Record, e: &ExitDesc) -> (usize, u32) {
+    let (number, unit) = asked(e);
+    (if number == 0 { record.code } else { record.inlined[number as usize - 1].code.code } as usize, unit)
 }
 
 /// Does not guess that again: operators on numbers take all kinds of them next, unpacking lists and tuples, and after
@@ -51,17 +53,83 @@ pub fn forget(code: Obj, unit: u32) {
     }
 }
 
-/// A variable held an int that does not fit a register, as the operand of this operator: other operators on it expect that.
-pub fn expect_wide(code: Obj, unit: u32) {
+/// An operand of this operator, or what came of it, was an int that does not fit a register: operators on the same variables
+/// expect that, and on what comes of such operators.
+pub fn expect_wide(code: Obj, unit: u32, operand: bool) {
     let s = state(code);
     let Some((info, k)) = s.info.clone().and_then(|i| i.index_of(unit).map(|k| (i, k))) else { return };
-    let operands = |k: usize| {
-        let before = info.instrs[k.saturating_sub(2)..k].iter();
-        before.filter(|i| i.op == Opcode::LoadFast).map(|i| i.arg)
-    };
-    let slots: Vec<u32> = operands(k).collect();
-    let on_them = info.instrs.iter().enumerate().filter(|(k, i)| is_on_numbers(i) && operands(*k).any(|a| slots.contains(&a)));
-    s.mixed.extend(on_them.map(|(_, i)| i.unit));
+    let before = info.instrs[k.saturating_sub(if operand { 2 } else { 0 })..k].iter();
+    let mut wide: BTreeSet<u32> = before.filter(|i| is_load(i)).map(|i| i.arg).collect();
+    loop {
+        let known = wide.len();
+        let units = on_wide(&info.instrs, &mut wide, (!operand).then_some(unit));
+        if wide.len() == known {
+            s.mixed.extend(units);
+            return;
+        }
+    }
+}
+
+fn is_load(i: &Instr) -> bool {
+    matches!(i.op, Opcode::LoadFast | Opcode::LoadFastCheck)
+}
+
+/// The operators that take wide ints, if these variables hold such, and if such come of that operator. Variables that get
+/// such are added.
+fn on_wide(instrs: &[Instr], wide: &mut BTreeSet<u32>, operator: Option<u32>) -> Vec<u32> {
+    let mut units = Vec::new();
+    // What is known of the operand stack's upper part: which items are wide.
+    let mut stack: Vec<bool> = Vec::new();
+    for i in instrs {
+        if i.target.is_some() {
+            stack.clear();
+            continue;
+        }
+        match i.op {
+            Opcode::LoadFast | Opcode::LoadFastCheck => stack.push(wide.contains(&i.arg)),
+            Opcode::LoadConst => stack.push(false),
+            Opcode::BinaryOp | Opcode::CompareOp => {
+                let [right, left] = [stack.pop().unwrap_or(false), stack.pop().unwrap_or(false)];
+                if (left || right) && is_on_numbers(i) {
+                    units.push(i.unit);
+                }
+                let stays = i.op == Opcode::BinaryOp && stays_wide(binary_op(i).0, left, right);
+                stack.push(stays || operator == Some(i.unit));
+            }
+            Opcode::Swap if i.arg as usize <= stack.len() && i.arg > 0 => {
+                let top = stack.len() - 1;
+                stack.swap(top, top + 1 - i.arg as usize);
+            }
+            Opcode::StoreFast => {
+                if stack.pop().unwrap_or(false) {
+                    wide.insert(i.arg);
+                }
+            }
+            _ => stack.clear(),
+        }
+    }
+    units
+}
+
+/// Whether what comes of an operator on wide ints is mostly wide.
+fn stays_wide(op: BinOp, left: bool, right: bool) -> bool {
+    match op {
+        BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Or | BinOp::Xor => left || right,
+        BinOp::Shl | BinOp::Shr | BinOp::FloorDiv | BinOp::Pow => left && !right,
+        BinOp::And | BinOp::Mod => right,
+        BinOp::MatMul | BinOp::TrueDiv => false,
+    }
+}
+
+/// How much is known of what code objects do: grows when anything new is.
+pub fn news(codes: impl Iterator<Item = Obj>) -> usize {
+    codes
+        .map(|code| {
+            let s = state(code);
+            let sites: usize = s.sites.values().map(Site::news).sum();
+            s.generic.len() + s.mixed.len() + s.noisy.len() + s.generic_locals.len() + sites
+        })
+        .sum()
 }
 
 /// Whether an instruction is an operator that has seen nothing but numbers.

@@ -10,8 +10,8 @@ use std::time::Instant;
 use stoop_codegen::unit::ExitDesc;
 use stoop_cpython::decode::CodeInfo;
 
-use super::budget;
 use super::record::Record;
+use super::{budget, guesses};
 use crate::frontend::Entry;
 use crate::reasons::ExitReason;
 
@@ -49,9 +49,10 @@ pub fn exits(record: &Record) -> String {
 
 /// Why and where a region was left by an exit.
 pub fn exit(record: &Record, e: &ExitDesc) -> String {
-    let info = if e.code == 0 { &record.info } else { &record.inlined[e.code as usize - 1].code };
-    let line = info.index_of(e.unit).map_or(0, |k| info.instrs[k].line);
-    format!("{} at line {line} of {}", ExitReason::of(e, &record.names).0, info.qualname)
+    let (code, unit) = guesses::asked(e);
+    let info = if code == 0 { &record.info } else { &record.inlined[code as usize - 1].code };
+    let line = info.index_of(unit).map_or(0, |k| info.instrs[k].line);
+    format!("{} at line {line} of {} ({} at unit {unit})", ExitReason::of(e, &record.names).0, info.qualname, e.op)
 }
 
 /// The same for one that is not there.

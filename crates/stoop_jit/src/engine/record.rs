@@ -86,6 +86,8 @@ pub struct Record {
     pub globals: Obj,
     /// The builtins its functions must have.
     pub builtins: Obj,
+    /// How much was known of its code objects when it was built.
+    pub news: usize,
     /// Functions inlined, by code number less one.
     pub inlined: Vec<crate::frontend::Inlined>,
     /// Local slots that guards of entry values are about.
@@ -95,6 +97,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Its code object, and those of inlined functions.
+    pub fn codes(&self) -> impl Iterator<Item = Obj> + '_ {
+        std::iter::once(self.code).chain(self.inlined.iter().map(|f| f.code.code))
+    }
+
     /// Whether every assumption still stands.
     pub fn is_valid(&self) -> bool {
         self.valid.load(Ordering::Relaxed) != 0 && self.native.is_some()
@@ -219,6 +226,8 @@ pub struct CodeState {
     pub hidden_version: Option<u32>,
     /// How often regions were compiled anew.
     pub recompiles: u32,
+    /// Whether a region was compiled anew with nothing new known.
+    pub in_vain: bool,
     /// How often of these because another class had been met.
     pub classes_learnt: u32,
     /// The events that are armed.
@@ -273,6 +282,7 @@ impl CodeState {
             keeper: 0,
             hidden_version: None,
             recompiles: 0,
+            in_vain: false,
             classes_learnt: 0,
             events: 0,
             runs: 0,

@@ -534,15 +534,11 @@ const OTHERS: u64 = 8;
 /// Entries of which one leaves there: the same.
 const ONE_IN: u64 = 10;
 
-/// The code object that an exit's innermost frame runs.
-fn owner(record: &Record, e: &ExitDesc) -> Obj {
-    if e.code == 0 { record.code } else { record.inlined[e.code as usize - 1].code.code }
-}
-
 /// Whether an exit is about the class of an object whose attribute is wanted.
 fn is_attribute(record: &Record, e: &ExitDesc) -> bool {
-    let info = if e.code == 0 { &record.info } else { &record.inlined[e.code as usize - 1].code };
-    let op = info.index_of(e.unit).map(|k| info.instrs[k].op);
+    let (code, unit) = guesses::asked(e);
+    let info = if code == 0 { &record.info } else { &record.inlined[code as usize - 1].code };
+    let op = info.index_of(unit).map(|k| info.instrs[k].op);
     matches!(e.op, Op::GuardVersion | Op::GuardShapes)
         && matches!(op, Some(Opcode::LoadAttr | Opcode::StoreAttr | Opcode::LoadSuperAttr))
 }
@@ -555,7 +551,8 @@ pub unsafe fn note_class(record: *mut Record, e: &ExitDesc, class: Obj) {
     // SAFETY: as documented.
     let record = unsafe { &*record };
     if is_attribute(record, e) {
-        state(owner(record, e)).sites.entry(e.unit).or_default().note(class);
+        let (code, unit) = guesses::guesser(record, e);
+        state(code as Obj).sites.entry(unit).or_default().note(class);
     }
 }
 
@@ -604,7 +601,8 @@ pub unsafe fn drops_run_code(record: *mut Record, e: &ExitDesc, frame: *mut Fram
         let others = r.exits.iter().zip(&r.exit_counts).filter(|(o, n)| **n > 0 && o.op == Op::CheckValid);
         let mut news = false;
         for o in others.map(|(o, _)| o).chain([e]) {
-            news |= state(owner(r, o)).noisy.insert(o.unit);
+            let (code, unit) = guesses::guesser(r, o);
+            news |= state(code as Obj).noisy.insert(unit);
         }
         if news {
             compile_anew(record, None, None, frame);
@@ -633,11 +631,12 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, news: Opti
         // Where a variable's value at the entry is not guessed, it is an operator that asks for its class there.
         let entry_slots = &(*record).entry_slots;
         let asked = |slot: &u32| Some(*slot) != news && state(code).generic_locals.contains(slot);
-        let failing = failing.filter(|o| entry_slots.get(&o.inst).is_none_or(asked));
-        let (classes, others): (Vec<_>, Vec<_>) = failing.partition(|o| is_attribute(&*record, o));
+        let failing: Vec<_> = failing.filter(|o| entry_slots.get(&o.inst).is_none_or(asked)).collect();
+        let places: Vec<_> = failing.iter().map(|o| guesses::guesser(&*record, o)).collect();
+        let (classes, others): (Vec<_>, Vec<_>) = failing.into_iter().partition(|o| is_attribute(&*record, o));
         // One instruction may have several guards.
-        let sites: BTreeSet<(usize, u32)> = classes.into_iter().map(|o| (owner(&*record, o) as usize, o.unit)).collect();
-        let mut failed: BTreeSet<(usize, u32)> = others.into_iter().map(|o| guesses::guesser(record, o)).collect();
+        let sites: BTreeSet<(usize, u32)> = classes.into_iter().map(|o| guesses::guesser(&*record, o)).collect();
+        let mut failed: BTreeSet<(usize, u32)> = others.into_iter().map(|o| guesses::guesser(&*record, o)).collect();
         let mut learnt = false;
         for (code, unit) in sites {
             if state(code as Obj).sites.entry(unit).or_default().fail() {
@@ -649,9 +648,19 @@ unsafe fn compile_anew(record: *mut Record, worst: Option<&ExitDesc>, news: Opti
         for (code, unit) in failed {
             guesses::forget(code as Obj, unit);
         }
-        let wide = worst.filter(|e| e.op == Op::UnboxInt && find(code).is_some_and(|s| s.recompiles >= guesses::WIDE_ENOUGH));
-        if let Some((code, unit)) = wide.map(|e| guesses::guesser(record, e)) {
-            guesses::expect_wide(code as Obj, unit);
+        if let Some(e) = worst.filter(|e| matches!(e.op, Op::UnboxInt | Op::IntAdd | Op::IntSub | Op::IntMul | Op::IntShl)) {
+            let (code, unit) = guesses::guesser(&*record, e);
+            guesses::expect_wide(code as Obj, unit, e.op == Op::UnboxInt);
+        }
+        // Where nothing new is known, the next one would be the same.
+        let is_same = || guesses::news((*record).codes()) == (*record).news;
+        if worst.is_some_and(super::policy::is_guess) && is_same() {
+            for (code, unit) in places {
+                state(code as Obj).generic.insert(unit);
+            }
+            if is_same() && std::mem::replace(&mut state(code).in_vain, true) {
+                return drop_region(record, Refusal::KeepsFailing.sentence());
+            }
         }
         let about_drops = worst.is_none() && (&(*record).exits).iter().zip(&(*record).exit_counts).any(is_about_drops);
         let Some(s) = find(code) else { return };

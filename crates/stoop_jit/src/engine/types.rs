@@ -75,6 +75,11 @@ impl Site {
         !self.crowded && self.failures <= PATIENCE
     }
 
+    /// How much is known: grows when anything new is.
+    pub fn news(&self) -> usize {
+        self.classes.len() + usize::from(self.crowded) + usize::from(self.failures > PATIENCE)
+    }
+
     /// The classes that still live.
     pub fn classes(&self) -> Vec<Obj> {
         if self.crowded { Vec::new() } else { self.classes.iter().filter_map(Weak::get).collect() }
