@@ -39,8 +39,9 @@ pub enum Answer {
 
 /// Called at a jump of an armed code object: thread, code object, the jump's own unit, the unit jumped to.
 pub type JumpFn = unsafe fn(*mut PyThreadState, Obj, u32, u32) -> Answer;
-/// Called when a call of an armed code object starts. It is not reported again until the event is armed anew.
-pub type StartFn = unsafe fn(*mut PyThreadState, Obj);
+/// Called when a call of an armed code object starts. Unless it asks for the next one, that is not reported until the event is
+/// armed anew.
+pub type StartFn = unsafe fn(*mut PyThreadState, Obj) -> bool;
 
 /// References that live as long as the process.
 #[derive(Debug)]
@@ -120,7 +121,9 @@ unsafe extern "C" fn on_start(_slf: Obj, args: *const Obj, count: isize) -> Obj 
         if count == 2 {
             let code = *args;
             // A handler that panics has told its message hook; the program goes on.
-            let _ = catch_unwind(AssertUnwindSafe(|| (handles.start)(PyThreadState_Get(), code)));
+            if catch_unwind(AssertUnwindSafe(|| (handles.start)(PyThreadState_Get(), code))).unwrap_or(false) {
+                return none();
+            }
         }
         crate::capi::incref(handles.disable);
     }

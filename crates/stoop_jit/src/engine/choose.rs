@@ -5,10 +5,11 @@
 //! long usually goes on for long) and the budget allows. A function that is called again and again is entered at
 //! its calls; a loop of its own is compiled only for a call that lasts, or where the function cannot be entered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use stoop_cpython::capi::{Frame, Obj, PyThreadState};
+use stoop_cpython::capi::{self, Frame, Obj, PyThreadState};
 use stoop_cpython::decode::{CodeInfo, Instr};
 use stoop_cpython::feedback::Feedback;
 use stoop_cpython::opcodes::Opcode;
@@ -45,6 +46,9 @@ const WATCHED: usize = 2;
 const LONGEST_WATCHED: usize = 600;
 /// Frames looked at, from the innermost.
 const FRAMES: usize = 4;
+
+/// Calls of a function whose arguments' classes are noted before it is compiled.
+const STARTS: u32 = 8;
 
 static LOOKED: AtomicU32 = AtomicU32::new(0);
 
@@ -256,22 +260,53 @@ pub unsafe fn arm_again(s: &mut CodeState, events: u8) {
     }
 }
 
-/// A call of an armed code object starts.
+/// A call of an armed code object starts. Whether to tell of the next one as well.
 ///
 /// # Safety
 /// The GIL is held.
-pub unsafe fn started(ts: *mut PyThreadState, code: Obj) {
-    let Some(s) = registry::find(code) else { return };
-    if !matches!(s.started, Started::Asked | Started::Wanted) {
-        return;
+pub unsafe fn started(ts: *mut PyThreadState, code: Obj) -> bool {
+    let Some(s) = registry::find(code) else { return false };
+    let was = s.started;
+    if matches!(was, Started::Asked | Started::Wanted) {
+        s.started = Started::Yes;
     }
-    let wanted = std::mem::replace(&mut s.started, Started::Yes) == Started::Wanted;
-    s.events &= !monitoring::START;
     // SAFETY: the current frame is the one that starts, checked.
     unsafe {
         let fr = frame::current(ts);
-        if wanted && !fr.is_null() && frame::code(fr) == code && frame::is_complete(fr) {
+        let is_its_own = !fr.is_null() && frame::code(fr) == code && frame::is_complete(fr);
+        if is_its_own {
+            note_arguments(s, fr);
+        }
+        s.starts = s.starts.saturating_add(1);
+        let again = was != Started::Wanted && s.starts < STARTS && s.function.is_none() && is_its_own;
+        if !again {
+            s.events &= !monitoring::START;
+        }
+        if was == Started::Wanted && is_its_own {
             sampler::request(code, frame::function(fr), fr);
+        }
+        again
+    }
+}
+
+/// Notes which classes the arguments of a call are of: where they differ, none is expected.
+///
+/// # Safety
+/// The frame of a call that starts.
+unsafe fn note_arguments(s: &mut CodeState, fr: *mut Frame) {
+    let Some(info) = s.info.clone() else { return };
+    let count = (info.argcount + info.kwonly) as usize;
+    s.arguments.resize(count, 0);
+    for k in 0..count {
+        // SAFETY: slots of a live frame are references or NULL.
+        let class = unsafe {
+            let o = *frame::slot(fr, k);
+            if o.is_null() { 0 } else { capi::type_of(o) as usize }
+        };
+        match s.arguments[k] {
+            0 => s.arguments[k] = class,
+            known if known != class => _ = s.generic_locals.insert(k as u32),
+            _ => {}
         }
     }
 }
@@ -372,6 +407,12 @@ unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> b
         }
     }
     false
+}
+
+/// Those of these loops that are not within others of them.
+pub fn outermost(info: &CodeInfo, headers: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let within = |h: &u32| loops_around(info, *h).iter().any(|l| l.0 != *h && headers.contains(&l.0));
+    headers.iter().copied().filter(|h| !within(h)).collect()
 }
 
 /// The loops around a unit, outermost first: header and last jump back.

@@ -357,7 +357,8 @@ fn build(info: &Arc<CodeInfo>, entry: Entry, live: &mut Live<'_>) -> Result<fron
         if unstable.is_subset(&peel) || built.func.insts.len() > PEEL_LIMIT {
             break;
         }
-        peel.extend(unstable);
+        // With the outer loop's variables bound those of an inner one mostly are.
+        peel.extend(super::choose::outermost(info, &unstable.difference(&peel).copied().collect()));
         built = frontend::build(&frontend::Request { code: info, entry, peel: &peel }, live)?;
     }
     Ok(built)
@@ -443,7 +444,7 @@ impl Job {
 }
 
 /// How often a region is built to find the loops worth peeling.
-const PEEL_ROUNDS: usize = 3;
+const PEEL_ROUNDS: usize = 4;
 /// Above this many instructions no iteration is peeled.
 const PEEL_LIMIT: usize = 8000;
 

@@ -30,7 +30,7 @@ pub fn guesser(record: &Record, e: &ExitDesc) -> (usize, u32) {
 }
 
 /// Does not guess that again: operators on numbers take all kinds of them next, unpacking lists and tuples, and after
-/// that any object.
+/// that, or where something else was met, any object. So do other operators on the same variables.
 pub fn forget(code: Obj, unit: u32) {
     let s = state(code);
     let Some((info, k)) = s.info.clone().and_then(|i| i.index_of(unit).map(|k| (i, k))) else { return };
@@ -46,11 +46,24 @@ pub fn forget(code: Obj, unit: u32) {
         }
         // What a generator yields, taken for ints at first.
         Opcode::YieldValue => s.mixed.insert(unit),
-        _ => numbers && s.mixed.insert(unit),
+        _ => numbers && !s.strange.contains(&unit) && s.mixed.insert(unit),
     };
     if !first {
         s.generic.insert(unit);
     }
+    if numbers {
+        let on_same = others_on_same(&info.instrs, k);
+        if first { &mut s.mixed } else { &mut s.generic }.extend(on_same);
+    }
+}
+
+/// Other operators on numbers that have a variable of this one as an operand.
+fn others_on_same(instrs: &[Instr], k: usize) -> Vec<u32> {
+    let operands = |k: usize| instrs[k.saturating_sub(2)..k].iter().filter(|i| is_load(i)).map(|i| i.arg);
+    let slots: Vec<u32> = operands(k).collect();
+    let others =
+        instrs.iter().enumerate().filter(|(j, i)| *j != k && is_on_numbers(i) && operands(*j).any(|a| slots.contains(&a)));
+    others.map(|(_, i)| i.unit).collect()
 }
 
 /// An operand of this operator, or what came of it, was an int that does not fit a register: operators on the same variables

@@ -2,15 +2,15 @@
 
 use stoop_codegen::unit::{ExitDesc, ExitKind, Recipe};
 use stoop_cpython::capi::{self, Frame, Obj};
-use stoop_ir::{Imm, Op};
+use stoop_ir::{Class, Imm, Op};
 
 use stoop_cpython::decode::Instr;
 use stoop_cpython::frame;
 use stoop_cpython::opcodes::Opcode;
 
 use super::record::Record;
-use super::registry;
 use super::trial::Verdict;
+use super::{classes, guesses, registry};
 use crate::frontend::{EMPTY_LOOP, Entry, NEVER_RAN};
 
 /// Exits at one guard after which the region is compiled anew without that assumption.
@@ -41,6 +41,9 @@ const MIN_NS_A_CALL: u64 = 3000;
 /// This many instructions, compiled, make up for a call's cost.
 const MIN_INSTRUCTIONS_A_CALL: usize = 12;
 
+/// Exits at one guard of which it is noted whether a number was met.
+const NOTED: u64 = 4;
+
 /// Exits at a drop that ran code, before that is expected of it.
 const DROP_PATIENCE: u64 = 4;
 
@@ -58,6 +61,13 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame, values: 
             let met = *values.add(k) as Obj;
             if !met.is_null() {
                 registry::note_class(record, e, capi::type_of(met));
+            }
+        }
+        if let (Op::GuardClass, Some(Recipe::Borrowed(k) | Recipe::Owned(k)), 1..NOTED) = (e.op, e.met, count) {
+            let met = *values.add(k) as Obj;
+            if !met.is_null() && !matches!(classes::class_of(met), Some(Class::Int | Class::Float)) {
+                let (code, unit) = guesses::guesser(r, e);
+                registry::state(code as Obj).strange.insert(unit);
             }
         }
         let patience = match e.op {

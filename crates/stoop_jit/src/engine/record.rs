@@ -187,6 +187,10 @@ pub struct CodeState {
     pub told: u32,
     /// Whether it has been called since it was first seen.
     pub started: Started,
+    /// Calls whose arguments' classes were noted, and these classes' addresses, to be compared only.
+    pub starts: u32,
+    /// See `starts`.
+    pub arguments: Vec<usize>,
     /// Headers of loops that are to be compiled when they next come round.
     pub wanted: BTreeSet<u32>,
     /// Regions that turned out to be larger than their bytecode: the operations they begin with.
@@ -203,6 +207,8 @@ pub struct CodeState {
     pub generic: BTreeSet<u32>,
     /// Code units of operators where ints and floats met otherwise than expected.
     pub mixed: BTreeSet<u32>,
+    /// Code units of operators that met something other than numbers.
+    pub strange: BTreeSet<u32>,
     /// Code units before which drops keep running code.
     pub noisy: BTreeSet<u32>,
     /// The classes that guards of attributes met, by code unit.
@@ -263,6 +269,8 @@ impl CodeState {
             owed: false,
             told: 0,
             started: Started::Unknown,
+            starts: 0,
+            arguments: Vec::new(),
             wanted: BTreeSet::new(),
             sizes: BTreeMap::new(),
             prices: BTreeMap::new(),
@@ -271,6 +279,7 @@ impl CodeState {
             asked: false,
             generic: BTreeSet::new(),
             mixed: BTreeSet::new(),
+            strange: BTreeSet::new(),
             noisy: BTreeSet::new(),
             sites: BTreeMap::new(),
             generic_locals: BTreeSet::new(),

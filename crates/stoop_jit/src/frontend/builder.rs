@@ -62,7 +62,7 @@ pub struct Request<'a> {
 pub struct Built {
     /// The function as built.
     pub func: Function,
-    /// The code unit and peeling context of each loop header block.
+    /// The code unit of each loop header block, but for those in the first iteration of a loop around it.
     pub headers: Vec<(Block, u32)>,
     /// Jumps to a header from inside its loop: (from, header).
     pub back_edges: BTreeSet<(Block, Block)>,

@@ -152,6 +152,12 @@ impl Builder<'_> {
             && self.lv.peel.iter().position(|h| *h == self.lv.here).is_some_and(|bit| self.lv.steady & (1 << bit) == 0)
     }
 
+    /// Whether a block is one of the copy that another loop around it has for its first iteration.
+    fn is_within_first_iteration(&self, key: &Key) -> bool {
+        let own = self.lv.peel.iter().position(|h| *h == key.unit).map_or(0, |bit| 1 << bit);
+        self.lv.loops.get(&key.unit).is_some_and(|around| around & !own & !key.steady != 0)
+    }
+
     fn current_unit_loops(&self) -> u32 {
         self.lv.loops.get(&self.lv.here).copied().unwrap_or(0)
     }
@@ -205,7 +211,7 @@ impl Builder<'_> {
         let entry = self.frame_state(key.unit, &locals, &stack);
         let st = self.f.add_state(entry);
         self.f.blocks[block.index()].entry_state = Some(st);
-        if self.lv.blocks.headers.contains(&key.unit) {
+        if self.lv.blocks.headers.contains(&key.unit) && !self.is_within_first_iteration(&key) {
             self.headers.push((block, self.lv.number << UNIT_BITS | key.unit));
         }
         self.lv.starts.insert(key, Start { block, locals, stack, handling: self.lv.handling });
