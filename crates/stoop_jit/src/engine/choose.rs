@@ -5,7 +5,6 @@
 //! long usually goes on for long) and the budget allows. A function that is called again and again is entered at
 //! its calls; a loop of its own is compiled only for a call that lasts, or where the function cannot be entered.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -407,12 +406,6 @@ unsafe fn see_loops(f: *mut Frame, s: &mut CodeState, info: &Arc<CodeInfo>) -> b
         }
     }
     false
-}
-
-/// Those of these loops that are not within others of them.
-pub fn outermost(info: &CodeInfo, headers: &BTreeSet<u32>) -> BTreeSet<u32> {
-    let within = |h: &u32| loops_around(info, *h).iter().any(|l| l.0 != *h && headers.contains(&l.0));
-    headers.iter().copied().filter(|h| !within(h)).collect()
 }
 
 /// The loops around a unit, outermost first: header and last jump back.

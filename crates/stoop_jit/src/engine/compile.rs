@@ -22,7 +22,7 @@ use super::environment::Live;
 use super::record::{CodeState, NativeFn, Record};
 use super::trial::{Trial, Verdict};
 use super::turns::{self, Turns};
-use super::{budget, entry, exits, framed, guesses, journal, keepers, nested, registry, totals};
+use super::{budget, entry, exits, framed, guesses, journal, keepers, nested, peeling, registry, totals};
 use crate::frontend::{self, Entry, Environment};
 use crate::reasons::Refusal;
 
@@ -245,7 +245,7 @@ unsafe fn prepare_unmetered(code: Obj, entry: Entry, fr: *mut Frame, function: O
             at_loop: entry != Entry::Function,
         };
         // A bug in the front end or a pass must not take the program down.
-        let built = catch(|| build(&info, entry, &mut live)).and_then(|b| b.map_err(|e| e.to_string()));
+        let built = catch(|| peeling::build(&info, entry, &mut live)).and_then(|b| b.map_err(|e| e.to_string()));
         let sizes = std::mem::take(&mut live.sizes);
         record.names_are_globals = live.names_are_globals();
         record.consts = live.keep;
@@ -348,22 +348,6 @@ fn catch<T>(part: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)).map_err(|_| Refusal::Bug.into())
 }
 
-/// Builds a region, peeling what needs it: what one loop's variables settle to decides what another's do.
-fn build(info: &Arc<CodeInfo>, entry: Entry, live: &mut Live<'_>) -> Result<frontend::Built, frontend::BuildError> {
-    let mut peel = BTreeSet::new();
-    let mut built = frontend::build(&frontend::Request { code: info, entry, peel: &peel }, live)?;
-    for _ in 0..PEEL_ROUNDS {
-        let unstable = stoop_passes::specialise::unstable_headers(&built.func, &built.headers, &built.back_edges);
-        if unstable.is_subset(&peel) || built.func.insts.len() > PEEL_LIMIT {
-            break;
-        }
-        // With the outer loop's variables bound those of an inner one mostly are.
-        peel.extend(super::choose::outermost(info, &unstable.difference(&peel).copied().collect()));
-        built = frontend::build(&frontend::Request { code: info, entry, peel: &peel }, live)?;
-    }
-    Ok(built)
-}
-
 /// Whether anything in a region may run Python code: compiling may then make it slower.
 fn calls_python(f: &Function) -> bool {
     let mut all = f.blocks.iter().flat_map(|b| &b.insts).map(|i| f.inst(*i).op);
@@ -442,11 +426,6 @@ impl Job {
         }
     }
 }
-
-/// How often a region is built to find the loops worth peeling.
-const PEEL_ROUNDS: usize = 4;
-/// Above this many instructions no iteration is peeled.
-const PEEL_LIMIT: usize = 8000;
 
 /// Which local each guard of an entry value is about.
 fn entry_slots(f: &Function) -> HashMap<Inst, u32> {

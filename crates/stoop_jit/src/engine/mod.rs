@@ -25,6 +25,7 @@ mod journal;
 mod keepers;
 pub mod links;
 mod nested;
+mod peeling;
 mod perf;
 mod policy;
 pub mod record;

@@ -1,6 +1,6 @@
 //! The SSA builder: blocks, the abstract stack, frame states.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use stoop_cpython::decode::{CodeInfo, Instr};
@@ -54,7 +54,19 @@ pub struct Request<'a> {
     /// The entry.
     pub entry: Entry,
     /// Loop headers whose first iteration gets a copy of its own.
-    pub peel: &'a BTreeSet<u32>,
+    pub peel: &'a Peel,
+}
+
+/// Loop headers whose first iteration gets a copy of its own, and when.
+pub type Peel = BTreeMap<u32, Copies>;
+
+/// When a loop's first iteration is one of the copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Copies {
+    /// Where all loops around that have such copies are in their first iteration, too: later its variables are set.
+    Once,
+    /// Each time it is entered.
+    EachTime,
 }
 
 /// The result.
@@ -62,7 +74,7 @@ pub struct Request<'a> {
 pub struct Built {
     /// The function as built.
     pub func: Function,
-    /// The code unit of each loop header block, but for those in the first iteration of a loop around it.
+    /// The code unit and peeling context of each loop header block.
     pub headers: Vec<(Block, u32)>,
     /// Jumps to a header from inside its loop: (from, header).
     pub back_edges: BTreeSet<(Block, Block)>,
@@ -119,7 +131,7 @@ pub(super) struct Builder<'a> {
     /// Functions made here.
     pub(super) made_functions: HashMap<Value, Made>,
     /// Loop headers whose first iteration gets a copy of its own.
-    pub(super) peel: &'a BTreeSet<u32>,
+    pub(super) peel: &'a Peel,
     pub(super) null: Value,
     pub(super) headers: Vec<(Block, u32)>,
     pub(super) back_edges: BTreeSet<(Block, Block)>,

@@ -235,7 +235,8 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, function: Item, ite
     let number = b.functions.len() as u32;
     let after = b.f.add_block();
     let result = b.f.add_param(after, plan.consumer.result());
-    let peel = b.peel.iter().filter(|u| **u >> UNIT_BITS == number).map(|u| u & ((1 << UNIT_BITS) - 1)).collect();
+    let peel =
+        b.peel.iter().filter(|(u, _)| **u >> UNIT_BITS == number).map(|(u, when)| (u & ((1 << UNIT_BITS) - 1), *when)).collect();
     let mut level = Level::new(info.clone(), number, entry, blocks, &peel);
     level.returns = Some((after, Some(result)));
     level.role = Role::Consumed(plan.consumer);

@@ -86,8 +86,10 @@ impl Builder<'_> {
         let inside = self.lv.loops.get(&unit).copied().unwrap_or(0);
         let mut steady = self.lv.steady & inside;
         if let Some(bit) = self.lv.peel.iter().position(|h| *h == unit) {
-            // A back edge comes from a block that is in the loop already.
-            if self.arrived_by_back_edge(unit) {
+            // A back edge comes from a block that is in the loop already. Past the first iteration of a loop around it the
+            // loop has run before.
+            let around = steady & !(1 << bit) != 0 && self.lv.each_time & 1 << bit == 0;
+            if around || self.arrived_by_back_edge(unit) {
                 steady |= 1 << bit;
             } else {
                 steady &= !(1 << bit);
@@ -152,12 +154,6 @@ impl Builder<'_> {
             && self.lv.peel.iter().position(|h| *h == self.lv.here).is_some_and(|bit| self.lv.steady & (1 << bit) == 0)
     }
 
-    /// Whether a block is one of the copy that another loop around it has for its first iteration.
-    fn is_within_first_iteration(&self, key: &Key) -> bool {
-        let own = self.lv.peel.iter().position(|h| *h == key.unit).map_or(0, |bit| 1 << bit);
-        self.lv.loops.get(&key.unit).is_some_and(|around| around & !own & !key.steady != 0)
-    }
-
     fn current_unit_loops(&self) -> u32 {
         self.lv.loops.get(&self.lv.here).copied().unwrap_or(0)
     }
@@ -211,7 +207,7 @@ impl Builder<'_> {
         let entry = self.frame_state(key.unit, &locals, &stack);
         let st = self.f.add_state(entry);
         self.f.blocks[block.index()].entry_state = Some(st);
-        if self.lv.blocks.headers.contains(&key.unit) && !self.is_within_first_iteration(&key) {
+        if self.lv.blocks.headers.contains(&key.unit) {
             self.headers.push((block, self.lv.number << UNIT_BITS | key.unit));
         }
         self.lv.starts.insert(key, Start { block, locals, stack, handling: self.lv.handling });

@@ -1,6 +1,6 @@
 //! Functions translated in place of their calls.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stoop_cpython::decode::{CodeInfo, Instr};
@@ -152,7 +152,7 @@ impl Builder<'_> {
         let number = self.functions.len() as u32;
         let after = self.f.add_block();
         let result = wanted.then(|| self.f.add_param(after, Type::Obj));
-        let mut level = Level::new(code, number, Entry::Function, blocks, &BTreeSet::new());
+        let mut level = Level::new(code, number, Entry::Function, blocks, &BTreeMap::new());
         level.parent = Some(parent);
         level.returns = Some((after, result));
         level.role = role;

@@ -8,7 +8,7 @@ use stoop_cpython::opcodes::Opcode;
 use stoop_ir::{Block, State, Value};
 
 use super::blocks::Blocks;
-use super::builder::Entry;
+use super::builder::{Copies, Entry, Peel};
 use super::consumers::Consumed;
 use super::inline::Role;
 
@@ -78,6 +78,8 @@ pub(super) struct Level {
     /// What its caller owns and drops when it returns: an operator's operands.
     pub(super) drops: Vec<Value>,
     pub(super) peel: Vec<u32>,
+    /// One bit for each of these that is peeled each time it is entered.
+    pub(super) each_time: u32,
     pub(super) loops: HashMap<u32, u32>,
     pub(super) steady: u32,
     /// The bytecode block being translated; none before the first.
@@ -90,7 +92,7 @@ pub(super) struct Level {
 
 impl Level {
     /// The state of a function of which nothing is translated yet.
-    pub(super) fn new(code: Arc<CodeInfo>, number: u32, entry: Entry, blocks: Blocks, peel: &BTreeSet<u32>) -> Level {
+    pub(super) fn new(code: Arc<CodeInfo>, number: u32, entry: Entry, blocks: Blocks, peel: &Peel) -> Level {
         let mut preds: HashMap<u32, u32> = HashMap::new();
         *preds.entry(blocks.entry).or_default() += 1;
         for b in blocks.by_unit.values() {
@@ -99,7 +101,11 @@ impl Level {
             }
         }
         let position = blocks.order.iter().enumerate().map(|(k, u)| (*u, k)).collect();
-        let peel: Vec<u32> = peel.iter().copied().filter(|u| blocks.headers.contains(u)).take(8).collect();
+        let peeled: Vec<(u32, Copies)> =
+            peel.iter().map(|(u, c)| (*u, *c)).filter(|(u, _)| blocks.headers.contains(u)).take(8).collect();
+        let each_time =
+            peeled.iter().enumerate().filter(|(_, p)| p.1 == Copies::EachTime).fold(0, |all, (bit, _)| all | 1 << bit);
+        let peel: Vec<u32> = peeled.iter().map(|p| p.0).collect();
         let loops = loop_membership(&blocks, &peel);
         let mut written = vec![false; code.nlocalsplus as usize];
         for i in &code.instrs {
@@ -131,6 +137,7 @@ impl Level {
             returns: None,
             role: Role::Call,
             peel,
+            each_time,
             loops,
             steady: 0,
             here: u32::MAX,

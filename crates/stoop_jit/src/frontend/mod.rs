@@ -29,7 +29,7 @@ mod special;
 mod supers;
 mod walks;
 
-pub use builder::{BuildError, Built, Entry, Inlined, Request, Role, build};
+pub use builder::{BuildError, Built, Copies, Entry, Inlined, Peel, Request, Role, build};
 pub use consumers::Consumer;
 pub use handlers::cold_handler;
 pub use instrs::{EMPTY_LOOP, NEVER_RAN};
