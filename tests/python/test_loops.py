@@ -642,6 +642,7 @@ def test_a_loop_that_what_is_known_cuts_off(both):
                     total += digit
             return total
 
+        hot(digits, 600)
         print([digits(600) for _ in range(8)])
     """)
     run.assert_compiled("digits")
