@@ -20,8 +20,10 @@ pub unsafe fn is_plain_class(class: Obj) -> bool {
 /// # Safety
 /// A live object.
 pub unsafe fn is_plain_list_class(class: Obj) -> bool {
+    // On 3.12 a fresh instance of another class has values for its attributes, a fresh list has none.
+    let told_apart = layout::get().values_valid.is_some();
     // SAFETY: as documented.
-    unsafe { makes_as(class, type_ptr!(PyList_Type)) && type_flags(class) & flags::LIST != 0 }
+    unsafe { told_apart && makes_as(class, type_ptr!(PyList_Type)) && is_list_class(class) }
 }
 
 unsafe fn makes_as(class: Obj, base: Obj) -> bool {
@@ -187,9 +189,6 @@ pub unsafe fn new_instance(class: Obj) -> Obj {
     unsafe {
         if l.values_valid.is_some() {
             return crate::instances::take(class).unwrap_or_else(|| capi::PyType_GenericAlloc(class, 0));
-        }
-        if is_list_class(class) {
-            return capi::PyType_GenericAlloc(class, 0);
         }
         let new: New = std::mem::transmute(read::<usize, _>(type_ptr!(PyBaseObject_Type), l.tp_new));
         let nothing = capi::PyTuple_New(0);
