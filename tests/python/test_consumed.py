@@ -652,3 +652,34 @@ def test_dicts_iterated_over(both):
         print(h([]), i({5, 6}), i(frozenset((1, 2))), i(x for x in (1, 2)), i(map(int, "123")), i({1: 2}.values()))
     """)
     run.assert_compiled("f", "g", "h", "i")
+
+
+def test_bools_and_floats_are_counted(both):
+    """What is yielded is told by the instruction before, or by what came once."""
+    run = both("""
+        from probe import hot
+
+        class P:
+            def __init__(self, v):
+                self.v = v
+
+        def f(a, s):
+            return sum(x > 2 for x in a), sum(x in a for x in a), sum(c.isdigit() for c in s)
+
+        def g(ps):
+            return sum(p.v for p in ps), max(p.v for p in ps)
+
+        a, s, ps = [1, 2, 3, 4], "a1b2", [P(k / 2) for k in range(9)]
+        hot(f, a, s)
+        hot(g, ps)
+        for _ in range(500):
+            r = f(a, s), g(ps)
+        print(r)
+    """)
+    run.assert_compiled("f", "g")
+    for name in "f", "g":
+        left = sum(n for r in run.regions(name) for _, _, n in r["exits"])
+        assert left < 100, run.exits(name)
+    assert not [
+        r for r in run.regions("f.<locals>.<genexpr>") + run.regions("g.<locals>.<genexpr>") if r["entries"] > 0
+    ]

@@ -17,14 +17,18 @@ pub fn all() -> Vec<(Class, u64)> {
     v
 }
 
-/// The exact class of an object.
-pub fn class_of(o: Obj) -> Option<Class> {
+/// The class that a type is, if it is a well-known built-in one.
+pub fn of_type(ty: u64) -> Option<Class> {
     thread_local! {
         static TABLE: Vec<(Class, u64)> = all();
     }
+    TABLE.with(|t| t.iter().find(|(_, a)| *a == ty).map(|(c, _)| *c))
+}
+
+/// The exact class of an object.
+pub fn class_of(o: Obj) -> Option<Class> {
     // SAFETY: `o` is alive and the GIL is held.
-    let ty = unsafe { capi::type_of(o) } as u64;
-    TABLE.with(|t| t.iter().find(|(_, a)| *a == ty).map(|(c, _)| *c)).or_else(|| array_class(o))
+    of_type(unsafe { capi::type_of(o) } as u64).or_else(|| array_class(o))
 }
 
 /// The class of an exact `array.array`. What guards compare with is noted, and the type kept alive for good.

@@ -249,6 +249,11 @@ impl Environment for Live<'_> {
         site.classes().into_iter().map(|o| o as u64).collect()
     }
 
+    fn classes_met(&mut self, unit: u32) -> Vec<Class> {
+        let met = self.classes(unit, None);
+        met.into_iter().filter_map(classes::of_type).collect()
+    }
+
     fn classes_elsewhere(&mut self, unit: u32) -> Vec<u64> {
         // SAFETY: as for `classes`.
         let state = super::registry::state(unsafe { (*self.state).code });

@@ -11,7 +11,7 @@ use stoop_cpython::opcodes::Opcode;
 use super::record::Record;
 use super::trial::Verdict;
 use super::{classes, guesses, registry};
-use crate::frontend::{EMPTY_LOOP, Entry, NEVER_RAN};
+use crate::frontend::{EMPTY_LOOP, Entry, NEVER_RAN, Role};
 
 /// Exits at one guard after which the region is compiled anew without that assumption.
 const GUARD_PATIENCE: u64 = 64;
@@ -57,7 +57,8 @@ pub unsafe fn met(record: *mut Record, index: usize, frame: *mut Frame, values: 
         let r = &*record;
         let e = &r.exits[index];
         let count = r.exit_counts[index];
-        if let (Op::GuardVersion | Op::GuardShapes, Some(Recipe::Borrowed(k) | Recipe::Owned(k))) = (e.op, e.met) {
+        let tells = matches!(e.op, Op::GuardVersion | Op::GuardShapes) || e.op == Op::GuardClass && is_consumed(r, e);
+        if let (true, Some(Recipe::Borrowed(k) | Recipe::Owned(k))) = (tells, e.met) {
             let met = *values.add(k) as Obj;
             if !met.is_null() {
                 registry::note_class(record, e, capi::type_of(met));
@@ -143,6 +144,14 @@ pub unsafe fn raised(record: *mut Record, index: usize, frame: *mut Frame) {
             registry::assume_less_at(record, handler, frame);
         }
     }
+}
+
+/// Whether an exit is where a generator yields to what consumes it in place.
+fn is_consumed(r: &Record, e: &ExitDesc) -> bool {
+    let (code, unit) = guesses::asked(e);
+    let Some(function) = code.checked_sub(1).map(|k| &r.inlined[k as usize]) else { return false };
+    let at = function.code.index_of(unit).map(|k| function.code.instrs[k].op);
+    matches!(function.role, Role::Consumed(_)) && at == Some(Opcode::YieldValue)
 }
 
 fn is_never_ran(r: &Record, e: &ExitDesc) -> bool {

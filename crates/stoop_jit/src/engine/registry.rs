@@ -550,7 +550,7 @@ fn is_attribute(record: &Record, e: &ExitDesc) -> bool {
 pub unsafe fn note_class(record: *mut Record, e: &ExitDesc, class: Obj) {
     // SAFETY: as documented.
     let record = unsafe { &*record };
-    if is_attribute(record, e) {
+    if is_attribute(record, e) || e.op == Op::GuardClass {
         let (code, unit) = guesses::guesser(record, e);
         state(code as Obj).sites.entry(unit).or_default().note(class);
     }

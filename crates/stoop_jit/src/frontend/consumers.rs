@@ -147,7 +147,8 @@ fn likely(info: &CodeInfo, b: &mut Builder<'_>, sums: bool) -> Option<Class> {
     let before = &info.instrs[k - 1];
     // It was told otherwise once.
     if b.env.is_mixed(i.unit) {
-        return sums.then_some(Class::Float);
+        let floats = b.env.classes_met(i.unit).contains(&Class::Float);
+        return (sums && floats).then_some(Class::Float);
     }
     match (before.op, before.feedback) {
         (Opcode::BinaryOp, Feedback::Float) => Some(Class::Float),
@@ -413,11 +414,21 @@ fn keep(b: &mut Builder<'_>, values: &[Value]) {
     b.lv.locals[first..].copy_from_slice(values);
 }
 
+/// Whether what is yielded most likely is a bool.
+fn is_bool(b: &mut Builder<'_>, i: &Instr, v: Value) -> bool {
+    let code = b.lv.code.clone();
+    let before = code.index_of(i.unit).and_then(|k| code.instrs.get(k.checked_sub(1)?));
+    let tells = |i: &Instr| matches!(i.op, Opcode::CompareOp | Opcode::ContainsOp | Opcode::IsOp | Opcode::UnaryNot);
+    let met = b.env.classes_met(i.unit).contains(&Class::Bool);
+    met || b.f.ty(v) == Type::Exact(Class::Bool) || before.is_some_and(tells)
+}
+
 fn add_int(b: &mut Builder<'_>, i: &Instr) {
     let st = b.state(i.unit);
     let x = b.peek(0);
-    let n = if b.f.ty(x.value) == Type::Exact(Class::Bool) {
-        let truth = b.op(Op::UnboxBool, &[x.value], Imm::None, Type::I1, None);
+    let n = if is_bool(b, i, x.value) {
+        let g = b.op(Op::GuardClass, &[x.value], Imm::None, Type::Exact(Class::Bool), Some(st));
+        let truth = b.op(Op::UnboxBool, &[g], Imm::None, Type::I1, None);
         b.op(Op::BoolToInt, &[truth], Imm::None, Type::I64, None)
     } else {
         let g = b.op(Op::GuardClass, &[x.value], Imm::None, Type::Exact(Class::Int), Some(st));

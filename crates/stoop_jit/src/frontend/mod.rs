@@ -130,6 +130,8 @@ pub trait Environment {
     /// The classes of the objects whose attribute is wanted at a code unit, as far as they are known: those met by
     /// guards, and the one with the version that the interpreter saw. None where there are too many.
     fn classes(&mut self, unit: u32, seen: Option<u32>) -> Vec<u64>;
+    /// Those of these that are well-known built-in ones.
+    fn classes_met(&mut self, unit: u32) -> Vec<Class>;
     /// Classes that may come there as well: those met where an attribute of the same variable is wanted elsewhere in the
     /// code. None where there are too many.
     fn classes_elsewhere(&mut self, unit: u32) -> Vec<u64>;
