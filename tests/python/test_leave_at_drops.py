@@ -190,3 +190,35 @@ def test_quiet_ends_stay(both):
         """)
     )
     run.assert_compiled("work").assert_stayed("work")
+
+
+def test_long_quiet_ends_stay(both):
+    """A hundred numbers and texts in a list end like few; one object among them whose end says something does not."""
+    run = both(
+        program("""
+            def run(n):
+                box = Box()
+                t = None
+                for k in range(n):
+                    long = [j * 1000 if j % 2 else str(k + j) for j in range(100)]
+                    t = work(box, [long[:], tuple(long), None])
+                return t
+            print(run(200))
+        """)
+    )
+    run.assert_compiled("work").assert_stayed("work")
+    run = both(
+        program("""
+            log = []
+            def run(n):
+                box = Box()
+                for k in range(n):
+                    work(box, [[1000 + k] * 60 + [Act(lambda b: log.append(b.n), box)] + ["x" * k], None])
+                return box.n, len(log), sum(log)
+            print(run(2))
+            if under_stoop():
+                compiled(work)
+            print(run(100))
+        """)
+    )
+    run.assert_compiled("work")

@@ -4,8 +4,10 @@ use crate::capi::{self, Obj, type_of};
 use crate::layout::{self, read};
 use crate::{instances, objects, type_ptr};
 
-/// How many objects that a dying one holds are looked at, directly and indirectly.
+/// How many objects that a dying one holds are looked at, directly and indirectly, beside simple ones.
 const MOST: usize = 24;
+/// How many items a list or tuple that dies may hold. To look at one costs a small part of what freeing it does.
+const MOST_ITEMS: usize = 4096;
 
 /// The references that are left to an object when what has died lets go of its own.
 struct Left {
@@ -62,7 +64,7 @@ unsafe fn held<'a>(o: Obj, class: Obj) -> Option<&'a [Obj]> {
         } else {
             return instances::values(o, class);
         };
-        (items.len() <= MOST).then_some(items)
+        (items.len() <= MOST_ITEMS).then_some(items)
     }
 }
 
@@ -119,7 +121,8 @@ pub unsafe fn dies_quietly(o: Obj) -> bool {
                     None => return false,
                 },
             };
-            for item in items.iter().copied().chain([over, result]).filter(|item| !item.is_null() && !capi::is_immortal(*item)) {
+            let counts = |item: &Obj| !item.is_null() && !capi::is_immortal(*item) && !is_simple(type_of(*item));
+            for item in items.iter().copied().chain([over, result]).filter(counts) {
                 match left.release(item) {
                     Some(true) if count < MOST => {
                         dead[count] = item;
