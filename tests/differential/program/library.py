@@ -52,7 +52,7 @@ class Library:
 
     @property
     def library_simple(self):
-        return [(3, self.heap), (2, self.extremes), (3, self.wide), (3, self.delegate), (2, self.come_and_go), (2, self.pile)]
+        return [(3, self.heap), (2, self.extremes), (3, self.wide), (3, self.delegate), (2, self.come_and_go), (2, self.pile), (3, self.consume)]
 
     @property
     def library_compound(self):
@@ -163,6 +163,37 @@ class Library:
         self.put(f"{o} = None")
         self.put(f"print(sum(isinstance(r, weakref.ref) and r() is None for r in {refs}))")
         self.put(f"{refs}.clear()")
+
+    def consume(self):
+        """A generator expression that a builtin consumes at once."""
+        v, n = self.target("i"), self.trips(12)
+        if not v or not n:
+            return
+        i, x, y, d = self.name("i"), self.name("x"), self.name("y"), self.var("d") or "{1: 2, 3: 4}"
+        li, u = self.var("l") or "[4, 5, 6]", self.var("u") or "{1, 2, 3}"
+        one = f"{x} in {self.pick(f'range({i})', 'range(5)', li, u, d, f'{d}.values()', f'{d}.keys()', f'counter({i} % 5)', f'sorted({d})', f'map(abs, {li})', '(7, 2.5, True)', f'Pile({li})', f'Missing({d})', f'reversed({li})')}"
+        two = f"{x}, {y} in {self.pick(f'{d}.items()', f'enumerate({li})', f'zip({li}, range(9))', '[(1, 2), (3, 4)]', self.risky('[(1, 2), (3,)]', '((5, 6),)'))}"
+        source = self.pick(one, one, two, f"{y} in range({i} % 4) for {one}")
+        pair = source != one
+        def names(write):
+            text = lambda: self.with_var("i", x, write)
+            return self.with_var("i", y, text) if pair else text()
+        item = names(lambda: self.pick(self.expr_i(1), self.expr_i(2), x, f"{x} * {i}", self.risky(f"7 // ({x} - 2)", x), f"str({x})", f"as_int({x}) % 97", f"{li}.append({x}) or 1 if len({li}) < 9 else {x}", f"{d}.pop({x}, 3)", f"len(sys._getframe().f_locals) + {x}", f"[{x}]", f"{v} + {x}"))
+        test = names(lambda: f" if {self.cond(0)}") if self.chance(0.4) else ""
+        all_ = f"{item} for {source}{test}"
+        text = self.pick(
+            f"sum({all_})", f"sum(({all_}), {i})", f"any({all_})", f"all({all_})", f"min(({all_}), default=1)", f"max({all_})", f"len(tuple({all_}))", f"len(set({all_}))", f"len(list({all_}))", f"len(sorted({all_}))", f"sorted(({all_}), key=str)[:1]", f"len(dict(({i}, {item}) for {source}))",
+            f"len('-'.join(str({item}) for {source}{test}))", f"len(', '.join({all_}))" if self.chance(self.risk) else f"len(frozenset({all_}))", f"sum(sum({x} for {x}k in range(3)) for {one})", f"max(len([{x}]) for {one})",
+        )
+        def attempt():
+            self.put(f"{v} = as_int({text}) % 65521")
+        self.block(f"for {i} in range({n}):", lambda: (self.block("try:", attempt), self.block("except Exception as e:", lambda: self.put(self.pick("print(repr(e))", "print([t.name for t in traceback.extract_tb(e.__traceback__)])", "print(traceback.format_exc())")))))
+        self.put(f"print({v}, {d} if len({d}) < 30 else 0)")
+        if li[0] != "[":
+            self.put(f"{li} = [q for q in {li} if isinstance(q, int)][:9]")
+            self.put(f"if len({li}) < 2: {li} = [1, 2, 3]")
+        if d[0] != "{":
+            self.put(f"if not 1 < len({d}) < 15: {d} = {{0: 1, 1: 2}}")
 
     def pile(self):
         """A list of a class of its own, which may come to do as it likes."""
