@@ -86,6 +86,10 @@ helpers! {
     DeallocTold(R) -> I;
     /// Box an int.
     BoxInt(L) -> R;
+    /// (bits) Box an int from 0 to 2**64 - 1.
+    BoxUInt(L) -> R;
+    /// (int object) The low 64 bits of an int that is not compact.
+    IntLow(R) -> L;
     /// Box a float.
     BoxFloat(D) -> R;
     /// (int object, out) Unbox a non-compact int into *out: 1 if it fits 64 bits, else 0.

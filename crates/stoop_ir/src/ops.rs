@@ -194,6 +194,8 @@ ops! {
     BoxFloat "box.float" n(1) => New, NO, NO, N, 0, "A Python float.";
     BoxBool "box.bool" n(1) => Borrowed, NO, NO, N, 0, "True or False (immortal).";
     UnboxInt "unbox.int" n(1) => I64, NO, NO, G, 0, "The value of an exact int; leaves if it does not fit 64 bits.";
+    BoxUInt "box.uint" n(1) => New, NO, NO, N, 0, "A Python int from 0 to 2**64 - 1, of these bits.";
+    IntLow "int.low" n(1) => I64, Mem::BOX, NO, N, 0, "The low 64 bits of an exact int of any size, in two's complement.";
     UnboxFloat "unbox.float" n(1) => F64, Mem::BOX, NO, N, 0, "The value of an exact float.";
     NumBinary "num.binary" n(2) => New, Mem::BOX, NO, G, 0, "(a, b) a OP b (imm: binop) of exact ints of up to four digits and floats; leaves for anything else, and where Python raises or the result is wider.";
     NumCompare "num.compare" n(2) => I1, Mem::BOX, NO, G, 0, "(a, b) The truth of a OP b (imm: cmp) of exact ints and floats; leaves for anything else.";
@@ -216,6 +218,8 @@ ops! {
     IntNot "int.not" n(1) => I64, NO, NO, N, 0, "Bitwise complement.";
     IntAbs "int.abs" n(1) => I64, NO, NO, G, 0, "Magnitude; leaves on overflow.";
     IntAdvance "int.advance" n(2) => I64, NO, NO, N, 0, "Sum modulo 2**64: a range's next value, of which nobody asks whether it is in the range.";
+    IntMulWrap "int.mulwrap" n(2) => I64, NO, NO, N, 0, "Product modulo 2**64.";
+    IntShrU "int.shru" n(2) => I64, NO, NO, N, 0, "Right shift of 64 bits without a sign; the count is from 0 to 63.";
     IntCmp "int.cmp" n(2) => I1, NO, NO, N, 0, "Signed comparison (imm: cmp).";
     IntSelect "int.select" n(3) => I64, NO, NO, N, 0, "(cond, x, y) x if the truth value is true, else y.";
     IntToFloat "int.tofloat" n(1) => F64, NO, NO, N, 0, "Nearest double, ties to even.";

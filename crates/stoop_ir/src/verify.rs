@@ -63,6 +63,9 @@ pub fn operand_kind(op: Op, i: usize) -> Operand {
         | Op::ArrayStoreInt
         | Op::GuardDepth
         | Op::IntAdvance
+        | Op::IntMulWrap
+        | Op::IntShrU
+        | Op::BoxUInt
         | Op::RangeLen
         | Op::VirtualRange
         | Op::StrChr

@@ -131,7 +131,7 @@ impl Liveness {
 }
 
 fn is_box(func: &Function, v: Value) -> bool {
-    func.def_inst(v).is_some_and(|i| matches!(func.inst(i).op, Op::BoxInt | Op::BoxFloat | Op::BoxBool))
+    func.def_inst(v).is_some_and(|i| matches!(func.inst(i).op, Op::BoxInt | Op::BoxUInt | Op::BoxFloat | Op::BoxBool))
 }
 
 /// Whether an instruction may go when nobody uses its result.
@@ -145,7 +145,7 @@ fn is_removable(func: &Function, i: Inst) -> bool {
         Op::IntFloorDiv | Op::IntMod => const_int(func, d.args[1]).is_some_and(|n| n != 0),
         Op::IntShl | Op::IntShr => const_int(func, d.args[1]).is_some_and(|n| n >= 0),
         Op::FloatDiv | Op::FloatFloorDiv | Op::FloatMod => const_float(func, d.args[1]).is_some_and(|n| n != 0.0),
-        Op::BoxInt | Op::BoxFloat => true,
+        Op::BoxInt | Op::BoxUInt | Op::BoxFloat => true,
         _ => {
             let kept = [Flags::EXIT, Flags::RAISE, Flags::PY, Flags::PINNED, Flags::TERM];
             info.writes == Mem::NONE && info.ret != Ret::New && info.steals == 0 && !kept.iter().any(|f| info.flags.has(*f))

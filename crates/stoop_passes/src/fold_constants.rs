@@ -113,6 +113,10 @@ fn fold(func: &Function, ctx: &PassContext, i: Inst) -> Fold {
     match d.op {
         Op::GuardClass | Op::RefCast | Op::GuardNotNull => fold_cast(func, d),
         Op::UnboxInt | Op::UnboxFloat | Op::UnboxBool => fold_unbox(func, ctx, d),
+        Op::IntLow => match producer(func, root(func, d.args[0])) {
+            Some(p) if matches!(p.op, Op::BoxInt | Op::BoxUInt) => Fold::Value(p.args[0]),
+            _ => Fold::Keep,
+        },
         Op::NumToFloat => match (func.ty(d.args[0]).class(), producer(func, root(func, d.args[0]))) {
             (Some(Class::Float), _) => Fold::Inst(Op::UnboxFloat, d.args.clone(), Imm::None),
             (_, Some(p)) if p.op == Op::BoxInt => Fold::Inst(Op::IntToFloatExact, p.args.clone(), Imm::None),

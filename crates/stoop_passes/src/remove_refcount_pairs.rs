@@ -31,7 +31,7 @@ pub fn run(func: &mut Function, ctx: &mut PassContext) {
         let mut fresh: Vec<Value> = Vec::new();
         for (k, &i) in insts.iter().enumerate() {
             let d = func.inst(i);
-            if let (Op::BoxInt | Op::BoxFloat, Some(r)) = (d.op, d.result) {
+            if let (Op::BoxInt | Op::BoxUInt | Op::BoxFloat, Some(r)) = (d.op, d.result) {
                 fresh.push(r);
             }
             match d.op {

@@ -390,6 +390,8 @@ impl<'a> Lower<'a> {
             Op::GuardFuncVersion => none(self.guard_code(a[0])),
 
             Op::BoxInt => one(self.box_int(a[0])),
+            Op::BoxUInt => one(self.helper1(Helper::BoxUInt, a)),
+            Op::IntLow => one(self.int_low(a[0])),
             Op::BoxFloat => one(self.helper1(Helper::BoxFloat, a)),
             Op::BoxBool => Ok(Some(self.box_bool(a[0]))),
             Op::UnboxInt => one(self.unbox_int(a[0])),
@@ -414,6 +416,8 @@ impl<'a> Lower<'a> {
             Op::IntNot => Ok(Some(self.b.ins().bnot(a[0]))),
             Op::IntAbs => one(self.int_abs(a[0])),
             Op::IntAdvance => Ok(Some(self.b.ins().iadd(a[0], a[1]))),
+            Op::IntMulWrap => Ok(Some(self.b.ins().imul(a[0], a[1]))),
+            Op::IntShrU => Ok(Some(self.b.ins().ushr(a[0], a[1]))),
             Op::IntCmp => one(self.int_cmp(a)),
             Op::IntToFloat => Ok(Some(self.b.ins().fcvt_from_sint(types::F64, a[0]))),
             Op::IntToFloatExact => one(self.int_to_float_exact(a[0])),

@@ -327,6 +327,22 @@ impl Lower<'_> {
         Ok(result)
     }
 
+    pub(crate) fn int_low(&mut self, object: CV) -> Result<CV, Error> {
+        let (large, compact, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
+        let result = self.b.append_block_param(done, types::I64);
+        let tag = self.load(object, self.req.abi.long_tag);
+        let is_large = self.icmp_imm(IntCC::UnsignedGreaterThanOrEqual, tag, 16);
+        self.branch(is_large, large, compact);
+        self.b.switch_to_block(compact);
+        let value = self.compact_value(object, tag);
+        self.jump(done, &[value]);
+        self.b.switch_to_block(large);
+        let value = self.helper1(Helper::IntLow, &[object])?;
+        self.jump(done, &[value]);
+        self.b.switch_to_block(done);
+        Ok(result)
+    }
+
     /// An operator on boxed numbers.
     pub(crate) fn number_binary(&mut self, data: &InstData, a: &[CV]) -> Result<CV, Error> {
         let stoop_ir::Imm::Bin(op) = data.imm else { return Err(self.malformed("needs an operator")) };

@@ -203,7 +203,7 @@ mod fakes {
         }
         plain {
             DeallocTold FindHome MakeHome MatchClass MatchKeys LoadBuildClass
-            Poll Recheck FirstInlined RoomForInlined PopInlined ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NumBinary NumCompare NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
+            BoxUInt IntLow Poll Recheck FirstInlined RoomForInlined PopInlined ListSetInt ListAppend ListSlice ListPop ListInsert SlotSetInt NewObject InitResult NumBinary NumCompare NewRangeIter RangeLen PyBinary PyInplace PyUnary PyCompare
             PyCompareBool PyToBool PyContains PyGetItem PySetItem PyDelItem PyGetSlice PySetSlice PyLoadAttr
             NotInDict PyStoreAttr PyDelAttr PyLoadGlobal PyStoreGlobal PyDelGlobal PyLoadName PyStoreName PyCallEx
             PyGetIter PyYieldFromIter PyAwaitable Reveal PyNewGenerator PyIterNext IterNext PyUnpack PyFormat PyConvert PyUnpackEx PySuperAttr PyEnter PyRaise

@@ -70,6 +70,9 @@ fn int_binary(op: Op, a: i128, b: i128) -> Option<Option<i128>> {
         Op::IntXor => Some(a ^ b),
         Op::IntShl => (0..64).contains(&b).then(|| a << b),
         Op::IntShr => (b >= 0).then(|| a >> b.min(63)),
+        Op::IntAdvance => Some((a as i64).wrapping_add(b as i64).into()),
+        Op::IntMulWrap => Some((a as i64).wrapping_mul(b as i64).into()),
+        Op::IntShrU => Some((((a as u64) >> b) as i64).into()),
         Op::IntPow => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
         Op::Index => {
             let i = if a < 0 { a + b } else { a };

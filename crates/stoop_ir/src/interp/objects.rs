@@ -76,6 +76,14 @@ impl Interp<'_> {
                 let v = self.heap.boxed(*v);
                 done(v)
             }
+            (Op::BoxUInt, [Val::I64(v)]) => {
+                let kind = if *v < 0 { Kind::BigInt } else { Kind::Int(*v) };
+                done(Val::Ref(self.heap.alloc(kind)))
+            }
+            (Op::IntLow, [Val::Ref(o)]) => match &*self.heap.get(*o)? {
+                Kind::Int(i) => done(Val::I64(*i)),
+                k => Err(format!("knows no bits of {k:?}")),
+            },
             (Op::UnboxInt | Op::UnboxFloat | Op::UnboxBool, [Val::Ref(o)]) => match (data.op, &*self.heap.get(*o)?) {
                 (Op::UnboxInt, Kind::Int(i)) => done(Val::I64(*i)),
                 (Op::UnboxInt, Kind::BigInt) => Ok(Step::Leave),

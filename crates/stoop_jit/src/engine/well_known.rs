@@ -157,7 +157,7 @@ pub fn describe(o: Obj) -> String {
     // SAFETY: `o` is alive, of the class found.
     unsafe {
         match classes::class_of(o) {
-            Some(Class::Int) => objects::int_value(o).map_or_else(|| "big".to_owned(), |v| v.to_string()),
+            Some(Class::Int) => objects::wide_value(o).map_or_else(|| "big".to_owned(), |v| v.to_string()),
             Some(Class::Float) => format!("{:?}", objects::float_value(o)),
             Some(Class::Bool) => if o == capi::py_true() { "True" } else { "False" }.to_owned(),
             Some(Class::Str) => objects::str_text(o).chars().take(SHOWN).collect(),

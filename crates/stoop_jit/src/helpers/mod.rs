@@ -69,6 +69,8 @@ pub fn address(helper: Helper) -> Option<u64> {
         Helper::Dealloc => pools::destroy as *const () as usize,
         Helper::DeallocTold => pools::destroy_told as *const () as usize,
         Helper::BoxInt => reserve::box_int as *const () as usize,
+        Helper::BoxUInt => reserve::box_uint as *const () as usize,
+        Helper::IntLow => wide::low as *const () as usize,
         Helper::BoxFloat => reserve::box_float as *const () as usize,
         Helper::UnboxInt => boxes::unbox_int as *const () as usize,
         Helper::IntPow => numbers::int_pow as *const () as usize,

@@ -92,10 +92,17 @@ pub fn digits(value: i64) -> usize {
 /// Gives an int, which nobody else has and which has room for so many digits, its value.
 #[inline]
 pub unsafe fn set_int(o: Obj, value: i64, digits: usize) {
-    let (l, magnitude) = (layout::get(), value.unsigned_abs());
+    // SAFETY: the caller's object.
+    unsafe { set_magnitude(o, value.unsigned_abs(), digits, value < 0) }
+}
+
+/// The same, by magnitude and sign.
+#[inline]
+pub unsafe fn set_magnitude(o: Obj, magnitude: u64, digits: usize, is_negative: bool) {
+    let l = layout::get();
     // SAFETY: the caller's object.
     unsafe {
-        write(o, l.long_tag, (digits as u64) << 3 | if value < 0 { NEGATIVE } else { 0 });
+        write(o, l.long_tag, (digits as u64) << 3 | if is_negative { NEGATIVE } else { 0 });
         for k in 0..digits {
             write(o, l.long_digits + 4 * k as i32, (magnitude >> (DIGIT_BITS * k as u32) & ONES) as u32);
         }

@@ -169,6 +169,28 @@ pub unsafe extern "C" fn box_int(value: i64) -> Obj {
     unsafe { int(value) }
 }
 
+/// An int of these bits, which have no sign; never NULL. For compiled code.
+///
+/// # Safety
+/// As [`int`].
+pub unsafe extern "C" fn box_uint(bits: i64) -> Obj {
+    // SAFETY: as documented; ints of the reserve have room for three digits, and one owner.
+    unsafe {
+        if bits >= 0 {
+            return int(bits);
+        }
+        let made = pools::new_wide(i128::from(bits as u64));
+        if !made.is_null() {
+            refill();
+            return made;
+        }
+        capi::PyErr_Clear();
+        let o = take(|r| &mut r.ints);
+        pools::set_magnitude(o, bits as u64, 3, false);
+        o
+    }
+}
+
 /// As [`float`], for compiled code.
 ///
 /// # Safety

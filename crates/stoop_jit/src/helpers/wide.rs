@@ -59,6 +59,15 @@ pub unsafe fn binary(op: BinOp, a: Obj, b: Obj) -> Obj {
     }
 }
 
+/// The low 64 bits of an exact int, in two's complement.
+///
+/// # Safety
+/// A live exact int, the GIL held.
+pub unsafe extern "C" fn low(o: Obj) -> i64 {
+    // SAFETY: the caller's object, of which any size has low bits.
+    unsafe { objects::wide_value(o).map_or_else(|| capi::PyLong_AsUnsignedLongLongMask(o) as i64, |value| value as i64) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 mod infer;
 mod items;
+mod modular;
 pub mod rules;
 
 use stoop_ir::{BinOp, Block, Class, CmpOp, Flags, Function, Hint, Imm, Inst, InstData, Op, State, Type, Value};
@@ -22,8 +23,10 @@ use self::rules::{Rule, rule};
 /// Runs the pass; returns the number of operations specialised.
 pub fn run(f: &mut Function) -> usize {
     let types = infer(f);
+    let plan = modular::plan(f, &types);
     let mut s = Specialiser {
         types,
+        plan,
         out: Vec::new(),
         replace: vec![None; f.values.len()],
         unpacked: Vec::new(),
@@ -78,6 +81,8 @@ pub fn unstable_headers(f: &Function, headers: &[(Block, u32)], back: &BTreeSet<
 
 struct Specialiser {
     types: Vec<Option<Type>>,
+    /// What is computed modulo 2**64.
+    plan: modular::Plan,
     out: Vec<Inst>,
     replace: Vec<Option<Value>>,
     /// Tuples that unpacking would have made, and the lists that stand for them.
@@ -197,6 +202,9 @@ impl Specialiser {
 
     fn inst(&mut self, f: &mut Function, i: Inst) {
         let d = f.inst(i).clone();
+        if self.modular(f, i, &d) {
+            return;
+        }
         match d.op {
             Op::RefCast => return self.cast(f, i, &d),
             Op::TupleItem => {
