@@ -95,6 +95,7 @@ pub unsafe extern "C" fn tried(f: Obj, args: *const Obj, nargsf: usize, kwnames:
         if !(*record).is_valid() || (*record).trial.verdict != Verdict::Open {
             return call(f, args, nargsf, kwnames, record);
         }
+        (*record).trial.nested |= (*record).active > 0;
         (*record).active += 1;
         let compiled = (*record).trial.next_is_compiled();
         let from_c = frame::is_called_from_c(capi::PyThreadState_Get(), !kwnames.is_null());

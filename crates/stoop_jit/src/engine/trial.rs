@@ -12,6 +12,8 @@ use stoop_cpython::capi::{self, Obj, VectorcallFn};
 const CALLS: usize = 48;
 /// The same where calls differ so much among themselves that fewer tell nothing.
 const MOST_CALLS: usize = 8 * CALLS;
+/// What counts of calls of a recursive function, in 1024ths.
+const MOST_OF_NESTED: usize = 768;
 /// Short calls of each kind that come before those.
 const WARMING: u8 = 3;
 /// Numbers of calls of each kind after which a clear difference decides.
@@ -45,6 +47,8 @@ pub struct Trial {
     from_c: usize,
     /// Calls of each kind that were not timed.
     warm: [u8; 2],
+    /// Whether some of the calls were within others: times of those few that hold many others tell little.
+    pub nested: bool,
     /// Calls of each kind to time.
     goal: usize,
     dice: u32,
@@ -70,6 +74,7 @@ impl Default for Trial {
             ticks: [Vec::new(), Vec::new()],
             from_c: 0,
             warm: [0; 2],
+            nested: false,
             goal: CALLS,
             dice: 0x9e37_79b9,
             verdict: Verdict::Open,
@@ -179,7 +184,7 @@ impl Trial {
         calibrate();
         let [interpreted, compiled] = &mut self.ticks;
         // What is left out is the same part of both.
-        let part = counted(interpreted).min(counted(compiled));
+        let part = counted(interpreted).min(counted(compiled)).min(if self.nested { MOST_OF_NESTED } else { usize::MAX });
         let found = [mean(interpreted, part), mean(compiled, part)];
         self.usual = Some(found);
         self.doubt = doubt(interpreted, part) + doubt(compiled, part);
