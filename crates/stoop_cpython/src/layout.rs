@@ -609,3 +609,21 @@ pub unsafe fn at<T, B>(base: *mut B, offset: i32) -> *mut T {
     // SAFETY: the caller's duty.
     unsafe { base.cast::<u8>().offset(offset as isize).cast::<T>() }
 }
+
+/// Calls a function generic over [`Version`] as the running interpreter wants it, or yields it as a pointer:
+/// `of_version!(f(x))`, `of_version!(f as *const ())`.
+#[macro_export]
+macro_rules! of_version {
+    ($f:ident($($argument:expr),*)) => {
+        match $crate::layout::get().minor {
+            12 => $f::<$crate::layout::Of312>($($argument),*),
+            _ => $f::<$crate::layout::Of313>($($argument),*),
+        }
+    };
+    ($f:ident as $pointer:ty) => {
+        match $crate::layout::get().minor {
+            12 => $f::<$crate::layout::Of312> as $pointer,
+            _ => $f::<$crate::layout::Of313> as $pointer,
+        }
+    };
+}

@@ -12,8 +12,8 @@ use std::marker::PhantomData;
 
 use stoop_cpython::capi::{self, Obj, PyThreadState};
 use stoop_cpython::generator::{self, HIDDEN, is_exact, is_fresh, is_suspended};
-use stoop_cpython::layout::{self, Of312, Of313, Version, read};
-use stoop_cpython::{frame, type_ptr};
+use stoop_cpython::layout::{self, Version, read};
+use stoop_cpython::{frame, of_version, type_ptr};
 
 use super::eager;
 use super::entry::is_quiet;
@@ -78,13 +78,7 @@ pub(super) unsafe fn hands_on(generator: Obj) -> bool {
 /// A live, exact generator that the caller holds; the running thread, in which no tool listens.
 pub(super) unsafe fn run(ts: *mut PyThreadState, generator: Obj, sent: Obj, tried: bool) -> Result<Outcome, Option<*mut Record>> {
     // SAFETY: as documented.
-    unsafe {
-        if layout::get().minor == 12 {
-            run_of::<Of312>(ts, generator, sent, tried)
-        } else {
-            run_of::<Of313>(ts, generator, sent, tried)
-        }
-    }
+    unsafe { of_version!(run_of(ts, generator, sent, tried)) }
 }
 
 /// Does what the result of a generator's machine code says. The generator has been entered, by itself.
@@ -93,13 +87,7 @@ pub(super) unsafe fn run(ts: *mut PyThreadState, generator: Obj, sent: Obj, trie
 /// As for [`run`].
 pub(super) unsafe fn settle(ts: *mut PyThreadState, generator: Obj, result: usize) -> Outcome {
     // SAFETY: as documented.
-    unsafe {
-        if layout::get().minor == 12 {
-            settle_of::<Of312>(ts, generator, result)
-        } else {
-            settle_of::<Of313>(ts, generator, result)
-        }
-    }
+    unsafe { of_version!(settle_of(ts, generator, result)) }
 }
 
 unsafe fn run_of<V: Version>(

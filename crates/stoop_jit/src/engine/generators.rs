@@ -13,9 +13,9 @@ use stoop_cpython::capi::{self, Obj, PyThreadState};
 use stoop_cpython::decode::CodeInfo;
 use stoop_cpython::generator::{self, is_exact, is_fresh, is_suspended};
 use stoop_cpython::generator::{HIDDEN, Now, Quick};
-use stoop_cpython::layout::{self, Of312, Of313, Version, read, write};
+use stoop_cpython::layout::{self, Version, read, write};
 use stoop_cpython::opcodes::Opcode;
-use stoop_cpython::{frame, type_ptr};
+use stoop_cpython::{frame, of_version, type_ptr};
 
 use super::chains::{self, DELEGATES, Outcome};
 use super::entry::{QUIET_VERSION, is_quiet};
@@ -45,7 +45,7 @@ pub unsafe fn start() {
     unsafe {
         if FORMER.load(Ordering::Relaxed) == 0 {
             FORMER.store(read::<usize, _>(ty, l.tp_iternext), Ordering::Relaxed);
-            let slot = if l.minor == 12 { next::<Of312> as *const c_void } else { next::<Of313> as *const c_void };
+            let slot = of_version!(next as *const c_void);
             write(ty, l.tp_iternext, slot);
             sends::start();
         }

@@ -5,8 +5,8 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stoop_cpython::capi::{self, Obj, PyThreadState};
-use stoop_cpython::layout::{self, Of312, Of313, Version};
-use stoop_cpython::{generator, natives, type_ptr};
+use stoop_cpython::layout::Version;
+use stoop_cpython::{generator, natives, of_version, type_ptr};
 
 use super::chains::Outcome;
 use super::generators::{advance, decide, is_foreign, look_up};
@@ -28,12 +28,7 @@ const YIELDED: i32 = 1;
 /// # Safety
 /// The GIL is held; the layout has been checked.
 pub(super) unsafe fn start() {
-    let of_312 = layout::get().minor == 12;
-    let (slot, method) = if of_312 {
-        (send::<Of312> as *const c_void as usize, method::<Of312> as *const c_void as usize)
-    } else {
-        (send::<Of313> as *const c_void as usize, method::<Of313> as *const c_void as usize)
-    };
+    let (slot, method) = (of_version!(send as *const c_void) as usize, of_version!(method as *const c_void) as usize);
     // SAFETY: static data of built-in types, which the interpreter only reads.
     unsafe {
         let [generators, coroutines] = [type_ptr!(PyGen_Type), type_ptr!(PyCoro_Type)].map(|ty| generator::send_slot(ty));

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stoop_cpython::capi::{self, Obj, PyThreadState, decref, incref, type_of};
-use stoop_cpython::layout::{self, Of312, Of313, Version, read};
+use stoop_cpython::layout::{self, Version, read};
 use stoop_cpython::natives::{self, Replacement};
-use stoop_cpython::type_ptr;
+use stoop_cpython::{of_version, type_ptr};
 
 use super::containers::next;
 use super::pools;
@@ -44,11 +44,10 @@ fn replaced() -> MutexGuard<'static, Vec<Replacement>> {
 /// The GIL of the main interpreter is held; the layout has been checked.
 pub unsafe fn start() {
     let l = layout::get();
-    let of_312 = l.minor == 12;
     let rows = [
-        (ANY, c"any", natives::ONE, if of_312 { any::<Of312> as *const () } else { any::<Of313> as *const () }),
-        (ALL, c"all", natives::ONE, if of_312 { all::<Of312> as *const () } else { all::<Of313> as *const () }),
-        (SUM, c"sum", natives::ARRAY_AND_NAMES, if of_312 { sum::<Of312> as *const () } else { sum::<Of313> as *const () }),
+        (ANY, c"any", natives::ONE, of_version!(any as *const ())),
+        (ALL, c"all", natives::ONE, of_version!(all as *const ())),
+        (SUM, c"sum", natives::ARRAY_AND_NAMES, of_version!(sum as *const ())),
     ];
     // SAFETY: as documented; the signatures are those that both versions' builtins have.
     unsafe {
@@ -131,10 +130,7 @@ pub unsafe fn go_on_searching(ts: *mut PyThreadState, generator: Obj, item: Opti
         if item.is_none() {
             return if wanted { capi::py_false() } else { capi::py_true() };
         }
-        match layout::get().minor {
-            12 => searched::<Of312>(ts, generator, item, wanted),
-            _ => searched::<Of313>(ts, generator, item, wanted),
-        }
+        of_version!(searched(ts, generator, item, wanted))
     }
 }
 

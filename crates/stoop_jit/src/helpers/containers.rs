@@ -8,8 +8,8 @@ use std::ptr::null_mut;
 
 use stoop_cpython::capi::{self, Obj, PyThreadState, decref, new_ref, type_of};
 use stoop_cpython::generator;
-use stoop_cpython::layout::{self, Of312, Of313, Version, read, write};
-use stoop_cpython::{objects, type_ptr};
+use stoop_cpython::layout::{self, Version, read, write};
+use stoop_cpython::{objects, of_version, type_ptr};
 
 use super::boxes::drop_all;
 use super::{contained, ffi};
@@ -66,8 +66,7 @@ unsafe extern "C" fn iter_next<V: Version>(ts: *mut PyThreadState, iter: Obj) ->
 
 /// The address of the helper `PyIterNext`.
 pub fn iter_next_address() -> usize {
-    let [of_312, of_313] = [iter_next::<Of312> as *const (), iter_next::<Of313> as *const ()];
-    (if layout::get().minor == 12 { of_312 } else { of_313 }) as usize
+    of_version!(iter_next as *const ()) as usize
 }
 
 /// An iterator over sequences that stands at an index: of the kinds of [`stoop_ir::Op::VirtualIter`]. Takes the
