@@ -246,3 +246,34 @@ def test_a_string_appended_to_itself(both):
         print(f(9))
     """)
     run.assert_compiled("f")
+
+
+def test_an_inner_loop_taken_over_goes_on_with_the_outer_one(both_early):
+    """Iterations that begin in compiled code are the same as the one that was found under way."""
+    run = both_early(
+        """
+        import probe
+        class Row(list):
+            pass
+        def total(rows):
+            t = 0
+            for row in rows:
+                for x in row:  # inner
+                    t += x
+            return t
+        def lists():
+            return total([[1, 2, 3, k] for k in range(500)])
+        def derived(rows):
+            t = 0
+            for row in rows:
+                for x in row:  # derived
+                    t += x
+            return t
+        print(lists(), derived([Row((1, 2, 3, k)) for k in range(500)]))
+    """
+    )
+    run.assert_loop("total", "inner").assert_loop("derived", "derived")
+    assert not [x for f in ("total", "derived") for x in run.exits(f) if x[2] > 5], (
+        run.exits("total"),
+        run.exits("derived"),
+    )

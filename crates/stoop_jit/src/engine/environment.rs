@@ -492,7 +492,7 @@ impl Environment for Live<'_> {
         (!o.is_null()).then_some(o as u64)
     }
 
-    fn example_stack_element(&self, depth: u32) -> Option<u64> {
+    fn example_stack_sequence(&self, depth: u32) -> Option<u64> {
         if self.frame.is_null() || !self.at_loop {
             return None;
         }
@@ -509,7 +509,7 @@ impl Environment for Live<'_> {
                 _ => return None,
             };
             let seq: Obj = read(it, offset);
-            if seq.is_null() { None } else { self.example_item(seq as u64, 0) }
+            (!seq.is_null()).then_some(seq as u64)
         }
     }
 

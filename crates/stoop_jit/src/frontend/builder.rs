@@ -264,7 +264,8 @@ impl Builder<'_> {
                 continue;
             }
             let n = self.op(Op::GuardNotNull, &[v], Imm::None, Type::Obj, Some(st));
-            let element = self.env.example_stack_element(k as u32);
+            let through = self.env.example_stack_sequence(k as u32);
+            let element = through.and_then(|s| self.env.example_item(s, 0));
             self.lv.stack[k].value = match held.flatten() {
                 Some(c) => self.op(Op::GuardClass, &[n], Imm::None, Type::Exact(c), Some(st)),
                 None => n,
@@ -276,7 +277,8 @@ impl Builder<'_> {
                 match self.f.ty(it) {
                     Type::Exact(Class::RangeIter) => self.void(Op::GuardUnique, &[it], Imm::None, Some(st)),
                     Type::Exact(c @ (Class::ListIter | Class::TupleIter)) => {
-                        let walk = walks::found(self, it, element, c, st);
+                        let is_exact = through.is_none_or(|s| self.env.example_class(s).is_some());
+                        let walk = walks::found(self, it, element, c, is_exact, st);
                         taken.push((k, walk));
                     }
                     _ => {}

@@ -199,8 +199,8 @@ pub trait Environment {
     fn leave(&mut self);
     /// An object that a local slot holds now. Examples tell what to expect, never what is.
     fn example_local(&self, slot: u32) -> Option<u64>;
-    /// What the iterator in a stack slot yields.
-    fn example_stack_element(&self, depth: u32) -> Option<u64>;
+    /// The sequence that the iterator in a stack slot goes through.
+    fn example_stack_sequence(&self, depth: u32) -> Option<u64>;
     /// What is at a position of an example list or tuple, or in a str.
     fn example_item(&self, container: u64, position: usize) -> Option<u64>;
     /// An inline attribute value of an example of that type version.

@@ -186,13 +186,14 @@ pub(super) fn call(b: &mut Builder<'_>, k: usize, i: &Instr, name: &str, args: &
 }
 
 /// Looks into an iterator on the operand stack of a loop entry that is to become a walk: nobody else may have it.
-pub(super) fn found(b: &mut Builder<'_>, it: Value, element: Option<u64>, class: Class, st: State) -> Walk {
+pub(super) fn found(b: &mut Builder<'_>, it: Value, element: Option<u64>, class: Class, is_exact: bool, st: State) -> Walk {
     b.void(Op::GuardUnique, &[it], Imm::None, Some(st));
     let of = b.op(Op::IterSequence, &[it], Imm::None, Type::Obj, Some(st));
     let sequence = if class == Class::ListIter { Class::List } else { Class::Tuple };
-    // A list's iterator may be one of an instance of a class that derives from `list`, and does not mind.
-    let of = match sequence {
-        Class::List => of,
+    // A list's iterator may be one of an instance of a class that derives from `list`, and does not mind. An iteration that
+    // begins in compiled code has the same type.
+    let of = match is_exact {
+        false if sequence == Class::List => of,
         _ => b.op(Op::GuardClass, &[of], Imm::None, Type::Exact(sequence), Some(st)),
     };
     let index = b.op(Op::IterIndex, &[it], Imm::None, Type::I64, None);
