@@ -2,6 +2,9 @@
 
 import textwrap
 
+import pytest
+from harness import both as run_both
+
 SHAPES = """
 import sys, traceback
 from probe import hot, warm
@@ -122,3 +125,40 @@ def test_an_unknown_number_beside_an_int_is_not_taken_for_a_float(both):
         print([divide(x, n) for x in (3, 3.0, 7) for n in (4, 2**60, 2**53, 10**18 + 4)])
     """)
     assert set(run.answers.values()) == {None}
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_operators_that_are_not_computed_in_place(tmp_path, seed):
+    """`//` and `%` where ints, floats and truth values come in turns."""
+    run = run_both(
+        tmp_path,
+        f"""
+        import random
+
+        import probe
+
+        class P:
+            def __init__(self, v):
+                self.v = v
+
+        def f(a, b, ps):
+            r = 0
+            for q in range(3):
+                r = [(((z // (p.v or 1)) // (p.v or 1)) % 7) for p in ps for z, u in zip(a, b)]
+            return r
+
+        def value():
+            r = R.random()
+            return R.randrange(12) if r < 0.7 else R.random() * 10 if r < 0.9 else True
+
+        R = random.Random({seed})
+        for n in range(400):
+            odd = n > 60 and R.random() < 0.4
+            v = value if odd else (lambda: R.randrange(12))
+            a = [v() for _ in range(R.randrange(9))]
+            b = [v() for _ in range(R.randrange(9))]
+            print(f(a, b, [P(v()) for _ in range(R.randrange(6))]))
+        """,
+        threshold=1,
+    )
+    assert run.regions("f")

@@ -348,7 +348,7 @@ impl Lower<'_> {
         let stoop_ir::Imm::Bin(op) = data.imm else { return Err(self.malformed("needs an operator")) };
         let (floats, others, done) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let result = self.b.append_block_param(done, types::I64);
-        if op != stoop_ir::BinOp::TrueDiv {
+        if matches!(op, stoop_ir::BinOp::Add | stoop_ir::BinOp::Sub | stoop_ir::BinOp::Mul) {
             let float = self.class_address(Class::Float)?;
             let float = self.address(float);
             let second = self.b.create_block();
